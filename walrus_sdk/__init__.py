@@ -1,0 +1,1 @@
+"""Publish static sites to Walrus and Sui."""

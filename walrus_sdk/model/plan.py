@@ -1,0 +1,209 @@
+"""A deployment's plan as frozen values: what to store, what the site becomes, what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from walrus_sdk.model.site import Metadata, Redirect, Resource
+from walrus_sdk.model.units import BlobId, Digest, Frost, Mist, ObjectId, QuiltPatchId, SuiAddress, WalrusEpoch
+
+__all__ = [
+    "Cost",
+    "Entry",
+    "FileStat",
+    "Piece",
+    "Plan",
+    "SiteChange",
+    "SiteTarget",
+    "Snapshot",
+    "SourceFile",
+    "StoreKind",
+    "StoreOperation",
+    "Stored",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class FileStat:
+    """What must not change between reading a file twice (F1): size, times in ns, inode, device."""
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    device: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """One file of the folder: site path, path relative to the root (POSIX), stat, SHA-256."""
+
+    path: str
+    source: str
+    stat: FileStat
+    sha256: bytes
+
+    @property
+    def size(self) -> int:
+        """Size in bytes."""
+        return self.stat.size
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One consistent scan of a folder: files sorted by site path, and what was left out, with the reason."""
+
+    root: str
+    files: tuple[SourceFile, ...]
+    ignored: tuple[tuple[str, str], ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One resource of the manifest: where it is served, what its bytes are, which headers it gets.
+
+    `source` is the file relative to the root. `headers` are the visible ones (no patch header), sorted by name.
+    """
+
+    path: str
+    source: str
+    size: int
+    sha256: bytes
+    headers: tuple[tuple[str, str], ...]
+
+
+class StoreKind(Enum):
+    """How content is stored: as a blob of its own, or as patches of a quilt."""
+
+    BLOB = "blob"
+    QUILT = "quilt"
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One content of a store operation: quilt identifier, source file, size, SHA-256."""
+
+    identifier: str
+    source: str
+    size: int
+    sha256: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StoreOperation:
+    """One planned store: a blob (one piece) or a quilt (pieces sorted by identifier).
+
+    `key` names the operation inside the plan (``"store-0001"``), stable over resumes. `blob_size` is the size of
+    the assembled blob, `body_size` that of the request body (both bytes), `units` its storage units,
+    `cost` storage and write fee together.
+    """
+
+    key: str
+    kind: StoreKind
+    pieces: tuple[Piece, ...]
+    blob_size: int
+    body_size: int
+    units: int
+    cost: Frost
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Where a content lives on Walrus: a blob, or a patch of a quilt, readable before `end_epoch` begins."""
+
+    sha256: bytes
+    blob_id: BlobId
+    patch: QuiltPatchId | None
+    end_epoch: WalrusEpoch | None
+
+
+@dataclass(frozen=True, slots=True)
+class SiteTarget:
+    """Which site is meant: an existing object (with the version and digest that were read), or a new one."""
+
+    name: str
+    owner: SuiAddress
+    site_id: ObjectId | None = None
+    version: int | None = None
+    digest: Digest | None = None
+    how: str = "new"
+
+
+@dataclass(frozen=True, slots=True)
+class SiteChange:
+    """What the site becomes, as a difference to what it is.
+
+    `add`, `replace`, `remove` are site paths; `add` and `replace` have an `Entry` in the plan. `None` for name,
+    metadata, routes, redirects means "leave as it is"; an empty tuple of rules means "remove the table".
+    """
+
+    add: tuple[str, ...] = ()
+    replace: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
+    name: str | None = None
+    metadata: Metadata | None = None
+    routes: tuple[tuple[str, str], ...] | None = None
+    redirects: tuple[tuple[str, Redirect], ...] | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Whether the site on chain is already what the plan wants."""
+        rules = self.name, self.metadata, self.routes, self.redirects
+        return not (self.add or self.replace or self.remove) and all(rule is None for rule in rules)
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a plan costs: FROST for storage (paid by the publisher in publisher mode), MIST for gas (an estimate).
+
+    `transactions` counts the transactions, `requests` the store requests, `stored_bytes` the bytes sent for storing,
+    `skipped_bytes` the bytes of the site that are stored already.
+    """
+
+    frost: Frost = Frost()
+    gas: Mist = Mist()
+    requests: int = 0
+    transactions: int = 0
+    stored_bytes: int = 0
+    skipped_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything a deployment will do, frozen before anything is spent.
+
+    `digest` names the frozen plan and is never recomputed to decide; `request_digest` names what was asked for
+    (files, ws-resources, options, chain, owner, target site), so that asking again resumes. `known` maps the
+    SHA-256 of content that is stored already to its place. `base` holds the resources that stay as they are.
+    """
+
+    digest: str
+    request_digest: str
+    chain_id: str
+    network: str
+    n_shards: int
+    root: str
+    target: SiteTarget
+    entries: Mapping[str, Entry]
+    operations: tuple[StoreOperation, ...]
+    known: Mapping[bytes, Stored]
+    base: Mapping[str, Resource]
+    change: SiteChange
+    epochs: int
+    end_epoch: WalrusEpoch
+    cost: Cost
+    warnings: tuple[str, ...] = ()
+    ignored: tuple[tuple[str, str], ...] = ()
+    message: str = ""
+    commit: str = ""
+    atomic: bool = True
+    options: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def nothing_to_do(self) -> bool:
+        """Whether the plan stores nothing and changes nothing."""
+        return not self.operations and self.change.empty and self.target.site_id is not None
