@@ -1,0 +1,88 @@
+"""Directives that write reference pages from the code: error codes, CLI commands, environment, faults."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import click
+from docutils import nodes
+from docutils.parsers.rst import Directive
+from sphinx.application import Sphinx
+
+from walrus_sdk import settings
+from walrus_sdk.errors import CODES
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> nodes.table:
+    """Make a table of texts; the first column is set as code."""
+    group = nodes.tgroup(cols=len(head))
+    group += [nodes.colspec(colwidth=1) for _ in head]
+    group += nodes.thead("", _row(head, code=False))
+    group += nodes.tbody("", *[_row(row) for row in rows])
+    return nodes.table("", group)
+
+
+def _row(cells: Sequence[str], *, code: bool = True) -> nodes.row:
+    row = nodes.row()
+    for index, text in enumerate(cells):
+        inner = nodes.literal(text, text) if code and index == 0 else nodes.Text(text)
+        row += nodes.entry("", nodes.paragraph("", "", inner))
+    return row
+
+
+class Errors(Directive):
+    """``walrus-errors``: the catalogue of error codes."""
+
+    def run(self) -> list[nodes.Node]:
+        """Write one row a code."""
+        rows = [(r.code, r.error_class.value, r.meaning, r.next_step) for r in CODES.values()]
+        return [table(("code", "class", "meaning", "next step"), rows)]
+
+
+class Environment(Directive):
+    """``walrus-environment``: the variables that are read."""
+
+    def run(self) -> list[nodes.Node]:
+        """Write one row a variable."""
+        return [table(("variable", "meaning"), settings.ENVIRONMENT.items())]
+
+
+class Commands(Directive):
+    """``walrus-commands``: every command with its arguments and options."""
+
+    def run(self) -> list[nodes.Node]:
+        """Write one section a command."""
+        from walrus_sdk.cli.main import main
+
+        return [section for path, command in _leaves(main, ()) for section in _section(path, command)]
+
+
+def _leaves(command: click.Command, path: tuple[str, ...]) -> Iterable[tuple[tuple[str, ...], click.Command]]:
+    if isinstance(command, click.Group):
+        for name in sorted(command.commands):
+            yield from _leaves(command.commands[name], (*path, name))
+    else:
+        yield path, command
+
+
+def _section(path: tuple[str, ...], command: click.Command) -> list[nodes.Node]:
+    title = "walrus-sdk " + " ".join(path)
+    section = nodes.section("", nodes.title(title, title), ids=["-".join(("cli", *path))])
+    section += nodes.paragraph("", (command.help or "").split("\n\n")[0].replace("\n", " "))
+    rows = []
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            rows.append((", ".join(parameter.opts + parameter.secondary_opts), parameter.help or ""))
+        else:
+            rows.append((parameter.human_readable_name, "argument" if parameter.required else "argument, optional"))
+    if rows:
+        section += table(("option", "meaning"), rows)
+    return [section]
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register the directives."""
+    app.add_directive("walrus-errors", Errors)
+    app.add_directive("walrus-environment", Environment)
+    app.add_directive("walrus-commands", Commands)
+    return {"parallel_read_safe": True}

@@ -1,0 +1,23 @@
+"""Sphinx configuration: MyST-NB pages, the furo theme, reference pages generated from the code."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+
+project = "walrus_sdk"
+author = "the walrus_sdk maintainers"
+copyright = "2026, the walrus_sdk maintainers"  # noqa: A001  # Sphinx's name for it
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "walrus_reference"]
+html_theme = "furo"
+html_title = "walrus_sdk"
+html_static_path: list[str] = []
+exclude_patterns = ["_build"]
+nb_execution_mode = "off"
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+autodoc_typehints = "signature"
+autodoc_member_order = "bysource"
+default_role = "code"
+# Types of our own dependencies are named as they are; there is no network to look their pages up.
+nitpicky = False

@@ -1,0 +1,156 @@
+"""Reed-Solomon over GF(2^16) as Walrus uses it (the Leopard FF16 code of the crate reed-solomon-simd 3), with numpy.
+
+The field has the polynomial 0x1002D; elements are written in a Cantor basis, in which the additive FFT of Lin,
+Chung and Han needs no other constants than the element's own number. The code is systematic and works lane by
+lane: arrays here have shape ``(symbols, lanes)`` of uint16, and every lane is a code word of its own, so that one call
+encodes a whole matrix. Source: docs/explanation/formats.md (RedStuff).
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["repair", "to_bytes", "to_elements"]
+
+Elements: TypeAlias = NDArray[np.uint16]
+
+_POLYNOMIAL = 0x1002D
+_ORDER = 65535
+_BASIS = (
+    0x0001, 0xACCA, 0x3C0E, 0x163E, 0xC582, 0xED2E, 0x914C, 0x4012,
+    0x6C98, 0x10D8, 0x6A72, 0xB900, 0xFDB8, 0xFB34, 0xFF38, 0x991E,
+)  # fmt: skip
+_ZERO_LOG = 2 * _ORDER  # sums with it point into the zero tail of the exponent table
+
+
+@cache
+def _tables() -> tuple[NDArray[np.int32], Elements]:
+    """Return (log, exp): ``exp[log[a] + log[b]]`` is a*b for all a, b, zero included; 0.4 MB, made in a few ms."""
+    values = np.zeros(65536, dtype=np.uint32)
+    for bit, base in enumerate(_BASIS):
+        values[1 << bit : 2 << bit] = values[: 1 << bit] ^ base
+    numbers = np.empty(65536, dtype=np.uint16)
+    numbers[values] = np.arange(65536, dtype=np.uint16)
+    powers = np.empty(_ORDER, dtype=np.uint32)
+    power = 1
+    for exponent in range(_ORDER):
+        powers[exponent] = power
+        power <<= 1
+        if power & 0x10000:
+            power ^= _POLYNOMIAL
+    log_of_value = np.zeros(65536, dtype=np.int32)
+    log_of_value[powers] = np.arange(_ORDER, dtype=np.int32)
+    log = log_of_value[values]
+    log[0] = _ZERO_LOG
+    exp = np.zeros(2 * _ZERO_LOG + 1, dtype=np.uint16)
+    exp[:_ORDER] = exp[_ORDER : 2 * _ORDER] = numbers[powers]
+    return log, exp
+
+
+def _twist(block: Elements, offset: int, half: int) -> tuple[Any, Any, Any]:
+    """Return the two halves of every butterfly block of size ``2 * half``, and each block's multiplier (as a log)."""
+    log, _ = _tables()
+    view = block.reshape(-1, 2, half, block.shape[1])
+    starts = np.arange(view.shape[0], dtype=np.int64) * (2 * half)
+    return view[:, 0], view[:, 1], log[(offset + starts) // half][:, None, None]
+
+
+def _fft(block: Elements, offset: int) -> None:
+    """Evaluate, in place, the polynomial with these coefficients at points offset..offset+len-1."""
+    log, exp = _tables()
+    half = block.shape[0] // 2
+    while half:
+        low, high, factor = _twist(block, offset, half)
+        low ^= exp[log[high] + factor]
+        high ^= low
+        half //= 2
+
+
+def _inverse_fft(block: Elements, offset: int) -> None:
+    """Turn, in place, values at points offset..offset+len-1 into the coefficients of their polynomial."""
+    log, exp = _tables()
+    half = 1
+    while half < block.shape[0]:
+        low, high, factor = _twist(block, offset, half)
+        high ^= low
+        low ^= exp[log[high] + factor]
+        half *= 2
+
+
+def _padded(source: Elements, start: int, size: int) -> Elements:
+    block = np.zeros((size, source.shape[1]), dtype=np.uint16)
+    part = source[start : start + size]
+    block[: len(part)] = part
+    return block
+
+
+def repair(source: Elements, count: int) -> Elements:
+    """Return `count` repair symbols for the source symbols, lane by lane.
+
+    `source` has shape (k, lanes); the result has shape (count, lanes). Working memory is about four times
+    the larger of the two, rounded up to a power of two in its first axis.
+    """
+    k, lanes = source.shape
+    if count == 0 or lanes == 0:
+        return np.zeros((count, lanes), dtype=np.uint16)
+    k_size, count_size = 1 << (k - 1).bit_length(), 1 << (count - 1).bit_length()
+    if k_size > count_size:
+        return _high_rate(source, count, count_size)
+    return _low_rate(source, count, k_size)
+
+
+def _high_rate(source: Elements, count: int, size: int) -> Elements:
+    total = np.zeros((size, source.shape[1]), dtype=np.uint16)
+    for start in range(0, source.shape[0], size):
+        block = _padded(source, start, size)
+        _inverse_fft(block, start + size)
+        total ^= block
+    _fft(total, 0)
+    return total[:count]
+
+
+def _low_rate(source: Elements, count: int, size: int) -> Elements:
+    coefficients = _padded(source, 0, size)
+    _inverse_fft(coefficients, 0)
+    result = np.empty((count, source.shape[1]), dtype=np.uint16)
+    for start in range(0, count, size):
+        block = coefficients.copy()
+        _fft(block, start + size)
+        part = result[start : start + size]
+        part[:] = block[: len(part)]
+    return result
+
+
+def to_elements(symbols: NDArray[np.uint8]) -> Elements:
+    """Return symbols of shape (..., size) as elements of shape (..., size/2).
+
+    Each full 64-byte block holds 32 elements, low bytes first, then high bytes; a shorter last block likewise halves.
+    """
+    size = symbols.shape[-1]
+    full = size - size % 64
+    result = np.empty((*symbols.shape[:-1], size // 2), dtype=np.uint16)
+    for start, stop, half in ((0, full, 32), (full, size, (size - full) // 2)):
+        if stop == start:
+            continue
+        blocks = symbols[..., start:stop].reshape(*symbols.shape[:-1], -1, 2, half)
+        joined = blocks[..., 0, :] | (blocks[..., 1, :].astype(np.uint16) << 8)
+        result[..., start // 2 : stop // 2] = joined.reshape(*symbols.shape[:-1], -1)
+    return result
+
+
+def to_bytes(elements: Elements) -> NDArray[np.uint8]:
+    """Return elements of shape (..., m) as symbols of shape (..., 2m): the inverse of `to_elements`."""
+    size = elements.shape[-1] * 2
+    full = size - size % 64
+    result = np.empty((*elements.shape[:-1], size), dtype=np.uint8)
+    for start, stop, half in ((0, full, 32), (full, size, (size - full) // 2)):
+        if stop == start:
+            continue
+        part = elements[..., start // 2 : stop // 2].reshape(*elements.shape[:-1], -1, half)
+        blocks = np.stack(((part & 0xFF).astype(np.uint8), (part >> 8).astype(np.uint8)), axis=-2)
+        result[..., start:stop] = blocks.reshape(*elements.shape[:-1], -1)
+    return result

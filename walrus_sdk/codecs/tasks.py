@@ -1,0 +1,24 @@
+"""What worker processes compute: plain values in, plain values out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from walrus_sdk.codecs import quilt, redstuff
+
+__all__ = ["blob_name", "quilt_name"]
+
+
+def blob_name(data: bytes, n_shards: int) -> bytes:
+    """Return the 32 bytes of the blob id of `data`."""
+    return redstuff.blob_id(data, n_shards).raw
+
+
+def quilt_name(identifiers: Sequence[str], contents: Sequence[bytes], n_shards: int) -> tuple[bytes, list[list[int]]]:
+    """Return the 32 bytes of a quilt's blob id, and ``[start, end]`` of each file in the order given."""
+    files = [quilt.QuiltFile(name, data) for name, data in zip(identifiers, contents, strict=True)]
+    places = {
+        patch.identifier: [patch.start, patch.end]
+        for patch in quilt.layout(identifiers, [len(data) for data in contents], n_shards).patches
+    }
+    return redstuff.blob_id(quilt.encode(files, n_shards), n_shards).raw, [places[name] for name in identifiers]

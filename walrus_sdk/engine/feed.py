@@ -1,0 +1,83 @@
+"""Live progress inside the process that works: counts go in, frozen snapshots come out.
+
+What must survive the process is an event in the journal; this is only for eyes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from typing import Any
+
+from walrus_sdk.model.progress import Phase, Progress
+from walrus_sdk.ports import Content
+
+__all__ = ["Feed", "counted"]
+
+
+class Feed:
+    """Holds the latest `Progress` and hands each change to one listener, which must be quick and may fail."""
+
+    def __init__(self, listener: Callable[[Progress], object] | None = None) -> None:
+        self._listener = listener
+        self._now = Progress()
+
+    @property
+    def now(self) -> Progress:
+        """The latest snapshot."""
+        return self._now
+
+    def set(self, **values: Any) -> None:
+        """Replace fields of the snapshot."""
+        self._publish(replace(self._now, **values))
+
+    def add(self, **amounts: int) -> None:
+        """Add to counting fields of the snapshot."""
+        self._publish(replace(self._now, **{name: getattr(self._now, name) + n for name, n in amounts.items()}))
+
+    def phase(self, phase: Phase) -> None:
+        """Enter a phase."""
+        self.set(phase=phase, waiting="")
+
+    def _publish(self, progress: Progress) -> None:
+        self._now = progress
+        if self._listener is None:
+            return
+        try:
+            self._listener(progress)
+        except Exception:
+            # P10: a broken progress view never holds up a deployment; it is simply not called again.
+            self._listener = None
+
+
+def counted(content: Content, feed: Feed) -> Content:
+    """Wrap content so that its bytes count as sent while they are read."""
+    return _Counted(content, feed)
+
+
+class _Counted:
+    def __init__(self, content: Content, feed: Feed) -> None:
+        self._content = content
+        self._feed = feed
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return _CountedIterator(self._content.__aiter__(), self._feed)
+
+
+class _CountedIterator:
+    def __init__(self, inner: AsyncIterator[bytes], feed: Feed) -> None:
+        self._inner = inner
+        self._feed = feed
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        chunk = await self._inner.__anext__()
+        self._feed.add(bytes_sent=len(chunk))
+        return chunk
+
+    async def aclose(self) -> None:
+        close = getattr(self._inner, "aclose", None)
+        if close is not None:
+            await close()

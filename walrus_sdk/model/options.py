@@ -1,0 +1,145 @@
+"""What a caller may ask of a deployment, and what he gets back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+
+from walrus_sdk.errors import ConfigurationError
+from walrus_sdk.model.plan import Cost
+from walrus_sdk.model.units import DeploymentId, Digest, Frost, ObjectId
+
+__all__ = ["DeployOptions", "DeployResult", "RecoveryOptions", "Verify"]
+
+
+class Verify(Enum):
+    """How much is read back after a deployment; the chain is always read back.
+
+    `AUTO`: every file up to 200, else every new store, all HTML and a sample of 200.
+    """
+
+    AUTO = "auto"
+    ALL = "all"
+    SAMPLE = "sample"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryOptions:
+    """How failures are met.
+
+    `max_retries`: tries of one operation after the first. `retry_delay_s`: base of the exponential back-off with
+    full jitter (seconds). `timeout_s`: one attempt of one operation (seconds), plus a second per MiB.
+    `retry_budget`: retries over a whole deployment, as a share of its operations (at least 10 in all).
+    """
+
+    max_retries: int = 3
+    retry_delay_s: float = 5.0
+    timeout_s: float = 300.0
+    retry_budget: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("max_retries", 0, 100),
+            ("retry_delay_s", 0, 3600),
+            ("timeout_s", 1, 86_400),
+            ("retry_budget", 0, 100),
+        ):
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ConfigurationError(
+                    "option_invalid", f"{name}: expected {low} to {high}, found {value}", option=name, found=value
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class DeployOptions:
+    """What may be asked of a deployment; units in the names, `None` means "as the network or project file says".
+
+    `max_cost` stops before anything is spent. `max_delete` is the share of a site's pages that may go (1.0: all).
+    `deadline_s` stops resumably. `max_quilt_size` is in bytes of the assembled quilt. `concurrency` counts store
+    requests in flight; 8 is what a default publisher serves at once. `wal_price`, `sui_price`: USD per coin.
+    """
+
+    site_name: str | None = None
+    object_id: ObjectId | None = None
+    epochs: int | None = None
+    message: str = ""
+    ws_resources: str | None = None
+    ignore: tuple[str, ...] = ()
+    allow_files: tuple[str, ...] = ()
+    write_object_id: bool = False
+    deletable: bool = False
+    fresh: bool = False
+    verify: Verify = Verify.AUTO
+    max_cost: Frost | None = None
+    max_delete: float = 0.5
+    max_quilt_size: int | None = None
+    max_quilt_files: int | None = None
+    concurrency: int = 8
+    deadline_s: float | None = None
+    settle_s: float | None = None
+    wal_price: Decimal | None = None
+    sui_price: Decimal | None = None
+    recovery: RecoveryOptions = field(default_factory=RecoveryOptions)
+
+    def __post_init__(self) -> None:
+        checks = (
+            ("epochs", self.epochs is None or 1 <= self.epochs <= 1000, "1 to 1000"),
+            ("max_delete", 0 <= self.max_delete <= 1, "a share from 0 to 1"),
+            ("concurrency", 1 <= self.concurrency <= 64, "1 to 64"),
+            ("max_quilt_files", self.max_quilt_files is None or self.max_quilt_files >= 1, "at least 1"),
+            ("max_quilt_size", self.max_quilt_size is None or self.max_quilt_size >= 1, "at least 1 byte"),
+            ("deadline_s", self.deadline_s is None or self.deadline_s > 0, "more than 0 seconds"),
+            ("settle_s", self.settle_s is None or self.settle_s >= 0, "0 seconds or more"),
+        )
+        for name, good, expected in checks:
+            if not good:
+                found = getattr(self, name)
+                raise ConfigurationError(
+                    "option_invalid", f"{name}: expected {expected}, found {found}", option=name, found=str(found)
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class DeployResult:
+    """What a deployment came to.
+
+    `version` counts the site's completed deployments in this home. `digests` are those of its transactions,
+    `verified` says how much was read back (a `Verify` value, ``"chain"`` for a no-change deploy).
+    `possibly_paid_in_vain` names the blobs that were paid again after a lost answer.
+    """
+
+    deployment_id: DeploymentId
+    site_id: ObjectId
+    site_name: str
+    url: str
+    version: int
+    digests: tuple[Digest, ...]
+    cost: Cost
+    verified: str
+    changed: bool
+    possibly_paid_in_vain: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as JSON-ready fields, amounts as decimal text with the unit in the name."""
+        return {
+            "deployment_id": str(self.deployment_id),
+            "site_id": str(self.site_id),
+            "site_name": self.site_name,
+            "url": self.url,
+            "version": self.version,
+            "cost_frost": str(self.cost.frost.units),
+            "gas_mist": str(self.cost.gas.units),
+            "stored_bytes": self.cost.stored_bytes,
+            "skipped_bytes": self.cost.skipped_bytes,
+            "stores": self.cost.requests,
+            "digests": [str(digest) for digest in self.digests],
+            "verified": self.verified,
+            "changed": self.changed,
+            "possibly_paid_in_vain": list(self.possibly_paid_in_vain),
+            "warnings": list(self.warnings),
+        }

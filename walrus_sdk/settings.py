@@ -1,0 +1,192 @@
+"""Environment and project file as one frozen value: the only reader of ``os.environ``.
+
+Order: an explicit option wins over the environment, the environment over the project file
+(``walrus-sdk.toml`` in the current folder or above), the project file over the defaults.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from walrus_sdk.errors import ConfigurationError
+from walrus_sdk.model.network import LOCAL, MAINNET, TESTNET, Network
+
+__all__ = ["ENVIRONMENT", "NETWORKS", "PROJECT_FILE", "Project", "Secret", "Settings", "load"]
+
+PROJECT_FILE = "walrus-sdk.toml"
+NETWORKS: Mapping[str, Network] = {network.name: network for network in (LOCAL, TESTNET, MAINNET)}
+
+ENVIRONMENT: Mapping[str, str] = {
+    "WALRUS_DEPLOYMENT_HOME": "state folder (default ~/.walrus-deployment)",
+    "WALRUS_WALLET_PATH": "Sui client.yaml or keystore to take the key from",
+    "SUI_PRIVATE_KEY": "suiprivkey… text of the key that owns the sites",
+    "WALRUS_PUBLISHER_TOKEN": "bearer token for a publisher that asks for one",
+    "VERBOSE": "true: log to the terminal",
+    "CI": "true: never prompt",
+    "NO_COLOR": "set: no colours",
+    "GITHUB_OUTPUT": "file that receives the result's fields in GitHub Actions",
+    "GITHUB_STEP_SUMMARY": "file that receives the result as a summary in GitHub Actions",
+    "GITHUB_SHA": "commit to record where git is not installed",
+}
+"""Every variable that is read, with its meaning."""
+
+
+class Secret:
+    """A text that is never shown: `reveal` is the only way to it."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """Return the text, for the one place that needs it."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "***"
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a secret is not pickled")
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """What ``walrus-sdk.toml`` may say; paths are relative to the file's folder, `None` means not said."""
+
+    network: str | None = None
+    name: str | None = None
+    epochs: int | None = None
+    folder: str | None = None
+    ignore: tuple[str, ...] = ()
+    publisher: tuple[str, ...] = ()
+    aggregator: tuple[str, ...] = ()
+    graphql: tuple[str, ...] = ()
+    portal: str | None = None
+    path: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that was found around the process, read once."""
+
+    home: Path
+    project: Project = field(default_factory=Project)
+    private_key: Secret | None = None
+    wallet_path: Path | None = None
+    publisher_token: Secret | None = None
+    verbose: bool = False
+    ci: bool = False
+    no_color: bool = False
+    github_output: Path | None = None
+    github_summary: Path | None = None
+    commit: str = ""
+
+    def network(self, name: str | None) -> Network:
+        """Return the network of that name (or of the project file, or local), with the project's URLs.
+
+        Raises `ConfigurationError` ``network_unknown``.
+        """
+        chosen = name or self.project.network or "local"
+        if chosen not in NETWORKS:
+            raise ConfigurationError(
+                "network_unknown", f"no network {chosen!r}; known are {', '.join(NETWORKS)}", found=chosen
+            )
+        network, project = NETWORKS[chosen], self.project
+        if chosen != (project.network or chosen):
+            return network  # the project's URLs belong to the network that it names
+        return replace(
+            network,
+            publisher_urls=project.publisher or network.publisher_urls,
+            aggregator_urls=project.aggregator or network.aggregator_urls,
+            graphql_urls=project.graphql or network.graphql_urls,
+            portal=project.portal or network.portal,
+        )
+
+
+def load(environ: Mapping[str, str] | None = None, *, folder: Path | None = None) -> Settings:
+    """Read the environment, and the project file of `folder` (default: the current one) or a folder above it.
+
+    Raises `ConfigurationError` ``setting_invalid`` with the file and key.
+    """
+    env = os.environ if environ is None else environ
+    home = env.get("WALRUS_DEPLOYMENT_HOME")
+    return Settings(
+        home=Path(home).expanduser().absolute() if home else _default_home(env),
+        project=_project(folder or Path.cwd()),
+        private_key=_secret(env.get("SUI_PRIVATE_KEY")),
+        wallet_path=_path(env.get("WALRUS_WALLET_PATH")),
+        publisher_token=_secret(env.get("WALRUS_PUBLISHER_TOKEN")),
+        verbose=_truth(env.get("VERBOSE")),
+        ci=_truth(env.get("CI")),
+        no_color=bool(env.get("NO_COLOR")),
+        github_output=_path(env.get("GITHUB_OUTPUT")),
+        github_summary=_path(env.get("GITHUB_STEP_SUMMARY")),
+        commit=env.get("GITHUB_SHA", ""),
+    )
+
+
+def _default_home(env: Mapping[str, str]) -> Path:
+    return Path(env.get("HOME") or Path.home()).absolute() / ".walrus-deployment"
+
+
+def _secret(text: str | None) -> Secret | None:
+    return Secret(text.strip()) if text and text.strip() else None
+
+
+def _path(text: str | None) -> Path | None:
+    return Path(text).expanduser().absolute() if text else None
+
+
+def _truth(text: str | None) -> bool:
+    return (text or "").strip().lower() in {"1", "true", "yes", "on"}
+
+
+def _project(folder: Path) -> Project:
+    for place in (folder.absolute(), *folder.absolute().parents):
+        path = place / PROJECT_FILE
+        if path.is_file():
+            return _read_project(path)
+    return Project()
+
+
+_TEXT_KEYS = {"network", "name", "folder", "portal"}
+_LIST_KEYS = {"ignore", "publisher", "aggregator", "graphql"}
+
+
+def _read_project(path: Path) -> Project:
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationError("setting_invalid", f"{path}: {error}", path=str(path)) from error
+    known = {item.name for item in fields(Project)} - {"path"}
+    values: dict[str, Any] = {}
+    for key, value in data.items():
+        if key not in known:
+            raise _bad(path, key, f"one of {', '.join(sorted(known))}", key)
+        values[key] = _project_value(path, key, value)
+    return Project(**values, path=path)
+
+
+def _project_value(path: Path, key: str, value: Any) -> Any:
+    if key in _TEXT_KEYS and isinstance(value, str):
+        return value
+    if key == "epochs" and isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        return value
+    if key in _LIST_KEYS:
+        items = [value] if isinstance(value, str) else value
+        if isinstance(items, list) and all(isinstance(item, str) for item in items):
+            return tuple(items)
+    expected = "a text" if key in _TEXT_KEYS else "a whole number from 1" if key == "epochs" else "a list of texts"
+    raise _bad(path, key, expected, value)
+
+
+def _bad(path: Path, key: str, expected: str, found: object) -> ConfigurationError:
+    return ConfigurationError(
+        "setting_invalid", f"{path}: {key}: expected {expected}, found {found!r}", path=str(path), key=key
+    )
