@@ -98,7 +98,8 @@ _TOKEN = re.compile(r"\s*(::|[<>,]|[A-Za-z0-9_]+)\s*")
 
 def parse_type_tag(text: str) -> TypeTag:
     """Read a type's text, short addresses included. Raises `CodecError` ``malformed``."""
-    tokens, at = [], 0
+    tokens: list[str] = []
+    at = 0
     while at < len(text):
         match = _TOKEN.match(text, at)
         if not match or len(tokens) > 500:

@@ -1,0 +1,477 @@
+"""Sui transactions: the values, their BCS, their digest. Source: docs/explanation/formats.md (transactions).
+
+Reading is total: a variant that is not known raises `CodecError`, it is never guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import TypeAlias
+
+from walrus_sdk.codecs.bcs import Reader, Writer
+from walrus_sdk.codecs.type_tags import TypeTag, read_type_tag, write_type_tag
+from walrus_sdk.errors import CodecError
+from walrus_sdk.model.chain import ObjectRef
+from walrus_sdk.model.units import Digest, ObjectId, SuiAddress, SuiEpoch
+
+__all__ = [
+    "Argument",
+    "CallArg",
+    "Command",
+    "EpochExpiration",
+    "Expiration",
+    "FundsWithdrawal",
+    "GasCoin",
+    "GasData",
+    "Input",
+    "MakeMoveVec",
+    "MergeCoins",
+    "MoveCall",
+    "NestedResult",
+    "NoExpiration",
+    "OwnedArg",
+    "ProgrammableTransaction",
+    "Publish",
+    "Pure",
+    "ReceivingArg",
+    "Result",
+    "SharedArg",
+    "SplitCoins",
+    "TransactionData",
+    "TransferObjects",
+    "Upgrade",
+    "ValidDuring",
+    "decode_transaction",
+    "encode_transaction",
+    "signing_digest",
+    "transaction_digest",
+    "write_argument",
+    "write_call_arg",
+    "write_command",
+]
+
+
+# ── values ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Pure:
+    """A plain value: `value` is its BCS."""
+
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedArg:
+    """An owned or immutable object at one version."""
+
+    ref: ObjectRef
+
+
+@dataclass(frozen=True, slots=True)
+class SharedArg:
+    """A shared object, named by the version at which it became shared."""
+
+    id: ObjectId
+    initial_version: int
+    mutable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivingArg:
+    """An object that was sent to another object."""
+
+    ref: ObjectRef
+
+
+@dataclass(frozen=True, slots=True)
+class FundsWithdrawal:
+    """Up to `amount` of `type_tag` from an address balance: the sender's, or the sponsor's."""
+
+    amount: int
+    type_tag: TypeTag
+    from_sponsor: bool = False
+
+
+CallArg: TypeAlias = Pure | OwnedArg | SharedArg | ReceivingArg | FundsWithdrawal
+
+
+@dataclass(frozen=True, slots=True)
+class GasCoin:
+    """The coin that pays for gas."""
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """An input by index."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The (only) result of a command by index."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class NestedResult:
+    """One of several results of a command."""
+
+    index: int
+    sub: int
+
+
+Argument: TypeAlias = GasCoin | Input | Result | NestedResult
+
+
+@dataclass(frozen=True, slots=True)
+class MoveCall:
+    """A call of a public Move function; `package` is the version whose code runs."""
+
+    package: ObjectId
+    module: str
+    function: str
+    arguments: tuple[Argument, ...] = ()
+    type_arguments: tuple[TypeTag, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TransferObjects:
+    """Give objects to an address."""
+
+    objects: tuple[Argument, ...]
+    recipient: Argument
+
+
+@dataclass(frozen=True, slots=True)
+class SplitCoins:
+    """Split amounts off a coin."""
+
+    coin: Argument
+    amounts: tuple[Argument, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MergeCoins:
+    """Merge coins into one."""
+
+    destination: Argument
+    sources: tuple[Argument, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Publish a package."""
+
+    modules: tuple[bytes, ...]
+    dependencies: tuple[ObjectId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MakeMoveVec:
+    """Make a vector of values; the type is needed when it is empty."""
+
+    type_tag: TypeTag | None
+    elements: tuple[Argument, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """Upgrade a package."""
+
+    modules: tuple[bytes, ...]
+    dependencies: tuple[ObjectId, ...]
+    package: ObjectId
+    ticket: Argument
+
+
+Command: TypeAlias = MoveCall | TransferObjects | SplitCoins | MergeCoins | Publish | MakeMoveVec | Upgrade
+
+
+@dataclass(frozen=True, slots=True)
+class ProgrammableTransaction:
+    """Inputs, and the commands that use them in order (a PTB)."""
+
+    inputs: tuple[CallArg, ...]
+    commands: tuple[Command, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GasData:
+    """Who pays with which coins, at which price (MIST per unit), at most how much (MIST)."""
+
+    payment: tuple[ObjectRef, ...]
+    owner: SuiAddress
+    price: int
+    budget: int
+
+
+@dataclass(frozen=True, slots=True)
+class NoExpiration:
+    """Valid until an input moves on."""
+
+
+@dataclass(frozen=True, slots=True)
+class EpochExpiration:
+    """Valid up to and including a Sui epoch."""
+
+    epoch: SuiEpoch
+
+
+@dataclass(frozen=True, slots=True)
+class ValidDuring:
+    """Valid in a span of Sui epochs on one chain; `None` leaves a bound open. Timestamps in ms."""
+
+    min_epoch: int | None
+    max_epoch: int | None
+    min_timestamp: int | None
+    max_timestamp: int | None
+    chain: Digest
+    nonce: int
+
+
+Expiration: TypeAlias = NoExpiration | EpochExpiration | ValidDuring
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionData:
+    """A whole transaction, ready to be signed."""
+
+    kind: ProgrammableTransaction
+    sender: SuiAddress
+    gas: GasData
+    expiration: Expiration = NoExpiration()
+
+
+# ── digests ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def transaction_digest(data: bytes) -> Digest:
+    """Return the name of a transaction, known before it is sent: BLAKE2b-256 of ``TransactionData::`` and its BCS."""
+    return Digest(blake2b(b"TransactionData::" + data, digest_size=32).digest())
+
+
+def signing_digest(data: bytes) -> bytes:
+    """Return what is signed: BLAKE2b-256 of the intent (transaction, version 0, Sui) and the BCS."""
+    return blake2b(b"\0\0\0" + data, digest_size=32).digest()
+
+
+# ── writing ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def encode_transaction(transaction: TransactionData) -> bytes:
+    """Return the BCS of a transaction (TransactionData V1)."""
+    writer = Writer().uleb(0).uleb(0)
+    writer.vector(transaction.kind.inputs, write_call_arg).vector(transaction.kind.commands, write_command)
+    writer.raw(transaction.sender.raw)
+    gas = transaction.gas
+    writer.vector(gas.payment, _write_ref).raw(gas.owner.raw).u64(gas.price).u64(gas.budget)
+    _write_expiration(writer, transaction.expiration)
+    return bytes(writer)
+
+
+def _write_digest(writer: Writer, digest: Digest) -> None:
+    writer.bytes(digest.raw)
+
+
+def _write_ref(writer: Writer, ref: ObjectRef) -> None:
+    writer.raw(ref.id.raw).u64(ref.version).bytes(ref.digest.raw)
+
+
+def write_call_arg(writer: Writer, arg: CallArg) -> None:
+    """Append one input."""
+    match arg:
+        case Pure(value):
+            writer.uleb(0).bytes(value)
+        case OwnedArg(ref):
+            _write_ref(writer.uleb(1).uleb(0), ref)
+        case SharedArg(id_, version, mutable):
+            writer.uleb(1).uleb(1).raw(id_.raw).u64(version).uleb(1 if mutable else 0)
+        case ReceivingArg(ref):
+            _write_ref(writer.uleb(1).uleb(2), ref)
+        case FundsWithdrawal(amount, type_tag, from_sponsor):
+            write_type_tag(writer.uleb(2).uleb(0).u64(amount).uleb(0), type_tag).uleb(1 if from_sponsor else 0)
+
+
+def write_argument(writer: Writer, argument: Argument) -> None:
+    """Append one argument of a command."""
+    match argument:
+        case GasCoin():
+            writer.uleb(0)
+        case Input(index):
+            writer.uleb(1).u16(index)
+        case Result(index):
+            writer.uleb(2).u16(index)
+        case NestedResult(index, sub):
+            writer.uleb(3).u16(index).u16(sub)
+
+
+def write_command(writer: Writer, command: Command) -> None:
+    """Append one command."""
+    match command:
+        case MoveCall(package, module, function, arguments, type_arguments):
+            writer.uleb(0).raw(package.raw).string(module).string(function)
+            writer.vector(type_arguments, write_type_tag).vector(arguments, write_argument)
+        case TransferObjects(objects, recipient):
+            write_argument(writer.uleb(1).vector(objects, write_argument), recipient)
+        case SplitCoins(coin, amounts):
+            write_argument(writer.uleb(2), coin)
+            writer.vector(amounts, write_argument)
+        case MergeCoins(destination, sources):
+            write_argument(writer.uleb(3), destination)
+            writer.vector(sources, write_argument)
+        case Publish(modules, dependencies):
+            _write_package(writer.uleb(4), modules, dependencies)
+        case MakeMoveVec(type_tag, elements):
+            _write_optional_tag(writer.uleb(5), type_tag)
+            writer.vector(elements, write_argument)
+        case Upgrade(modules, dependencies, package, ticket):
+            _write_package(writer.uleb(6), modules, dependencies)
+            write_argument(writer.raw(package.raw), ticket)
+
+
+def _write_optional_tag(writer: Writer, type_tag: TypeTag | None) -> None:
+    writer.boolean(type_tag is not None)
+    if type_tag is not None:
+        write_type_tag(writer, type_tag)
+
+
+def _write_package(writer: Writer, modules: tuple[bytes, ...], dependencies: tuple[ObjectId, ...]) -> None:
+    writer.vector(modules, Writer.bytes)
+    writer.vector(dependencies, lambda inner, package: inner.raw(package.raw))
+
+
+def _write_expiration(writer: Writer, expiration: Expiration) -> None:
+    match expiration:
+        case NoExpiration():
+            writer.uleb(0)
+        case EpochExpiration(epoch):
+            writer.uleb(1).u64(epoch.number)
+        case ValidDuring(min_epoch, max_epoch, min_timestamp, max_timestamp, chain, nonce):
+            writer.uleb(2)
+            for bound in (min_epoch, max_epoch, min_timestamp, max_timestamp):
+                writer.option(bound, Writer.u64)
+            _write_digest(writer, chain)
+            writer.u32(nonce)
+
+
+# ── reading ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def decode_transaction(data: bytes) -> TransactionData:
+    """Read the BCS of a transaction. Raises `CodecError` ``malformed`` for anything else."""
+    reader = Reader(data)
+    _expect(reader, 0, "TransactionData V1")
+    _expect(reader, 0, "a programmable transaction")
+    kind = ProgrammableTransaction(reader.vector(_read_call_arg), reader.vector(_read_command))
+    sender = SuiAddress(reader.raw(32))
+    gas = GasData(reader.vector(_read_ref), SuiAddress(reader.raw(32)), reader.u64(), reader.u64())
+    expiration = _read_expiration(reader)
+    reader.end()
+    return TransactionData(kind, sender, gas, expiration)
+
+
+def _expect(reader: Reader, variant: int, what: str) -> None:
+    found = reader.uleb()
+    if found != variant:
+        raise CodecError("malformed", f"expected {what}, found variant {found}")
+
+
+def _unknown(what: str, variant: int) -> CodecError:
+    return CodecError("malformed", f"unknown {what}: variant {variant}")
+
+
+def _read_digest(reader: Reader) -> Digest:
+    return Digest(reader.bytes())
+
+
+def _read_ref(reader: Reader) -> ObjectRef:
+    return ObjectRef(ObjectId(reader.raw(32)), reader.u64(), _read_digest(reader))
+
+
+def _read_call_arg(reader: Reader) -> CallArg:
+    variant = reader.uleb()
+    if variant == 0:
+        return Pure(reader.bytes())
+    if variant == 1:
+        return _read_object_arg(reader)
+    if variant == 2:
+        _expect(reader, 0, "a maximum amount")
+        amount = reader.u64()
+        _expect(reader, 0, "a balance")
+        tag, source = read_type_tag(reader), reader.uleb()
+        if source > 1:
+            raise _unknown("source of funds", source)
+        return FundsWithdrawal(amount, tag, from_sponsor=source == 1)
+    raise _unknown("input", variant)
+
+
+def _read_object_arg(reader: Reader) -> CallArg:
+    variant = reader.uleb()
+    if variant == 0:
+        return OwnedArg(_read_ref(reader))
+    if variant == 1:
+        id_, version, mutable = ObjectId(reader.raw(32)), reader.u64(), reader.uleb()
+        if mutable > 1:
+            raise _unknown("use of a shared object", mutable)
+        return SharedArg(id_, version, mutable == 1)
+    if variant == 2:
+        return ReceivingArg(_read_ref(reader))
+    raise _unknown("object input", variant)
+
+
+def _read_argument(reader: Reader) -> Argument:
+    variant = reader.uleb()
+    if variant == 0:
+        return GasCoin()
+    if variant == 1:
+        return Input(reader.u16())
+    if variant == 2:
+        return Result(reader.u16())
+    if variant == 3:
+        return NestedResult(reader.u16(), reader.u16())
+    raise _unknown("argument", variant)
+
+
+def _read_call(reader: Reader) -> Command:
+    package, module, function = ObjectId(reader.raw(32)), reader.string(), reader.string()
+    types = reader.vector(read_type_tag)
+    return MoveCall(package, module, function, reader.vector(_read_argument), types)
+
+
+def _read_package(reader: Reader) -> tuple[tuple[bytes, ...], tuple[ObjectId, ...]]:
+    return reader.vector(Reader.bytes), reader.vector(lambda inner: ObjectId(inner.raw(32)))
+
+
+_COMMANDS: dict[int, Callable[[Reader], Command]] = {
+    0: _read_call,
+    1: lambda reader: TransferObjects(reader.vector(_read_argument), _read_argument(reader)),
+    2: lambda reader: SplitCoins(_read_argument(reader), reader.vector(_read_argument)),
+    3: lambda reader: MergeCoins(_read_argument(reader), reader.vector(_read_argument)),
+    4: lambda reader: Publish(*_read_package(reader)),
+    5: lambda reader: MakeMoveVec(reader.option(read_type_tag), reader.vector(_read_argument)),
+    6: lambda reader: Upgrade(*_read_package(reader), ObjectId(reader.raw(32)), _read_argument(reader)),
+}
+
+
+def _read_command(reader: Reader) -> Command:
+    variant = reader.uleb()
+    if variant not in _COMMANDS:
+        raise _unknown("command", variant)
+    return _COMMANDS[variant](reader)
+
+
+def _read_expiration(reader: Reader) -> Expiration:
+    variant = reader.uleb()
+    if variant == 0:
+        return NoExpiration()
+    if variant == 1:
+        return EpochExpiration(SuiEpoch(reader.u64()))
+    if variant == 2:
+        bounds = [reader.option(Reader.u64) for _ in range(4)]
+        return ValidDuring(bounds[0], bounds[1], bounds[2], bounds[3], _read_digest(reader), reader.u32())
+    raise _unknown("expiration", variant)
