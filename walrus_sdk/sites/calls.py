@@ -228,7 +228,7 @@ def _put(builder: PtbBuilder, package: ObjectId, site: Argument, resource: Resou
     none = builder.pure(b"\0")
     part = builder.call(package, "site", "new_range_option", [none, none])
     # blob id and hash are u256 arguments whose bytes are just the raw 32 bytes
-    arguments = [path, builder.pure(resource.blob_id.raw), builder.pure(resource.blob_hash), part]
+    arguments: list[Argument] = [path, builder.pure(resource.blob_id.raw), builder.pure(resource.blob_hash), part]
     made = builder.call(package, "site", "new_resource", arguments)
     for name, value in resource.headers:
         builder.call(package, "site", "add_header", [made, builder.string(name), builder.string(value)])
