@@ -1,0 +1,94 @@
+"""The guard against publishing secrets: what is stored on Walrus is public and cannot be taken back.
+
+Names that only secrets have, and texts that only secrets contain: headers of private keys followed by key material, Sui
+private keys, tokens with a fixed shape. No guessing by entropy. Findings name the file, the line and the kind,
+never the secret.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from dataclasses import dataclass
+
+__all__ = ["MAX_SCANNED", "Finding", "look_inside", "suspicious_name", "warning_name"]
+
+MAX_SCANNED = 1024 * 1024
+"""Files up to this size (bytes) are looked into; a larger text is no hand-written secret."""
+
+_NAMES = tuple(
+    """
+    .env .env.* *.env .envrc *.pem *.key *.p12 *.pfx *.jks *.keystore *.kdbx *.ppk id_rsa id_dsa id_ecdsa
+    id_ed25519 id_*_sk .npmrc .pypirc .netrc _netrc .git-credentials .dockercfg .docker/config.json .pgpass
+    .my.cnf .htpasswd .aws/* .ssh/* .gnupg/* .kube/* sui.keystore sui.aliases wallet*.json keystore*.json
+    *.mnemonic mnemonic.txt seed.txt secrets.json secrets.y*ml secret.json credentials.json service-account*.json
+    *.tfstate *.tfstate.backup terraform.tfvars .vault-token .terraformrc .rspec_status.env master.key .walrus-deployment/*
+     client.yaml .bash_history .zsh_history .python_history .node_repl_history
+    """.split()
+)
+_HARMLESS_NAMES = (".env.example", ".env.sample", ".env.template", "example.env")
+
+# A header alone is documentation; a header with a line of key material under it is a key.
+_BREAK = rb"(?:\r?\n|\\n)[ \t]*"
+_PEM = re.compile(
+    rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----"
+    + _BREAK
+    + rb"(?:[A-Za-z-]+: [^\n]{0,200}"
+    + _BREAK
+    + rb")*(?:\r?\n)?[ \t]*[A-Za-z0-9+/=]{40,}"
+)
+_PATTERNS: tuple[tuple[str, re.Pattern[bytes]], ...] = (
+    ("private key", _PEM),
+    ("Sui private key", re.compile(rb"(?<![A-Za-z0-9])suiprivkey1[02-9ac-hj-np-z]{58,62}(?![A-Za-z0-9])")),
+    ("AWS access key", re.compile(rb"(?<![A-Z0-9])(?:AKIA|ASIA)[A-Z2-7]{16}(?![A-Z0-9])")),
+    ("GitHub token", re.compile(rb"(?<![A-Za-z0-9_])(?:gh[pousr]_[A-Za-z0-9]{36}|github_pat_[A-Za-z0-9_]{60,90})")),
+    ("GitLab token", re.compile(rb"(?<![A-Za-z0-9_])glpat-[A-Za-z0-9_-]{20}(?![A-Za-z0-9_-])")),
+    ("Slack token", re.compile(rb"(?<![A-Za-z0-9])xox[abprs]-[0-9]{8,}-[A-Za-z0-9-]{10,}")),
+    ("Stripe key", re.compile(rb"(?<![A-Za-z0-9])[sr]k_live_[A-Za-z0-9]{24,}")),
+    ("Google API key", re.compile(rb"(?<![A-Za-z0-9_-])AIza[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])")),
+    ("npm token", re.compile(rb"(?<![A-Za-z0-9_])npm_[A-Za-z0-9]{36}(?![A-Za-z0-9])")),
+    ("PyPI token", re.compile(rb"pypi-AgEIcHlwaS5vcmc[A-Za-z0-9_-]{50,}")),
+    (
+        "JSON web token",
+        re.compile(rb"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{16,}\.eyJ[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{32,}"),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that looks like a secret: where, and of which kind; never what."""
+
+    path: str
+    kind: str
+    line: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.path}{f':{self.line}' if self.line else ''} ({self.kind})"
+
+
+def suspicious_name(relative: str) -> bool:
+    """Return whether a file's name says that it is a secret."""
+    name = relative.rpartition("/")[2].lower()
+    if any(fnmatch.fnmatchcase(name, pattern) for pattern in _HARMLESS_NAMES):
+        return False
+    lower = relative.lower()
+    return any(
+        fnmatch.fnmatchcase(lower if "/" in pattern else name, pattern)
+        or ("/" in pattern and fnmatch.fnmatchcase(lower, f"*/{pattern}"))
+        for pattern in _NAMES
+    )
+
+
+def warning_name(relative: str) -> str | None:
+    """Return what is doubtful about publishing a file of this name, if anything."""
+    return "source map: it may hold the unminified source" if relative.lower().endswith(".map") else None
+
+
+def look_inside(relative: str, data: bytes) -> Finding | None:
+    """Return the first secret in a file's bytes, if there is one."""
+    for kind, pattern in _PATTERNS:
+        match = pattern.search(data)
+        if match is not None:
+            return Finding(relative, kind, data.count(b"\n", 0, match.start()) + 1)
+    return None
