@@ -1,0 +1,189 @@
+"""Faults on demand: rules as data, asked at named points of the services.
+
+A rule says at which points (a name, or a pattern with ``*``) it acts, how (`ACTIONS`), how often (`times`, after
+`skip` hits, with `probability`), and with which figures. The points are those of `POINTS`; a service asks
+`Faults.hit` at each of them. Besides the rules there is a `Shape`: what holds all the time.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import random
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+from walrus_sdk.errors import ConfigurationError
+
+__all__ = ["ACTIONS", "POINTS", "Fault", "Faults", "Shape"]
+
+POINTS: Mapping[str, str] = {
+    "publisher.request": "a store's headers are here, its body is not read yet",
+    "publisher.body": "the body is complete, nothing is looked up yet",
+    "publisher.before_pay": "looked up, not paid yet",
+    "publisher.after_pay": "registered and paid, not certified yet",
+    "publisher.after_certify": "certified, not answered yet",
+    "aggregator.request": "a read is about to be answered",
+    "sui.request": "a GraphQL or gRPC-Web request is here",
+    "sui.execute.before": "a transaction is here, not executed yet",
+    "sui.execute.after": "the transaction is final, not answered yet",
+    "sui.read": "a read is about to be answered (action lag: from an older state)",
+    "portal.request": "a visitor's request is here",
+}
+"""Where faults can be set, with what is true there."""
+
+ACTIONS: Mapping[str, str] = {
+    "latency": "wait latency_s seconds, then go on",
+    "error": "answer with status, as JSON, text or HTML (kind)",
+    "too_many_requests": "answer 429 as an overloaded service does",
+    "drop": "close the connection without an answer",
+    "stall": "neither answer nor close",
+    "truncate": "send the answer's headers and half of its body, then close",
+    "wrong_blob_id": "answer with another blob id",
+    "error_in_200": "answer 200 with an error inside (a publisher's failure of one blob)",
+    "lag": "answer from the state as it was behind transactions ago",
+}
+"""What a fault can do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One rule. `times` `None`: always; `skip`: hits that are let through first."""
+
+    point: str
+    action: str
+    times: int | None = None
+    skip: int = 0
+    probability: float = 1.0
+    latency_s: float = 0.0
+    status: int = 500
+    kind: str = "json"
+    behind: int = 1
+
+    def __post_init__(self) -> None:
+        if self.action not in ACTIONS:
+            raise _bad(f"unknown action {self.action!r}; known are {', '.join(ACTIONS)}")
+        if not any(fnmatch.fnmatchcase(point, self.point) for point in POINTS):
+            raise _bad(f"no point matches {self.point!r}; known are {', '.join(POINTS)}")
+        if not 0 <= self.probability <= 1 or self.latency_s < 0 or not 200 <= self.status <= 599:
+            raise _bad("expected probability 0..1, latency_s from 0, status 200..599")
+        if self.kind not in ("json", "text", "html"):
+            raise _bad(f"expected kind json, text or html, found {self.kind!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What holds all the time.
+
+    `latency_s`: seconds that a store takes between payment and certification. `bytes_per_s`: how fast bodies are taken
+    in, all stores together; 0 is unlimited. `slots`, `queue`: stores under way and waiting before 429. `on_disconnect`:
+    ``drop`` a store whose client hangs up (as the official server does) or ``finish`` it. `sink`: only count bytes.
+    """
+
+    latency_s: float = 0.0
+    bytes_per_s: int = 0
+    slots: int = 8
+    queue: int = 8
+    on_disconnect: str = "drop"
+    sink: bool = False
+    not_found_cache_s: float = 0.0
+    max_blob_body: int = 10 * 1024 * 1024
+    max_quilt_body: int = 100 * 1024 * 1024
+
+    def __post_init__(self) -> None:
+        if self.on_disconnect not in ("drop", "finish"):
+            raise _bad(f"expected on_disconnect drop or finish, found {self.on_disconnect!r}")
+        if self.latency_s < 0 or self.bytes_per_s < 0 or self.slots < 1 or self.queue < 0 or self.not_found_cache_s < 0:
+            raise _bad("expected latency_s, bytes_per_s, queue, not_found_cache_s from 0 and slots from 1")
+
+
+def _bad(why: str) -> ConfigurationError:
+    return ConfigurationError("option_invalid", f"faults: {why}", option="faults")
+
+
+@dataclass(slots=True)
+class _Counted:
+    fault: Fault
+    hits: int = 0
+    fired: int = 0
+
+
+@dataclass(slots=True)
+class Faults:
+    """The rules and the shape of one network; `seed` makes chance repeatable."""
+
+    shape: Shape = field(default_factory=Shape)
+    seed: int = 0
+    _rules: list[_Counted] = field(default_factory=list)
+    _random: random.Random = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._random = random.Random(self.seed)  # noqa: S311  # chance for tests
+
+    def add(self, fault: Fault) -> None:
+        """Add a rule; rules are asked in order, the first that fires counts."""
+        self._rules.append(_Counted(fault))
+
+    def clear(self) -> None:
+        """Remove all rules; the shape stays."""
+        self._rules.clear()
+
+    def hit(self, point: str) -> Fault | None:
+        """Return the fault that strikes at a point now, if any."""
+        assert point in POINTS, point
+        for rule in self._rules:
+            if not fnmatch.fnmatchcase(point, rule.fault.point):
+                continue
+            rule.hits += 1
+            used_up = rule.fault.times is not None and rule.fired >= rule.fault.times
+            if rule.hits <= rule.fault.skip or used_up or self._random.random() >= rule.fault.probability:
+                continue
+            rule.fired += 1
+            return rule.fault
+        return None
+
+    def reshape(self, **values: Any) -> None:
+        """Change the shape. Raises `ConfigurationError` ``option_invalid``."""
+        known = {item.name for item in fields(Shape)}
+        if not set(values) <= known:
+            raise _bad(f"unknown {', '.join(sorted(set(values) - known))}; known are {', '.join(sorted(known))}")
+        self.shape = replace(self.shape, **_typed(Shape, values))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return shape and rules, with how often each was met and fired."""
+        rules = [asdict(rule.fault) | {"hits": rule.hits, "fired": rule.fired} for rule in self._rules]
+        return {"shape": asdict(self.shape), "rules": rules}
+
+    def load(self, data: Mapping[str, Any]) -> None:
+        """Take rules (``rules``: replaced) and figures (``shape``: changed) from JSON. Raises ``option_invalid``."""
+        rules = data.get("rules")
+        if rules is not None and not (isinstance(rules, list) and all(isinstance(item, dict) for item in rules)):
+            raise _bad("expected rules as a list of objects")
+        known = {item.name for item in fields(Fault)}
+        made = []
+        for item in rules or []:
+            values = {key: value for key, value in item.items() if key not in ("hits", "fired")}
+            if not set(values) <= known or not {"point", "action"} <= set(values):
+                raise _bad(f"a rule has point, action and of {', '.join(sorted(known - {'point', 'action'}))}")
+            made.append(Fault(**_typed(Fault, values)))
+        if isinstance(data.get("shape"), dict):
+            self.reshape(**data["shape"])
+        if rules is not None:
+            self._rules = [_Counted(fault) for fault in made]
+
+
+def _typed(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values after a check of their plain types."""
+    kinds: dict[str, tuple[type, ...]] = {
+        "str": (str,),
+        "int": (int,),
+        "float": (int, float),
+        "bool": (bool,),
+        "int | None": (int, type(None)),
+    }
+    for item in fields(cls):
+        if item.name in values:
+            value, wanted = values[item.name], kinds[str(item.type)]
+            if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
+                raise _bad(f"{item.name}: expected {item.type}, found {value!r:.40}")
+    return dict(values)
