@@ -17,8 +17,8 @@ def blob_name(data: bytes, n_shards: int) -> bytes:
 def quilt_name(identifiers: Sequence[str], contents: Sequence[bytes], n_shards: int) -> tuple[bytes, list[list[int]]]:
     """Return the 32 bytes of a quilt's blob id, and ``[start, end]`` of each file in the order given."""
     files = [quilt.QuiltFile(name, data) for name, data in zip(identifiers, contents, strict=True)]
-    places = {
-        patch.identifier: [patch.start, patch.end]
-        for patch in quilt.layout(identifiers, [len(data) for data in contents], n_shards).patches
-    }
-    return redstuff.blob_id(quilt.encode(files, n_shards), n_shards).raw, [places[name] for name in identifiers]
+    plan = quilt.layout_of(files, n_shards)
+    blob = bytearray(plan.blob_size)
+    quilt.encode_into(blob, files, plan)
+    places = {patch.identifier: [patch.start, patch.end] for patch in plan.patches}
+    return redstuff.blob_id(blob, n_shards).raw, [places[name] for name in identifiers]

@@ -1,0 +1,220 @@
+"""Blobs: registered, certified, expired, deleted; their bytes; and the ledger of what was paid.
+
+Paying and certifying are two moments, as on the real network: what happens between them is lost money.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, replace
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Protocol
+
+from walrus_sdk.codecs import cost, objects, redstuff
+from walrus_sdk.localnet.chain.objects import Owner, StoredObject
+from walrus_sdk.localnet.chain.state import SuiState
+from walrus_sdk.localnet.storage import Tables
+from walrus_sdk.model.units import BlobId, Digest, ObjectId, SuiAddress, WalrusEpoch
+
+__all__ = ["BlobBytes", "Blobs", "FolderBytes", "LedgerRow", "MemoryBytes", "Registration"]
+
+
+class BlobBytes(Protocol):
+    """Where the bytes of blobs are kept."""
+
+    def read(self, blob_id: BlobId) -> bytes | None:
+        """Return a blob's bytes."""
+        ...
+
+    def write(self, blob_id: BlobId, data: bytes) -> None:
+        """Keep a blob's bytes, all or nothing."""
+        ...
+
+
+class MemoryBytes:
+    """Bytes that die with the process."""
+
+    def __init__(self) -> None:
+        self._blobs: dict[BlobId, bytes] = {}
+
+    def read(self, blob_id: BlobId) -> bytes | None:
+        """Return a blob's bytes."""
+        return self._blobs.get(blob_id)
+
+    def write(self, blob_id: BlobId, data: bytes) -> None:
+        """Keep a blob's bytes."""
+        self._blobs[blob_id] = data
+
+
+class FolderBytes:
+    """One file a blob (0600), named by its id, written beside and renamed."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder = folder
+
+    def read(self, blob_id: BlobId) -> bytes | None:
+        """Return a blob's bytes."""
+        try:
+            return (self._folder / str(blob_id)).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def write(self, blob_id: BlobId, data: bytes) -> None:
+        """Keep a blob's bytes."""
+        place = self._folder / str(blob_id)
+        beside = place.with_name(f"{place.name}.{os.getpid()}.part")
+        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(data)
+        beside.replace(place)
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A blob that was paid for: its object on chain, and until when (exclusive Walrus epoch)."""
+
+    object_id: str
+    blob_id: str
+    end_epoch: int
+    deletable: bool
+    certified: bool = False
+    event: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """One store: what came in and what was paid; nothing that depends on the clock."""
+
+    kind: str
+    blob_id: str
+    paid: bool
+    cost_frost: int
+    bytes_received: int
+    owner: str
+
+
+class Blobs:
+    """All blobs of one network. Every method that changes something has committed when it returns."""
+
+    def __init__(self, tables: Tables, chain: SuiState, content: BlobBytes) -> None:
+        self._tables = tables
+        self._chain = chain
+        self._content = content
+        self._by_blob: dict[BlobId, dict[str, Registration]] = {}
+        self._rows = sum(1 for _ in tables.items("ledger"))
+        for key, value in tables.items("registrations"):
+            found = Registration(**json.loads(value))
+            self._by_blob.setdefault(BlobId.parse(found.blob_id), {})[key.hex()] = found
+
+    # ── naming ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def known_id(self, data: bytes) -> BlobId | None:
+        """Return the id of bytes that were encoded before."""
+        raw = self._tables.get("encoded", hashlib.sha256(data).digest())
+        return BlobId(raw) if raw is not None else None
+
+    def encode(self, data: bytes) -> BlobId:
+        """Compute the id of bytes: a second of work at 1000 shards, so not on the event loop."""
+        return redstuff.blob_id(data, self._chain.genesis.n_shards)
+
+    def remember_id(self, data: bytes, blob_id: BlobId) -> None:
+        """Remember the id of bytes, so that they are encoded once."""
+        self._tables.put("encoded", hashlib.sha256(data).digest(), blob_id.raw)
+
+    # ── the life of a blob ────────────────────────────────────────────────────────────────────────────────────
+
+    def _live(self, found: Registration) -> bool:
+        """Whether the nodes still keep it: not expired, and not deleted if that is possible."""
+        there = not found.deletable or self._chain.objects.get(ObjectId.parse(found.object_id)) is not None
+        return there and found.end_epoch > self._chain.walrus_epoch.number
+
+    def certified(self, blob_id: BlobId, *, permanent: bool = False) -> Registration | None:
+        """Return the certified registration that lives longest; with `permanent` only such that cannot be deleted."""
+        found = [
+            r
+            for r in self._by_blob.get(blob_id, {}).values()
+            if r.certified and self._live(r) and not (permanent and r.deletable)
+        ]
+        return max(found, key=lambda r: r.end_epoch, default=None)
+
+    def pay(self, blob_id: BlobId, size: int, epochs: int, *, deletable: bool, owner: SuiAddress) -> Registration:
+        """Register a blob and pay for it; the object goes to `owner`."""
+        genesis, now = self._chain.genesis, self._chain.walrus_epoch
+        seed = f"blob {self._chain.checkpoint} {blob_id}".encode()
+        id_, storage = (ObjectId(blake2b(tag + seed, digest_size=32).digest()) for tag in (b"o", b"s"))
+        encoded = redstuff.encoded_size(size, genesis.n_shards)
+        contents = objects.BlobContents(id_, now, blob_id, size, None, storage, now, now + epochs, encoded, deletable)
+        self._write_object(contents, owner)
+        made = Registration(str(id_), str(blob_id), now.number + epochs, deletable)
+        self._put(made)
+        return made
+
+    def _write_object(self, contents: objects.BlobContents, owner: SuiAddress) -> Digest:
+        item = StoredObject(
+            contents.id,
+            0,
+            f"{self._chain.genesis.blob_package}::blob::Blob",
+            Owner("AddressOwner", owner.raw),
+            objects.encode_blob(contents),
+        )
+        return self._chain.system_transaction([item])
+
+    def _put(self, found: Registration) -> None:
+        key = ObjectId.parse(found.object_id).raw
+        self._by_blob.setdefault(BlobId.parse(found.blob_id), {})[key.hex()] = found
+        self._tables.put("registrations", key, json.dumps(asdict(found)).encode())
+        self._tables.commit()
+
+    def certify(self, found: Registration, data: bytes) -> Registration:
+        """Keep the bytes and certify a paid blob."""
+        blob_id = BlobId.parse(found.blob_id)
+        self._content.write(blob_id, data)
+        item = self._chain.objects.get(ObjectId.parse(found.object_id))
+        assert item is not None, "only this service changes a blob that is not certified"
+        contents = replace(objects.decode_blob(item.contents), certified_epoch=self._chain.walrus_epoch)
+        digest = self._write_object(contents, SuiAddress(item.owner.id))
+        certified = replace(found, certified=True, event=str(digest))
+        self._put(certified)
+        return certified
+
+    def object_of(self, found: Registration) -> objects.BlobContents:
+        """Return a registration's object."""
+        item = self._chain.objects.get(ObjectId.parse(found.object_id))
+        assert item is not None
+        return objects.decode_blob(item.contents)
+
+    def read(self, blob_id: BlobId) -> bytes | None:
+        """Return the bytes of a blob that is certified and lives."""
+        return self._content.read(blob_id) if self.certified(blob_id) is not None else None
+
+    def blob_of_object(self, object_id: ObjectId) -> BlobId | None:
+        """Return the blob of a Blob object."""
+        item = self._chain.objects.get(object_id)
+        if item is None or not item.type.endswith("::blob::Blob"):
+            return None
+        return objects.decode_blob(item.contents).blob_id
+
+    def price(self, size: int, epochs: int) -> int:
+        """Return what a store costs in FROST."""
+        genesis = self._chain.genesis
+        return cost.store_cost(size, genesis.n_shards, epochs, genesis.prices).units
+
+    @property
+    def epoch(self) -> WalrusEpoch:
+        """The current Walrus epoch."""
+        return self._chain.walrus_epoch
+
+    # ── the ledger ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def note(self, row: LedgerRow) -> None:
+        """Add a row to the ledger."""
+        self._tables.put("ledger", self._rows.to_bytes(8, "big"), json.dumps(asdict(row)).encode())
+        self._rows += 1
+        self._tables.commit()
+
+    def ledger(self) -> list[dict[str, Any]]:
+        """Return all rows, oldest first."""
+        return [json.loads(value) for _, value in self._tables.items("ledger")]
