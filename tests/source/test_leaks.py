@@ -15,7 +15,8 @@ SECRET_NAMES = """
 passwords.kdbx putty.ppk id_rsa id_dsa id_ecdsa id_ed25519 id_ed25519_sk .npmrc .pypirc .netrc _netrc .git-credentials
  .dockercfg .docker/config.json .pgpass .my.cnf .htpasswd .aws/credentials .ssh/known_hosts
 .gnupg/secring.gpg .kube/config sui.keystore sui.aliases wallet.json wallet-main.json keystore-1.json
-my.mnemonic mnemonic.txt seed.txt secrets.json secrets.yml secrets.yaml secret.json credentials.json service-account-prod.json
+my.mnemonic mnemonic.txt seed.txt secrets.json secrets.yml secrets.yaml secret.json credentials.json
+service-account-prod.json
  terraform.tfstate x.tfstate.backup terraform.tfvars .vault-token .terraformrc master.key
 .walrus-deployment/state client.yaml .bash_history .zsh_history .python_history .node_repl_history
 nested/deep/.env nested/.aws/config NESTED/ID_RSA .ENV

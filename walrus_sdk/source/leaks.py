@@ -22,7 +22,8 @@ _NAMES = tuple(
     id_ed25519 id_*_sk .npmrc .pypirc .netrc _netrc .git-credentials .dockercfg .docker/config.json .pgpass
     .my.cnf .htpasswd .aws/* .ssh/* .gnupg/* .kube/* sui.keystore sui.aliases wallet*.json keystore*.json
     *.mnemonic mnemonic.txt seed.txt secrets.json secrets.y*ml secret.json credentials.json service-account*.json
-    *.tfstate *.tfstate.backup terraform.tfvars .vault-token .terraformrc .rspec_status.env master.key .walrus-deployment/*
+    *.tfstate *.tfstate.backup terraform.tfvars .vault-token .terraformrc .rspec_status.env master.key
+    .walrus-deployment/*
      client.yaml .bash_history .zsh_history .python_history .node_repl_history
     """.split()
 )
