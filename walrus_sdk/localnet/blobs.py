@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 import os
+from collections import OrderedDict
 from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
@@ -19,13 +21,20 @@ from walrus_sdk.localnet.chain.state import SuiState
 from walrus_sdk.localnet.storage import Tables
 from walrus_sdk.model.units import BlobId, Digest, ObjectId, SuiAddress, WalrusEpoch
 
-__all__ = ["BlobBytes", "Blobs", "FolderBytes", "LedgerRow", "MemoryBytes", "Registration"]
+__all__ = ["BlobBytes", "Blobs", "Bytes", "FolderBytes", "LedgerRow", "MemoryBytes", "Registration"]
+
+
+Bytes = bytes | mmap.mmap
+"""Bytes in memory or in a mapped file; a slice of either is `bytes`."""
+
+_MAPS = 64
+"""Blobs whose files stay mapped."""
 
 
 class BlobBytes(Protocol):
     """Where the bytes of blobs are kept."""
 
-    def read(self, blob_id: BlobId) -> bytes | None:
+    def read(self, blob_id: BlobId) -> Bytes | None:
         """Return a blob's bytes."""
         ...
 
@@ -55,13 +64,23 @@ class FolderBytes:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._folder = folder
+        self._maps: OrderedDict[BlobId, Bytes] = OrderedDict()
 
-    def read(self, blob_id: BlobId) -> bytes | None:
-        """Return a blob's bytes."""
-        try:
-            return (self._folder / str(blob_id)).read_bytes()
-        except FileNotFoundError:
-            return None
+    def read(self, blob_id: BlobId) -> Bytes | None:
+        """Return a blob's bytes, mapped: a patch of a large quilt is read without the rest."""
+        found = self._maps.get(blob_id)
+        if found is None:
+            try:
+                with (self._folder / str(blob_id)).open("rb") as file:
+                    empty = os.fstat(file.fileno()).st_size == 0
+                    found = b"" if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            except FileNotFoundError:
+                return None
+            self._maps[blob_id] = found
+            if len(self._maps) > _MAPS:
+                self._maps.popitem(last=False)
+        self._maps.move_to_end(blob_id)
+        return found
 
     def write(self, blob_id: BlobId, data: bytes) -> None:
         """Keep a blob's bytes."""
@@ -186,16 +205,38 @@ class Blobs:
         assert item is not None
         return objects.decode_blob(item.contents)
 
-    def read(self, blob_id: BlobId) -> bytes | None:
+    def owner_of(self, found: Registration) -> SuiAddress | None:
+        """Return who owns a registration's object; `None` when it was deleted or is shared."""
+        item = self._chain.objects.get(ObjectId.parse(found.object_id))
+        return SuiAddress(item.owner.id) if item is not None and item.owner.kind == "AddressOwner" else None
+
+    def share(self, found: Registration) -> ObjectId:
+        """Make a shared object that stands for a blob; returns its id."""
+        id_ = ObjectId(blake2b(b"shared" + ObjectId.parse(found.object_id).raw, digest_size=32).digest())
+        contents = id_.raw + objects.encode_blob(self.object_of(found)) + bytes(8)
+        kind = f"{self._chain.genesis.blob_package}::shared_blob::SharedBlob"
+        self._chain.system_transaction([StoredObject(id_, 0, kind, Owner("Shared", initial_version=1), contents)])
+        return id_
+
+    def status(self, blob_id: BlobId) -> str:
+        """Return what the nodes know: ``certified``, ``registered`` (paid, no bytes), or ``unknown``."""
+        if self.certified(blob_id) is not None:
+            return "certified"
+        live = any(self._live(found) for found in self._by_blob.get(blob_id, {}).values())
+        return "registered" if live else "unknown"
+
+    def read(self, blob_id: BlobId) -> Bytes | None:
         """Return the bytes of a blob that is certified and lives."""
         return self._content.read(blob_id) if self.certified(blob_id) is not None else None
 
     def blob_of_object(self, object_id: ObjectId) -> BlobId | None:
         """Return the blob of a Blob object."""
         item = self._chain.objects.get(object_id)
-        if item is None or not item.type.endswith("::blob::Blob"):
+        if item is None:
             return None
-        return objects.decode_blob(item.contents).blob_id
+        if item.type.endswith("::shared_blob::SharedBlob"):
+            return objects.decode_blob(item.contents[32:-8]).blob_id
+        return objects.decode_blob(item.contents).blob_id if item.type.endswith("::blob::Blob") else None
 
     def price(self, size: int, epochs: int) -> int:
         """Return what a store costs in FROST."""

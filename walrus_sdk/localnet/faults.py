@@ -78,6 +78,10 @@ class Shape:
     `latency_s`: seconds that a store takes between payment and certification. `bytes_per_s`: how fast bodies are taken
     in, all stores together; 0 is unlimited. `slots`, `queue`: stores under way and waiting before 429. `on_disconnect`:
     ``drop`` a store whose client hangs up (as the official server does) or ``finish`` it. `sink`: only count bytes.
+    `not_found_cache_s` above 0 puts a caching proxy before the aggregator that keeps a 404 for so long;
+    `cache_deaf`: one that ignores ``Cache-Control`` of requests. `jwt_secret` makes the publisher ask for tokens;
+    `jwt_verify_upload` holds their claims against the request, `jwt_expiring_s` fixes their lifetime (0: any).
+    Limits are bytes of a body.
     """
 
     latency_s: float = 0.0
@@ -87,6 +91,10 @@ class Shape:
     on_disconnect: str = "drop"
     sink: bool = False
     not_found_cache_s: float = 0.0
+    cache_deaf: bool = False
+    jwt_secret: str = ""
+    jwt_verify_upload: bool = False
+    jwt_expiring_s: int = 0
     max_blob_body: int = 10 * 1024 * 1024
     max_quilt_body: int = 100 * 1024 * 1024
 
@@ -152,7 +160,9 @@ class Faults:
     def to_json(self) -> dict[str, Any]:
         """Return shape and rules, with how often each was met and fired."""
         rules = [asdict(rule.fault) | {"hits": rule.hits, "fired": rule.fired} for rule in self._rules]
-        return {"shape": asdict(self.shape), "rules": rules}
+        shape = asdict(self.shape)
+        del shape["jwt_secret"]
+        return {"shape": shape | {"jwt": bool(self.shape.jwt_secret)}, "rules": rules}
 
     def load(self, data: Mapping[str, Any]) -> None:
         """Take rules (``rules``: replaced) and figures (``shape``: changed) from JSON. Raises ``option_invalid``."""
@@ -167,7 +177,7 @@ class Faults:
                 raise _bad(f"a rule has point, action and of {', '.join(sorted(known - {'point', 'action'}))}")
             made.append(Fault(**_typed(Fault, values)))
         if isinstance(data.get("shape"), dict):
-            self.reshape(**data["shape"])
+            self.reshape(**{key: value for key, value in data["shape"].items() if key != "jwt"})
         if rules is not None:
             self._rules = [_Counted(fault) for fault in made]
 

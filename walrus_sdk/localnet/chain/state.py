@@ -88,7 +88,7 @@ class SuiState:
         self.genesis = genesis
         self.equivocations: list[tuple[Digest, Digest]] = []
         self._tables = tables
-        self._now_ms = now_ms
+        self.now_ms = now_ms
         self.objects = ObjectStore(tables)
         self.records: dict[Digest, Record] = {}
         for key, value in tables.items("transactions"):
@@ -325,7 +325,7 @@ class SuiState:
         lamport: int,
     ) -> Record:
         self.objects.apply(final, deleted)
-        record = Record(digest, failure, bill, gas_ref, changes, self.checkpoint + 1, lamport, self._now_ms())
+        record = Record(digest, failure, bill, gas_ref, changes, self.checkpoint + 1, lamport, self.now_ms())
         self.records[digest] = record
         self._tables.put("transactions", digest.raw, record.to_json())
         self._tables.commit()

@@ -1,0 +1,105 @@
+"""``/_localnet/*``: what its owner may do with a local network; asks for a token and refuses browsers."""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Callable
+from typing import Any
+
+from starlette.responses import Response
+
+from walrus_sdk.errors import WalrusError
+from walrus_sdk.localnet.exchange import Exchange, json_response
+from walrus_sdk.localnet.world import World
+from walrus_sdk.model.units import SuiAddress
+
+__all__ = ["PREFIX", "TOKEN_HEADER", "Control"]
+
+PREFIX = "/_localnet/"
+TOKEN_HEADER = "x-localnet-token"  # noqa: S105  # the header's name
+_MAX_BODY = 1024 * 1024
+
+
+class Control:
+    """The owner's requests. `instance` tells this process from an earlier one on the same port."""
+
+    def __init__(self, world: World, *, token: str, instance: str, stop: Callable[[], None]) -> None:
+        self._world = world
+        self._token = token
+        self._instance = instance
+        self._stop = stop
+
+    async def serve(self, exchange: Exchange) -> Response:
+        """Answer one request; refusals are JSON with ``code`` and ``message``."""
+        host = exchange.headers.get("host", "").rsplit(":", 1)[0]
+        if host not in ("127.0.0.1", "localhost") or "origin" in exchange.headers:
+            return _refused(403, "only programs of this machine may control the local network")
+        if not hmac.compare_digest(exchange.headers.get(TOKEN_HEADER, ""), self._token):
+            return _refused(401, "the token is missing or wrong")
+        body = bytearray()
+        async for chunk in exchange.body():
+            body += chunk
+            if len(body) > _MAX_BODY:
+                return _refused(413, "the request is too large")
+        try:
+            return self._act(exchange.method, exchange.raw_path.removeprefix(PREFIX), json.loads(body or b"{}"))
+        except WalrusError as error:
+            return json_response({"code": error.code, "message": error.message}, 400)
+        except (ValueError, TypeError, AttributeError) as error:
+            return _refused(400, f"the request is malformed: {error}")
+
+    def _act(self, method: str, what: str, data: Any) -> Response:
+        world = self._world
+        match method, what:
+            case "GET", "status":
+                return json_response(self._status())
+            case "GET", "ledger":
+                return json_response(world.blobs.ledger())
+            case "GET", "faults":
+                return json_response(world.faults.to_json())
+            case "PUT", "faults":
+                world.faults.load(data)
+                return json_response(world.faults.to_json())
+            case "DELETE", "faults":
+                world.faults.clear()
+                return json_response(world.faults.to_json())
+            case "POST", "advance-epoch":
+                return self._advance(int(data.get("walrus", 0)), int(data.get("sui", 0)))
+            case "POST", "faucet":
+                coin = world.chain.faucet(SuiAddress.parse(data["address"]), int(data.get("mist", 10**9)))
+                return json_response({"coin": str(coin.id), "mist": int(data.get("mist", 10**9))})
+            case "POST", "stop":
+                self._stop()
+                return json_response({"stopping": True})
+        return _refused(404, f"nothing to {method} at {what!r}")
+
+    def _advance(self, walrus: int, sui: int) -> Response:
+        if walrus < 0 or sui < 0 or not walrus + sui:
+            return _refused(400, "epochs only go forward: give walrus or sui from 1")
+        if walrus:
+            self._world.chain.advance_walrus_epoch(walrus)
+        if sui:
+            self._world.chain.advance_sui_epoch(sui)
+        return json_response(self._status())
+
+    def _status(self) -> dict[str, Any]:
+        genesis, chain = self._world.genesis, self._world.chain
+        return {
+            "instance": self._instance,
+            "chain_id": genesis.chain_id,
+            "n_shards": genesis.n_shards,
+            "walrus_epoch": chain.walrus_epoch.number,
+            "sui_epoch": chain.sui_epoch.number,
+            "checkpoint": chain.checkpoint,
+            "call_package": str(genesis.call_package),
+            "type_package": str(genesis.type_package),
+            "redirects_package": str(genesis.redirects_package),
+            "system_object": str(genesis.system_object),
+            "staking_object": str(genesis.staking_object),
+            "equivocations": len(chain.equivocations),
+        }
+
+
+def _refused(status: int, message: str) -> Response:
+    return json_response({"code": "option_invalid", "message": message}, status)

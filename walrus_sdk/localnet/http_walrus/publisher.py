@@ -1,0 +1,291 @@
+"""The publisher: takes bodies, pays, certifies. Its stores are not atomic, and a hang-up can end one anywhere."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio
+import anyio.abc
+from anyio import to_thread
+from starlette.responses import Response
+
+from walrus_sdk.codecs import quilt, redstuff
+from walrus_sdk.errors import CodecError
+from walrus_sdk.localnet.blobs import LedgerRow, Registration
+from walrus_sdk.localnet.exchange import Answered, ClientDisconnect, Exchange, SleepFor, json_response
+from walrus_sdk.localnet.http_walrus.errors import internal_error, refuse, refuse_text
+from walrus_sdk.localnet.http_walrus.forms import Form, quilt_files
+from walrus_sdk.localnet.http_walrus.gate import Bandwidth, Gate
+from walrus_sdk.localnet.http_walrus.queries import StoreQuery, store_query
+from walrus_sdk.localnet.http_walrus.tokens import Tokens, check_size
+from walrus_sdk.localnet.world import World
+from walrus_sdk.model.units import BlobId
+
+__all__ = ["Publisher"]
+
+Json = dict[str, Any]
+
+
+class Publisher:
+    """The stores of one network. `background` outlives requests: stores that finish without their client run there."""
+
+    def __init__(self, world: World, sleep: SleepFor, background: anyio.abc.TaskGroup) -> None:
+        self._world = world
+        self._sleep = sleep
+        self._background = background
+        self._gates = {"blobs": Gate("publisher"), "quilts": Gate("publisher")}
+        self._bandwidth = Bandwidth(time.monotonic, sleep)
+        self._tokens = Tokens(time.time)
+
+    async def blobs(self, exchange: Exchange) -> Response:
+        """``PUT /v1/blobs``."""
+        return await self._request(exchange, "blobs", self._put_blob)
+
+    async def quilts(self, exchange: Exchange) -> Response:
+        """``PUT /v1/quilts``."""
+        return await self._request(exchange, "quilts", self._put_quilt)
+
+    # ── who runs a store, and what a hang-up does to it ───────────────────────────────────────────────────────
+
+    async def _request(self, exchange: Exchange, route: str, put: Callable[..., Awaitable[Response]]) -> Response:
+        shape = self._world.faults.shape
+        claims: Any = {}
+        if shape.jwt_secret:
+            length = exchange.headers.get("content-length")
+            size = int(length) if length is not None else None
+            claims = self._tokens.check(exchange.headers.get("authorization"), shape, store_query(exchange.query), size)
+        async with self._gates[route].enter(shape.slots, shape.queue):
+            query = store_query(exchange.query)
+            await exchange.at("publisher.request")
+            body = await self._body(exchange, route)
+            if shape.jwt_secret and route == "blobs":
+                check_size(claims, len(body))
+            return await self._attended(exchange, lambda: put(exchange, query, body))
+
+    async def _attended(self, exchange: Exchange, store: Callable[[], Awaitable[Response]]) -> Response:
+        """Run a store: with the client (it ends when the client goes away) or without it."""
+        outcome: list[Response | Exception] = []
+        done = anyio.Event()
+
+        async def run() -> None:
+            try:
+                outcome.append(await store())
+            except Exception as error:
+                outcome.append(error)
+            finally:
+                done.set()
+
+        if self._world.faults.shape.on_disconnect == "finish":
+            self._background.start_soon(run)
+            await done.wait()
+        else:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._until_gone, exchange, tasks.cancel_scope)
+                await run()
+                tasks.cancel_scope.cancel()
+        if not outcome:
+            raise ClientDisconnect
+        found = outcome[0]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    async def _until_gone(self, exchange: Exchange, scope: anyio.CancelScope) -> None:
+        await exchange.gone()
+        scope.cancel()
+
+    # ── bodies ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _body(self, exchange: Exchange, route: str) -> Any:
+        """Read a whole body: bytes of a blob, parts of a quilt, or their number in sink mode."""
+        shape = self._world.faults.shape
+        limit = shape.max_blob_body if route == "blobs" else shape.max_quilt_body
+        sink = _Sink() if shape.sink else _Whole() if route == "blobs" else _Parts(exchange)
+        size = 0
+        async for chunk in exchange.body():
+            size += len(chunk)
+            if size > limit:
+                raise _too_large(route)
+            await self._bandwidth.take(len(chunk), shape.bytes_per_s)
+            sink.feed(chunk)
+        return sink.finish()
+
+    # ── stores ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _put_blob(self, exchange: Exchange, query: StoreQuery, body: Any) -> Response:
+        if isinstance(body, int):
+            return json_response(self._sunk("blob", body))
+        return json_response(await self._store(exchange, query, body, "blob", len(body)))
+
+    async def _put_quilt(self, exchange: Exchange, query: StoreQuery, body: Any) -> Response:
+        if isinstance(body, int):
+            return json_response({"blobStoreResult": self._sunk("quilt", body), "storedQuiltBlobs": []})
+        files = quilt_files(body)
+        shards = self._world.genesis.n_shards
+        try:
+            plan = quilt.layout_of(files, shards)
+            blob = await to_thread.run_sync(quilt.encode, files, shards)
+        except CodecError as error:
+            raise refuse("INVALID_ARGUMENT", "MALFORMED_REQUEST", error.message) from error
+        received = sum(len(content) for _, content in body)
+        result = await self._store(exchange, query, blob, "quilt", received)
+        if "newlyCreated" not in result and "alreadyCertified" not in result:
+            return json_response({"blobStoreResult": result, "storedQuiltBlobs": []})
+        blob_id = BlobId.parse(_named(result))
+        ids = quilt.patch_ids(blob_id, plan)
+        stored = [
+            {"identifier": p.identifier, "quiltPatchId": str(ids[p.identifier]), "range": [p.start, p.end]}
+            for p in plan.patches
+        ]
+        return json_response({"blobStoreResult": result, "storedQuiltBlobs": stored})
+
+    def _sunk(self, kind: str, size: int) -> Json:
+        self._world.blobs.note(LedgerRow(kind, str(BlobId(bytes(32))), False, 0, size, ""))
+        return {"alreadyCertified": {"blobId": str(BlobId(bytes(32))), "event": _event(""), "endEpoch": 2**31}}
+
+    async def _store(self, exchange: Exchange, query: StoreQuery, data: bytes, kind: str, received: int) -> Json:
+        """Look, pay, certify; every moment is a point for faults."""
+        world = self._world
+        struck = await exchange.at("publisher.body")
+        blob_id = await self._name(data)
+        owner = query.send_object_to or world.genesis.publisher
+        if struck is not None and struck.action == "error_in_200":
+            message = f"the blob ID {blob_id} is blocked"
+            return {"error": {"blobId": str(blob_id), "failurePhase": "check_blob_is_blocked", "errorMsg": message}}
+        found = self._existing(blob_id, query)
+        if found is not None:
+            world.blobs.note(LedgerRow(kind, str(blob_id), False, 0, received, str(owner)))
+            return await self._answered(exchange, {"alreadyCertified": self._already(found, query)}, struck)
+        await exchange.at("publisher.before_pay")
+        if not 1 <= query.epochs <= world.genesis.max_epochs_ahead:
+            raise internal_error()
+        paid = world.blobs.pay(blob_id, len(data), query.epochs, deletable=not query.permanent, owner=owner)
+        cost = world.blobs.price(len(data), query.epochs)
+        world.blobs.note(LedgerRow(kind, str(blob_id), True, cost, received, str(owner)))
+        await exchange.at("publisher.after_pay")
+        await self._sleep(world.faults.shape.latency_s)
+        certified = world.blobs.certify(paid, data)
+        result = {"newlyCreated": self._created(certified, len(data), query, cost)}
+        late = await exchange.at("publisher.after_certify")
+        return await self._answered(exchange, result, struck or late)
+
+    async def _name(self, data: bytes) -> BlobId:
+        blobs = self._world.blobs
+        known = blobs.known_id(data)
+        if known is None:
+            known = await to_thread.run_sync(blobs.encode, data)
+            blobs.remember_id(data, known)
+        return known
+
+    def _existing(self, blob_id: BlobId, query: StoreQuery) -> Registration | None:
+        """Return the copy that makes a store unnecessary, by the official publisher's rule."""
+        blobs = self._world.blobs
+        if query.force:
+            return None
+        if query.permanent:
+            found = blobs.certified(blob_id, permanent=True)
+            enough = found is not None and found.end_epoch >= blobs.epoch.number + query.epochs
+            return found if enough else None
+        if query.reuse_resources:
+            found = blobs.certified(blob_id)
+            return found if found is not None and blobs.owner_of(found) == self._world.genesis.publisher else None
+        return None
+
+    def _already(self, found: Registration, query: StoreQuery) -> Json:
+        answer: Json = {"blobId": found.blob_id, "endEpoch": found.end_epoch}
+        return answer | ({"event": _event(found.event)} if query.permanent else {"object": found.object_id})
+
+    def _created(self, found: Registration, size: int, query: StoreQuery, cost: int) -> Json:
+        blob = self._world.blobs.object_of(found)
+        encoded = redstuff.encoded_size(size, self._world.genesis.n_shards)
+        result = {
+            "blobObject": {
+                "id": found.object_id,
+                "registeredEpoch": blob.registered_epoch.number,
+                "blobId": found.blob_id,
+                "size": size,
+                "encodingType": "RS2",
+                "certifiedEpoch": blob.certified_epoch.number if blob.certified_epoch else None,
+                "storage": {
+                    "id": str(blob.storage_id),
+                    "startEpoch": blob.start_epoch.number,
+                    "endEpoch": blob.end_epoch.number,
+                    "storageSize": blob.storage_size,
+                },
+                "deletable": blob.deletable,
+            },
+            "resourceOperation": {"registerFromScratch": {"encodedLength": encoded, "epochsAhead": query.epochs}},
+            "cost": cost,
+        }
+        if query.share:
+            result["sharedBlobObject"] = str(self._world.blobs.share(found))
+        return result
+
+    async def _answered(self, exchange: Exchange, result: Json, fault: Any) -> Json:
+        if fault is None:
+            return result
+        if fault.action == "truncate":
+            await exchange.truncated(json_response(result))
+            raise ClientDisconnect
+        if fault.action == "wrong_blob_id":
+            _rename(result, str(BlobId(hashlib.sha256(_named(result).encode()).digest())))
+        if fault.action == "too_many_requests":
+            raise refuse_text(429, "Too Many Requests")
+        return result
+
+
+class _Whole:
+    def __init__(self) -> None:
+        self._data = bytearray()
+
+    def feed(self, chunk: bytes) -> None:
+        self._data += chunk
+
+    def finish(self) -> bytes:
+        return bytes(self._data)
+
+
+class _Parts:
+    def __init__(self, exchange: Exchange) -> None:
+        self._form = Form(exchange.headers.get("content-type", ""))
+
+    def feed(self, chunk: bytes) -> None:
+        self._form.feed(chunk)
+
+    def finish(self) -> Any:
+        return self._form.finish()
+
+
+class _Sink:
+    def __init__(self) -> None:
+        self._size = 0
+
+    def feed(self, chunk: bytes) -> None:
+        self._size += len(chunk)
+
+    def finish(self) -> int:
+        return self._size
+
+
+def _too_large(route: str) -> Answered:
+    if route == "blobs":
+        return refuse_text(413, "Failed to buffer the request body: length limit exceeded")
+    why = "failed to parse multipart form: Error parsing `multipart/form-data` request"
+    return refuse("INVALID_ARGUMENT", "MALFORMED_REQUEST", why)
+
+
+def _event(digest: str) -> Json:
+    return {"txDigest": digest, "eventSeq": "0"}
+
+
+def _named(result: Json) -> str:
+    (kind, value), *_ = result.items()
+    return str(value["blobObject"]["blobId"] if kind == "newlyCreated" else value["blobId"])
+
+
+def _rename(result: Json, blob_id: str) -> None:
+    (kind, value), *_ = result.items()
+    (value["blobObject"] if kind == "newlyCreated" else value)["blobId"] = blob_id
