@@ -31,6 +31,7 @@ __all__ = [
     "BlobStore",
     "Chain",
     "Change",
+    "Checkpoints",
     "Clock",
     "Content",
     "Folder",
@@ -328,6 +329,14 @@ class Journal(Protocol):
         ...
 
 
+class Checkpoints(Protocol):
+    """Self-contained files from which a deployment can go on, even on another machine."""
+
+    async def write(self, deployment: DeploymentId, number: int, moment: str, data: Mapping[str, Any]) -> str:
+        """Write ``<nn>-<moment>.json.zst`` durably and return its name."""
+        ...
+
+
 # ── folder ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -394,5 +403,6 @@ class World:
     chain: Chain
     signer: Signer
     journal: Journal
+    checkpoints: Checkpoints
     folder: Folder
     hook: Hook = no_hook

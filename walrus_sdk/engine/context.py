@@ -1,0 +1,28 @@
+"""What every part of one execution shares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from walrus_sdk.engine.feed import Feed
+from walrus_sdk.model.network import Network
+from walrus_sdk.model.options import DeployOptions
+from walrus_sdk.ports import Ownership, World
+
+__all__ = ["Context"]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The world, whose deployment it is, the network, the options, and where progress goes."""
+
+    world: World
+    owner: Ownership
+    network: Network
+    options: DeployOptions
+    feed: Feed
+
+    @property
+    def settle_s(self) -> float:
+        """How long a store whose answer was lost may still complete, in seconds."""
+        return self.network.settle_s if self.options.settle_s is None else self.options.settle_s

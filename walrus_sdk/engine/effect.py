@@ -1,0 +1,358 @@
+"""The effect step: the one way to do anything that leaves the process.
+
+Write the intent durably; look, when an earlier try is open; do it; write the outcome durably; only then tell.
+Every effect has a name before it happens (a blob id, a transaction's digest), so a lost answer is looked up.
+From the release of the last bytes on, doing and recording run on through a cancellation for a time of grace.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+
+from walrus_sdk.engine.context import Context
+from walrus_sdk.errors import EffectFailed, EffectUnknown, ErrorClass, WalrusError
+from walrus_sdk.model import events
+from walrus_sdk.model.deployment import EffectState
+from walrus_sdk.ports import Change, Put, Release
+
+__all__ = ["POINTS", "Absent", "Done", "Effect", "Found", "Look", "Outcome", "Performer", "Readable", "settled_in"]
+
+POINTS = tuple(
+    f"{kind}.{step}.{when}"
+    for kind, steps in (
+        ("store", ("intent", "releasing", "do", "outcome")),
+        ("transaction", ("intent", "releasing", "do", "outcome")),
+    )
+    for step in steps
+    for when in ("before", "after")
+)
+"""Every moment around a commit or an external call of an effect, eight for each kind; crash tests count these."""
+
+_TABLE = "operations"
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """One effect: its kind (``store``, ``transaction``), its name, and the operation of the plan that asks for it.
+
+    `facts` are JSON-ready and help to find it again; `frost` and `mist` are what it may cost.
+    """
+
+    kind: str
+    name: str
+    operation: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    frost: int = 0
+    mist: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an effect came to: JSON-ready data, and the rows that are written with it."""
+
+    data: Mapping[str, Any]
+    puts: tuple[Put, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Looked up, and it is there."""
+
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Readable:
+    """Looked up, and its bytes are there, but not until when: doing it again costs nothing and tells."""
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """Looked up, and it is not there; which proves nothing before the settle time is over."""
+
+
+Look = Callable[[], Awaitable[Found | Readable | Absent]]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """An effect that is known to have happened. `how`: ``done`` now, ``found`` by its name, ``recorded`` before."""
+
+    data: Mapping[str, Any]
+    how: str
+
+
+def settled_in(row: Mapping[str, Any], settle_s: float, boot_id: str, boot_s: float, wall_ms: int) -> float:
+    """Return the seconds until a released effect counts as settled; 0 when it does.
+
+    Counted from the later of the release and the moment the answer was lost: by the clock of this boot when it is
+    the same boot, else by the wall clock.
+    """
+    if row.get("boot_id") == boot_id:
+        since = boot_s - max(row.get("released_boot_s") or 0.0, row.get("lost_boot_s") or 0.0)
+    else:
+        since = (wall_ms - max(row.get("released_wall_ms") or 0, row.get("lost_wall_ms") or 0)) / 1000
+        since = max(0.0, since)  # a wall clock that was set back proves nothing
+    return max(0.0, settle_s - since)
+
+
+class Performer:
+    """Performs the effects of one deployment. It never retries and never waits for time."""
+
+    def __init__(self, context: Context, chain_id: str) -> None:
+        self._context = context
+        self._world = context.world
+        self._chain = chain_id
+        self.paid_twice: list[str] = []
+        self._finishing = 0
+
+    async def row(self, kind: str, name: str) -> Mapping[str, Any] | None:
+        """Return what the journal knows of an effect, over all deployments of this home."""
+        rows = await self._world.journal.rows(_TABLE, {"chain": self._chain, "kind": kind, "name": name})
+        return rows[0] if rows else None
+
+    def settles_in(self, row: Mapping[str, Any]) -> float:
+        """Return the seconds until a released effect counts as settled."""
+        clock = self._world.clock
+        return settled_in(row, self._context.settle_s, clock.boot_id(), clock.boot_s(), clock.wall_ms())
+
+    async def perform(
+        self,
+        effect: Effect,
+        do: Callable[[Release], Awaitable[Outcome]],
+        look: Look,
+        *,
+        look_first: bool = False,
+        enough: Callable[[Mapping[str, Any]], bool] = lambda _: True,
+    ) -> Done:
+        """Bring an effect about, once.
+
+        `look_first` asks for a look even when nothing is open. `enough` tells whether a recorded outcome still
+        serves. Raises `EffectFailed` (known not to have happened) or `EffectUnknown` (may have happened; with
+        ``settles_in``, seconds, when it was looked for in vain).
+        """
+        row = await self.row(effect.kind, effect.name)
+        state = EffectState(row["state"]) if row is not None else EffectState.PLANNED
+        if row is not None and state is EffectState.DONE:
+            recorded: Mapping[str, Any] = json.loads(row["outcome"])
+            if enough(recorded):
+                return Done(recorded, "recorded")
+        if state is EffectState.RELEASED or look_first:
+            found = await look()
+            if isinstance(found, Found) and enough(found.outcome.data):
+                await self._commit_found(effect, row, found.outcome)
+                return Done(found.outcome.data, "found")
+            if row is not None and state is EffectState.RELEASED and isinstance(found, Absent):
+                await self._check_settled(effect, row)
+        return await self._do(effect, row, do)
+
+    async def _check_settled(self, effect: Effect, row: Mapping[str, Any]) -> None:
+        wait = self.settles_in(row)
+        if wait > 0:
+            text = f"{effect.kind} {effect.name} may still complete for {math.ceil(wait)} s"
+            raise EffectUnknown("unsettled", text, name=effect.name, settles_in=wait)
+        if effect.kind == "store":
+            self.paid_twice.append(effect.name)
+            await self._append(Change(events.SECOND_PAYMENT_POSSIBLE, {"kind": effect.kind, "name": effect.name}))
+
+    # ── doing ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _do(
+        self, effect: Effect, row: Mapping[str, Any] | None, do: Callable[[Release], Awaitable[Outcome]]
+    ) -> Done:
+        attempt = (row["attempts"] or 0) + 1 if row is not None else 1
+        was_open = row is not None and row["state"] == EffectState.RELEASED.value
+        await self._point(effect, "intent.before")
+        await self._intent(effect, attempt, was_open=was_open)
+        await self._point(effect, "intent.after")
+        step = _Step(self, effect, attempt, do, was_open=was_open)
+        return await step.run()
+
+    async def _intent(self, effect: Effect, attempt: int, *, was_open: bool) -> None:
+        values: dict[str, Any] = {
+            "deployment": str(self._context.owner.deployment),
+            "operation": effect.operation,
+            "attempts": attempt,
+            "reserved_frost": effect.frost,
+            "reserved_mist": effect.mist,
+            "facts": json.dumps(dict(effect.facts)),
+            "error": None,
+        }
+        if not was_open:  # what was released stays so, with its time, until its outcome is known
+            values["state"] = EffectState.INTENT.value
+        data = {"kind": effect.kind, "name": effect.name, "operation": effect.operation, "attempt": attempt}
+        tried = self._attempt(effect, attempt, {"started_ms": self._world.clock.wall_ms()})
+        await self._append(Change(events.EFFECT_INTENT, data, (self._put(effect, values), tried)))
+
+    async def released(self, effect: Effect) -> None:
+        """Make durable that the last bytes may have left."""
+        await self._point(effect, "releasing.before")
+        clock = self._world.clock
+        values = {
+            "state": EffectState.RELEASED.value,
+            "released_wall_ms": clock.wall_ms(),
+            "released_boot_s": clock.boot_s(),
+            "boot_id": clock.boot_id(),
+            "lost_wall_ms": None,
+            "lost_boot_s": None,
+        }
+        data = {"kind": effect.kind, "name": effect.name}
+        await self._append(Change(events.EFFECT_RELEASED, data, (self._put(effect, values),)))
+        await self._point(effect, "releasing.after")
+
+    async def done(self, effect: Effect, attempt: int, outcome: Outcome, how: str) -> None:
+        """Record an outcome, with the rows that belong to it."""
+        await self._point(effect, "outcome.before")
+        values = {"state": EffectState.DONE.value, "outcome": json.dumps(dict(outcome.data)), "error": None}
+        data = {"kind": effect.kind, "name": effect.name, "operation": effect.operation, "how": how}
+        puts = [self._put(effect, values), *outcome.puts]
+        if how == "done":
+            facts = {"finished_ms": self._world.clock.wall_ms(), "outcome": "done"}
+            facts["endpoint"] = str(outcome.data.get("endpoint", ""))
+            puts.append(self._attempt(effect, attempt, facts))
+        await self._append(Change(events.EFFECT_DONE, data | {"outcome": dict(outcome.data)}, tuple(puts)))
+        await self._point(effect, "outcome.after")
+
+    async def failed(self, effect: Effect, attempt: int, error: WalrusError, *, unknown: bool, was_open: bool) -> None:
+        """Record a failure: known not to have happened, or lost."""
+        await self._point(effect, "outcome.before")
+        clock = self._world.clock
+        values: dict[str, Any] = {"error": json.dumps({"code": error.code, "message": error.message})}
+        if unknown:
+            values |= {"lost_wall_ms": clock.wall_ms(), "lost_boot_s": clock.boot_s()}
+        elif not was_open:
+            values["state"] = EffectState.FAILED.value
+        data = {"kind": effect.kind, "name": effect.name, "operation": effect.operation}
+        data |= {"code": error.code, "message": error.message}
+        facts = {"finished_ms": clock.wall_ms(), "outcome": "unknown" if unknown else "failed", "code": error.code}
+        puts = (self._put(effect, values), self._attempt(effect, attempt, facts))
+        await self._append(Change(events.EFFECT_UNKNOWN if unknown else events.EFFECT_FAILED, data, puts))
+        await self._point(effect, "outcome.after")
+
+    async def _commit_found(self, effect: Effect, row: Mapping[str, Any] | None, outcome: Outcome) -> None:
+        if row is None:
+            place = {"deployment": str(self._context.owner.deployment), "operation": effect.operation, "attempts": 0}
+            outcome = Outcome(outcome.data, (self._put(effect, place), *outcome.puts))
+        await self.done(effect, 0, outcome, "found")
+
+    # ── rows, points, grace ───────────────────────────────────────────────────────────────────────────────────
+
+    def _put(self, effect: Effect, values: Mapping[str, Any]) -> Put:
+        return Put(_TABLE, {"chain": self._chain, "kind": effect.kind, "name": effect.name}, values)
+
+    def _attempt(self, effect: Effect, attempt: int, values: Mapping[str, Any]) -> Put:
+        key = {
+            "deployment": str(self._context.owner.deployment),
+            "operation": effect.operation,
+            "kind": effect.kind,
+            "name": effect.name,
+            "n": attempt,
+        }
+        return Put("attempts", key, values)
+
+    async def _append(self, change: Change) -> None:
+        await self._world.journal.append(self._context.owner, [change])
+
+    async def _point(self, effect: Effect, point: str) -> None:
+        await self._world.hook(f"{effect.kind}.{point}")
+
+    async def point(self, effect: Effect, point: str) -> None:
+        """Pass a hook point."""
+        await self._point(effect, point)
+
+    def finishing(self, change: int) -> None:
+        """Tell how many paid effects run on through a cancellation."""
+        self._finishing += change
+        waiting = f"finishing {self._finishing} paid effects" if self._finishing else ""
+        self._context.feed.set(waiting=waiting)
+
+    @property
+    def grace_s(self) -> float:
+        """How long a paid effect may run on after a cancellation, in seconds."""
+        return self._context.network.grace_s
+
+
+class _Step:
+    """One try of one effect, from its durable intent on."""
+
+    def __init__(
+        self,
+        performer: Performer,
+        effect: Effect,
+        attempt: int,
+        do: Callable[[Release], Awaitable[Outcome]],
+        *,
+        was_open: bool,
+    ) -> None:
+        self._performer = performer
+        self._effect = effect
+        self._attempt = attempt
+        self._do = do
+        self._was_open = was_open
+        self._scope = anyio.CancelScope()
+        self._released = False
+        self._outcome: Outcome | None = None
+        self._error: Exception | None = None
+
+    async def run(self) -> Done:
+        """Do it and record what came of it."""
+        async with anyio.create_task_group() as watch:
+            watch.start_soon(self._grace)
+            with self._scope:
+                try:
+                    await self._work()
+                except Exception as error:  # carried out of the task group as it is, not as a group
+                    self._error = error
+            self._over = True
+            watch.cancel_scope.cancel()
+        if self._error is not None:
+            raise self._error
+        if self._outcome is None:
+            text = f"{self._effect.kind} {self._effect.name} was cut off after its last bytes left"
+            raise EffectUnknown("unsettled", text, name=self._effect.name)
+        return Done(self._outcome.data, "done")
+
+    async def _work(self) -> None:
+        performer, effect = self._performer, self._effect
+        await performer.point(effect, "do.before")
+        try:
+            outcome = await self._do(self._release)
+        except WalrusError as error:
+            await self._failed(error)
+        else:
+            await performer.point(effect, "do.after")
+            await performer.done(effect, self._attempt, outcome, "done")
+            self._outcome = outcome
+
+    async def _release(self) -> None:
+        await self._performer.released(self._effect)
+        self._released = True
+        self._scope.shield = True
+
+    async def _failed(self, error: WalrusError) -> None:
+        unknown = self._released and error.error_class is ErrorClass.LOOK_FIRST
+        performer, effect = self._performer, self._effect
+        await performer.failed(effect, self._attempt, error, unknown=unknown, was_open=self._was_open)
+        fields = {"name": effect.name, "attempt": self._attempt}
+        if unknown:
+            raise EffectUnknown("answer_lost", f"the answer to {effect.kind} {effect.name} was lost: {error.message}",
+                                cause=error, **fields) from error  # fmt: skip
+        text = f"{effect.kind} {effect.name} failed: {error.message}"
+        raise EffectFailed("effect_failed", text, cause=error, **fields) from error
+
+    _over = False
+
+    async def _grace(self) -> None:
+        """Start the time of grace when a cancellation arrives, not before."""
+        try:
+            await anyio.sleep_forever()
+        finally:
+            if self._released and not self._over:
+                self._scope.deadline = anyio.current_time() + self._performer.grace_s
+                self._performer.finishing(+1)

@@ -1,0 +1,49 @@
+"""The types of events that a deployment's history is made of; a feature adds a line here and a fold, no method."""
+
+from __future__ import annotations
+
+__all__ = [
+    "CHECKPOINT",
+    "DEPLOYMENT_PLANNED",
+    "DEPLOYMENT_STATUS",
+    "EFFECT_DONE",
+    "EFFECT_FAILED",
+    "EFFECT_INTENT",
+    "EFFECT_RELEASED",
+    "EFFECT_UNKNOWN",
+    "NOTE",
+    "SECOND_PAYMENT_POSSIBLE",
+    "SITE_ADOPTED",
+    "SITE_VERSION",
+    "STORE_NAMED",
+    "VERIFIED",
+]
+
+DEPLOYMENT_PLANNED = "deployment.planned"
+"""The plan is frozen: plan digest, request digest, counts, cost."""
+DEPLOYMENT_STATUS = "deployment.status"
+"""The status moved: from, to, and a reason or error where there is one."""
+STORE_NAMED = "store.named"
+"""A store operation's blob id is known: operation, blob_id."""
+EFFECT_INTENT = "effect.intent"
+"""An effect is about to be done: kind, name, operation, attempt."""
+EFFECT_RELEASED = "effect.released"
+"""Its last bytes may have left."""
+EFFECT_DONE = "effect.done"
+"""It is known to have happened: how (done or found), and the outcome."""
+EFFECT_FAILED = "effect.failed"
+"""It is known not to have happened: code and message."""
+EFFECT_UNKNOWN = "effect.unknown"
+"""Its answer was lost: code and message."""
+SECOND_PAYMENT_POSSIBLE = "second_payment_possible"
+"""It was not found after the settle time and is done again: name."""
+SITE_ADOPTED = "site.adopted"
+"""A site that was not made from this home is meant: site_id, how."""
+SITE_VERSION = "site.version"
+"""A version of the site is complete: number, digest."""
+CHECKPOINT = "checkpoint"
+"""A checkpoint was written: number, moment, file."""
+VERIFIED = "verified"
+"""The site was read back: how much."""
+NOTE = "note"
+"""Something that the user should know: message."""

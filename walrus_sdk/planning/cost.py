@@ -1,0 +1,77 @@
+"""What a plan costs: storage in FROST, gas in MIST, and both in USD when prices are given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+
+from walrus_sdk.errors import LimitError
+from walrus_sdk.model.chain import GasUsed
+from walrus_sdk.model.plan import Cost, Entry, StoreOperation
+from walrus_sdk.model.units import Frost, Mist
+
+__all__ = ["check_cost", "check_deletes", "gas_budget", "plan_cost", "usd"]
+
+_COIN = 10**9
+_OVERHEAD = 1_000
+"""Computation units on top of an estimate, as the official SDKs add."""
+
+_HEADROOM = Decimal("1.2")
+"""Storage fees depend on object versions that may move between estimate and execution."""
+
+_MAX_BUDGET = 50_000_000_000
+"""MIST: the protocol's largest budget (``max_tx_gas``)."""
+
+
+def gas_budget(gas: GasUsed, price: int) -> int:
+    """Return the budget in MIST for a transaction whose simulation used `gas`; `price` is MIST per unit."""
+    estimate = max(gas.computation, gas.computation + gas.storage - gas.rebate) + _OVERHEAD * price
+    return min(int(estimate * _HEADROOM), _MAX_BUDGET)
+
+
+def plan_cost(
+    entries: Mapping[str, Entry],
+    operations: Sequence[StoreOperation],
+    commands: Sequence[int],
+    first: GasUsed | None,
+) -> Cost:
+    """Return a plan's cost.
+
+    `commands` has the number of commands of each transaction; `first` is the gas that a simulation of the first one
+    used, from which the others are scaled.
+    """
+    stored = {piece.sha256: piece.size for operation in operations for piece in operation.pieces}
+    sizes = {entry.sha256: entry.size for entry in entries.values()}
+    gas = 0
+    if first is not None and commands:
+        gas = max(0, first.net) * sum(commands) // max(1, commands[0])
+    return Cost(
+        frost=sum((operation.cost for operation in operations), Frost()),
+        gas=Mist(gas),
+        requests=len(operations),
+        transactions=len(commands),
+        stored_bytes=sum(stored.values()),
+        skipped_bytes=sum(size for sha256, size in sizes.items() if sha256 not in stored),
+    )
+
+
+def usd(cost: Cost, wal_price: Decimal | None, sui_price: Decimal | None) -> Decimal | None:
+    """Return a cost in USD by the prices of one WAL and one SUI; `None` when no price is given."""
+    if wal_price is None and sui_price is None:
+        return None
+    frost, mist = Decimal(cost.frost.units), Decimal(cost.gas.units)
+    return (frost * (wal_price or 0) + mist * (sui_price or 0)) / _COIN
+
+
+def check_cost(cost: Cost, limit: Frost | None) -> None:
+    """Raise `LimitError` ``cost_limit`` when storage costs more than `limit`."""
+    if limit is not None and cost.frost.units > limit.units:
+        text = f"the plan costs {cost.frost} for storage, and at most {limit} is allowed"
+        raise LimitError("cost_limit", text, found=str(cost.frost.units), expected=str(limit.units))
+
+
+def check_deletes(removed: int, there: int, share: float) -> None:
+    """Raise `LimitError` ``delete_limit`` when more than `share` of a site's pages would go."""
+    if there and removed > share * there:
+        text = f"the plan removes {removed} of the site's {there} pages, and at most {share:.0%} is allowed"
+        raise LimitError("delete_limit", text, found=removed, expected=share)
