@@ -364,7 +364,6 @@ _ROWS: tuple[tuple[str, ErrorClass, str, str], ...] = (
     # local network
     ("localnet_not_running", _I, "the embedded local network does not run", "Run `walrus-sdk localnet start`."),
     ("localnet_start_failed", _R, "the embedded local network did not start", "Read the log file that it names."),
-    ("localnet_port_taken", _I, "the port is used by another program", "Give another port."),
     ("localnet_other_genesis", _I, "the local network was made with other values", "Run `walrus-sdk localnet reset`."),
     ("internal", _G, "a bug in walrus-sdk", "Please report it with the message."),
 )

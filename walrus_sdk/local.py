@@ -136,8 +136,8 @@ def ensure_running(home: Path, *, shards: int | None = None, idle_s: float = 180
     """Return the local network of a state folder; start it when it does not run.
 
     `shards` matters when the network is new: later another number is refused. `idle_s`: seconds without a request
-    after which it ends by itself (0: never). Raises `ConfigurationError` ``option_invalid``, `NetworkError`
-    ``service_unavailable`` with the place of its output, `StateError` when the folder cannot be used.
+    after which it ends by itself (0: never). Raises `ConfigurationError` ``localnet_other_genesis``, `NetworkError`
+    ``localnet_start_failed`` with the place of its output, `StateError` when the folder cannot be used.
     """
     folder = _folder(home)
     lock = _try_lock(folder)
@@ -145,7 +145,7 @@ def ensure_running(home: Path, *, shards: int | None = None, idle_s: float = 180
         found = _wait(folder, None)
         if shards not in (None, found.facts["n_shards"]):
             text = f"the running local network has {found.facts['n_shards']} shards, not {shards}"
-            raise ConfigurationError("option_invalid", f"{text}: reset it to change that", option="shards")
+            raise ConfigurationError("localnet_other_genesis", f"{text}: reset it to change that", option="shards")
         return found
     try:
         (folder / "run.json").unlink(missing_ok=True)
@@ -198,9 +198,9 @@ def _no_start(folder: Path) -> Exception:
     except OSError:
         last = []
     text = last[0][:300] if last else "it said nothing"
-    if "option_invalid" in text:
-        return ConfigurationError("option_invalid", text.partition(": ")[2].removesuffix(" [option_invalid]"))
-    return NetworkError("service_unavailable", f"the local network did not start ({log}): {text}", path=str(log))
+    if "localnet_other_genesis" in text:
+        return ConfigurationError("localnet_other_genesis", text.partition(": ")[2].rpartition(" [")[0])
+    return NetworkError("localnet_start_failed", f"the local network did not start ({log}): {text}", path=str(log))
 
 
 def _found(home: Path) -> Local:

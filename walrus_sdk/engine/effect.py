@@ -156,7 +156,7 @@ class Performer:
         wait = self.settles_in(row)
         if wait > 0:
             text = f"{effect.kind} {effect.name} may still complete for {math.ceil(wait)} s"
-            raise EffectUnknown("unsettled", text, name=effect.name, settles_in=wait)
+            raise EffectUnknown("effect_unsettled", text, name=effect.name, settles_in=wait)
         if effect.kind == "store":
             self.paid_twice.append(effect.name)
             await self._append(Change(events.SECOND_PAYMENT_POSSIBLE, {"kind": effect.kind, "name": effect.name}))
@@ -250,11 +250,9 @@ class Performer:
         key = {
             "deployment": str(self._context.owner.deployment),
             "operation": effect.operation,
-            "kind": effect.kind,
-            "name": effect.name,
             "n": attempt,
         }
-        return Put("attempts", key, values)
+        return Put("attempts", key, {"kind": effect.kind, "name": effect.name, **values})
 
     async def _append(self, change: Change) -> None:
         await self._world.journal.append(self._context.owner, [change])
@@ -315,7 +313,7 @@ class _Step:
             raise self._error
         if self._outcome is None:
             text = f"{self._effect.kind} {self._effect.name} was cut off after its last bytes left"
-            raise EffectUnknown("unsettled", text, name=self._effect.name)
+            raise EffectUnknown("effect_unsettled", text, name=self._effect.name)
         return Done(self._outcome.data, "done")
 
     async def _work(self) -> None:
@@ -341,8 +339,8 @@ class _Step:
         await performer.failed(effect, self._attempt, error, unknown=unknown, was_open=self._was_open)
         fields = {"name": effect.name, "attempt": self._attempt}
         if unknown:
-            raise EffectUnknown("answer_lost", f"the answer to {effect.kind} {effect.name} was lost: {error.message}",
-                                cause=error, **fields) from error  # fmt: skip
+            text = f"the answer to {effect.kind} {effect.name} was lost: {error.message}"
+            raise EffectUnknown("effect_unsettled", text, cause=error, **fields) from error
         text = f"{effect.kind} {effect.name} failed: {error.message}"
         raise EffectFailed("effect_failed", text, cause=error, **fields) from error
 

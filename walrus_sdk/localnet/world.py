@@ -41,7 +41,7 @@ def open_world(folder: Path | None, *, now_ms: Callable[[], int], n_shards: int 
     """Open the world that `folder` keeps, or make a new one with a random seed; `None` keeps it in memory.
 
     `n_shards` is fixed when a world is made (1000 unless told otherwise).
-    Raises `ConfigurationError` ``option_invalid`` when an existing world has another number.
+    Raises `ConfigurationError` ``localnet_other_genesis`` when an existing world has another number.
     """
     tables: Tables = MemoryTables()
     content: BlobBytes = MemoryBytes()
@@ -65,7 +65,7 @@ def _genesis(tables: Tables, n_shards: int | None, now_ms: Callable[[], int]) ->
     genesis = Genesis.from_json(stored)
     if n_shards not in (None, genesis.n_shards):
         raise ConfigurationError(
-            "option_invalid",
+            "localnet_other_genesis",
             f"this local network has {genesis.n_shards} shards for its life, not {n_shards}: reset it to change that",
             option="shards",
         )

@@ -1,0 +1,71 @@
+"""Checkpoint files: one JSON object each, compressed, written so that a crash leaves a whole one or none."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import zstandard
+
+from walrus_sdk.errors import StateError
+from walrus_sdk.journal.database import make_folder
+from walrus_sdk.model.units import DeploymentId
+
+__all__ = ["FORMAT", "read_checkpoint", "write_checkpoint"]
+
+FORMAT = 1
+"""Written into every file; a reader refuses a newer one."""
+
+_MAX_SIZE = 256 * 1024 * 1024
+_MOMENT = re.compile(r"[a-z]+(-[0-9]+)?")
+
+
+def write_checkpoint(home: Path, deployment: DeploymentId, number: int, moment: str, data: Mapping[str, Any]) -> str:
+    """Write ``checkpoints/<deployment>/<nn>-<moment>.json.zst`` (0600) durably; returns its name."""
+    assert _MOMENT.fullmatch(moment), moment
+    folder = make_folder(make_folder(home / "checkpoints") / str(deployment))
+    name = f"{number:02}-{moment}.json.zst"
+    text = json.dumps({"format": FORMAT, "moment": moment, **data}, ensure_ascii=False, sort_keys=True)
+    packed = zstandard.ZstdCompressor(level=3, write_checksum=True).compress(text.encode())
+    beside = folder / f".{name}.{os.getpid()}"
+    try:
+        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as file:
+            file.write(packed)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(folder / name)
+        _sync(folder)
+    except OSError as error:
+        code = "state_full" if error.errno == errno.ENOSPC else "state_unwritable"
+        raise StateError(code, f"{folder / name}: {error.strerror}", path=str(folder / name)) from error
+    return name
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint file. Raises `StateError` ``checkpoint_invalid``."""
+    try:
+        with path.open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as stream:
+            text = stream.read(_MAX_SIZE + 1)
+        if len(text) > _MAX_SIZE:
+            raise StateError("checkpoint_invalid", f"{path} is larger than {_MAX_SIZE} bytes", path=str(path))
+        data = json.loads(text)
+    except (OSError, zstandard.ZstdError, ValueError) as error:
+        raise StateError("checkpoint_invalid", f"{path}: {error}", path=str(path)) from error
+    if not isinstance(data, dict) or not isinstance(data.get("format"), int) or data["format"] > FORMAT:
+        raise StateError(
+            "checkpoint_invalid", f"{path} is not a checkpoint of format {FORMAT} or older", path=str(path)
+        )
+    return data

@@ -1,0 +1,56 @@
+"""Reading the journal: by its owner, or beside him from another process."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from walrus_sdk.journal.database import failures, open_reader
+from walrus_sdk.journal.schema import COLUMNS
+from walrus_sdk.model.deployment import Event
+from walrus_sdk.model.units import DeploymentId
+
+__all__ = ["Reader"]
+
+
+class Reader:
+    """Reads one journal file. All methods block."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._db = open_reader(path)
+
+    def events(self, deployment: DeploymentId, after: int = 0) -> Sequence[Event]:
+        """Return the events of a deployment numbered above `after`, in order."""
+        query = (
+            "select n, incarnation, wall_ms, monotonic_s, type, data from events"
+            " where deployment = ? and n > ? order by n"
+        )
+        with failures(self._path):
+            rows = self._db.execute(query, (str(deployment), after)).fetchall()
+        return [Event(deployment, n, i, wall, mono, kind, json.loads(data)) for n, i, wall, mono, kind, data in rows]
+
+    def rows(self, table: str, where: Mapping[str, Any] | None = None) -> Sequence[Mapping[str, Any]]:
+        """Return rows of a table by equality, in the order in which they were inserted."""
+        assert table in COLUMNS, table
+        assert set(where or {}) <= set(COLUMNS[table]), (table, where)
+        condition = " and ".join(f"{name} is ?" for name in where or {}) or "true"
+        with failures(self._path):
+            cursor: sqlite3.Cursor = self._db.execute(
+                f"select * from {table} where {condition} order by rowid",  # noqa: S608  # names checked above
+                tuple((where or {}).values()),
+            )
+            return [dict(zip(COLUMNS[table], row, strict=True)) for row in cursor]
+
+    def data_version(self) -> int:
+        """Return a number that differs when another connection has changed the file."""
+        with failures(self._path):
+            found: int = self._db.execute("pragma data_version").fetchone()[0]
+        return found
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()

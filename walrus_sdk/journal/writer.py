@@ -1,0 +1,175 @@
+"""The one writer: commits whatever has queued as soon as it is free, each caller's rows all or none."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import anyio
+import anyio.abc
+from anyio import to_thread
+
+from walrus_sdk.errors import OwnershipError, StateError, WalrusError
+from walrus_sdk.journal.database import FileIdentity, failures
+from walrus_sdk.journal.schema import COLUMNS, KEYS
+from walrus_sdk.model.deployment import Event
+from walrus_sdk.model.units import DeploymentId
+from walrus_sdk.ports import Change, Clock, Ownership, Put
+
+__all__ = ["Job", "Writer", "put_row"]
+
+
+def put_row(db: sqlite3.Connection, put: Put) -> None:
+    """Insert or update one row: `key` finds it, `values` are set, columns not named keep their value."""
+    columns = (*put.key, *put.values)
+    assert put.table in COLUMNS, put.table
+    assert set(columns) <= set(COLUMNS[put.table]), (put.table, columns)
+    assert set(put.key) == set(KEYS[put.table]), (put.table, tuple(put.key))
+    db.execute(_statement(put.table, columns, tuple(put.values)), (*put.key.values(), *put.values.values()))
+
+
+def _statement(table: str, columns: tuple[str, ...], values: tuple[str, ...]) -> str:
+    marks = ", ".join("?" * len(columns))
+    text = f"insert into {table} ({', '.join(columns)}) values ({marks})"  # noqa: S608  # names are those of COLUMNS
+    if not KEYS[table]:
+        return text
+    updates = ", ".join(f"{name} = excluded.{name}" for name in values) or f"{columns[0]} = excluded.{columns[0]}"
+    return f"{text} on conflict ({', '.join(KEYS[table])}) do update set {updates}"
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One caller's changes, and what became of them."""
+
+    owner: Ownership
+    changes: Sequence[Change]
+    done: anyio.Event = field(default_factory=anyio.Event)
+    events: Sequence[Event] = ()
+    error: Exception | None = None
+
+
+class Writer:
+    """Owns the connection. `run` is its task; it ends when `close` was called and the queue is empty."""
+
+    def __init__(self, db: sqlite3.Connection, path: Path, identity: FileIdentity, clock: Clock) -> None:
+        self._db = db
+        self._path = path
+        self._identity = identity
+        self._clock = clock
+        self._queue: list[Job] = []
+        self._wake = anyio.Event()
+        self._closing = False
+        self.limiter = anyio.CapacityLimiter(1)
+
+    async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Commit until closed. Shielded for its whole life: outcomes are recorded while workers are cancelled."""
+        with anyio.CancelScope(shield=True):
+            task_status.started()
+            while True:
+                if not self._queue:
+                    if self._closing:
+                        return
+                    self._wake = anyio.Event()
+                    await self._wake.wait()
+                    continue
+                batch, self._queue = self._queue, []
+                await to_thread.run_sync(self._commit, batch, limiter=self.limiter)
+                for job in batch:
+                    job.done.set()
+
+    async def submit(self, job: Job) -> Sequence[Event]:
+        """Queue changes and wait for their commit; a caller that is cancelled meanwhile leaves them in the queue."""
+        if self._closing:
+            raise StateError("state_io", "the journal is closed", path=str(self._path))
+        self._queue.append(job)
+        self._wake.set()
+        await job.done.wait()
+        if job.error is not None:
+            raise job.error
+        return job.events
+
+    def close(self) -> None:
+        """Let `run` end once everything that has queued is committed."""
+        self._closing = True
+        self._wake.set()
+
+    # ── in the thread ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def _commit(self, batch: Sequence[Job]) -> None:
+        try:
+            with failures(self._path):
+                self._db.execute("begin immediate")
+                for job in batch:
+                    self._apply(job)
+                self._check_file()
+                self._db.execute("commit")
+        except Exception as error:  # nothing of the batch is there: everybody is told
+            if self._db.in_transaction:
+                self._db.execute("rollback")
+            for job in batch:
+                job.error, job.events = job.error or error, ()
+
+    def _apply(self, job: Job) -> None:
+        """Carry out one job in a savepoint, so that its failure does not sink the others."""
+        self._db.execute("savepoint job")
+        try:
+            self._check_fence(job.owner)
+            job.events = [self._change(job.owner, change) for change in job.changes]
+            self._db.execute("release job")
+        except (WalrusError, AssertionError) as error:
+            self._db.execute("rollback to job")
+            self._db.execute("release job")
+            job.error = error
+
+    def _check_fence(self, owner: Ownership) -> None:
+        row = self._db.execute(
+            "select max(n) from incarnations where deployment = ?", (str(owner.deployment),)
+        ).fetchone()
+        if row[0] != owner.incarnation:
+            text = f"{owner.deployment} is owned by incarnation {row[0]} now, not {owner.incarnation}"
+            raise OwnershipError("fenced", text, deployment_id=str(owner.deployment))
+
+    def _change(self, owner: Ownership, change: Change) -> Event:
+        deployment = str(owner.deployment)
+        (last,) = self._db.execute("select max(n) from events where deployment = ?", (deployment,)).fetchone()
+        event = Event(
+            DeploymentId(deployment),
+            (last or 0) + 1,
+            owner.incarnation,
+            self._clock.wall_ms(),
+            self._clock.monotonic(),
+            change.type,
+            change.data,
+        )
+        text = json.dumps(dict(change.data), separators=(",", ":"), ensure_ascii=False)
+        row = (deployment, event.number, event.incarnation, event.wall_ms, event.monotonic_s, event.type, text)
+        self._db.execute("insert into events values (?, ?, ?, ?, ?, ?, ?)", row)
+        self._puts(change.puts)
+        return event
+
+    def _puts(self, puts: Sequence[Put]) -> None:
+        """Write rows; runs of rows of one shape go to SQLite together."""
+        start = 0
+        while start < len(puts):
+            first = puts[start]
+            shape = (first.table, tuple(first.key), tuple(first.values))
+            stop = start + 1
+            while stop < len(puts) and (puts[stop].table, tuple(puts[stop].key), tuple(puts[stop].values)) == shape:
+                stop += 1
+            put_row(self._db, first)
+            if stop > start + 1:
+                rows = [(*put.key.values(), *put.values.values()) for put in puts[start + 1 : stop]]
+                self._db.executemany(_statement(first.table, (*first.key, *first.values), tuple(first.values)), rows)
+            start = stop
+
+    def _check_file(self) -> None:
+        """Refuse to acknowledge a commit to a file that is no longer the journal."""
+        try:
+            info = self._path.lstat()
+        except OSError:
+            info = None
+        if info is None or (info.st_dev, info.st_ino) != self._identity:
+            raise StateError("state_replaced", f"{self._path} was removed or replaced", path=str(self._path))
