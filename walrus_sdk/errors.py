@@ -249,6 +249,7 @@ _ROWS: tuple[tuple[str, ErrorClass, str, str], ...] = (
     ("tls_failed", _I, "the TLS certificate was refused", "Check the URL and the certificate; pass your own CA file."),
     ("timeout_connect", _R, "no connection within the limit", "Check the network; raise the timeout if it is slow."),
     ("timeout_send", _R, "the request could not be sent in time", "Check the uplink; raise the timeout if it is slow."),
+    ("send_failed", _R, "the connection ended before the request was whole", "Nothing was done; it is tried again."),
     ("timeout_read", _L, "no answer within the limit", "The outcome is looked up by name before anything is repeated."),
     ("deadline_exceeded", _R, "the total time for this call ran out", "Run it again, or raise the deadline."),
     ("connection_lost", _L, "the connection broke before the answer", "The outcome is looked up by name first."),
@@ -279,6 +280,7 @@ _ROWS: tuple[tuple[str, ErrorClass, str, str], ...] = (
     ("range_not_satisfiable", _G, "the byte range lies outside the blob", "Ask for a range inside the blob."),
     ("content_mismatch", _G, "served bytes differ from the plan", "Use another aggregator; run verify again."),
     ("token_used", _R, "the publisher's one-time token was used before", "Give a fresh token for each request."),
+    ("token_expired", _R, "the publisher's token has expired", "Give a fresh token for each request."),
     ("token_refused", _I, "the publisher refused the token", "Give a valid token for this publisher."),
     ("verification_failed", _R, "the site is not served as planned", "Run verify again; deploy again if it stays."),
     # blockchain
@@ -358,6 +360,7 @@ _ROWS: tuple[tuple[str, ErrorClass, str, str], ...] = (
     ("effect_refused", _G, "the effect was refused for good", "Read the reason in the message."),
     # deployment
     ("deadline_reached", _R, "the deadline passed; what is done is kept", "Run the same command again."),
+    ("plan_expired", _R, "the storage that was planned would be over", "Run the same command again: it plans anew."),
     ("interrupted", _R, "interrupted; what is done is kept", "Run the same command again."),
     ("deployment_failed", _G, "the deployment failed", "Read the errors, then run the same command again."),
     ("attempts_exhausted", _R, "tried as often as allowed", "Run the same command again later."),

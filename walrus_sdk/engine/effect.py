@@ -41,7 +41,8 @@ _TABLE = "operations"
 class Effect:
     """One effect: its kind (``store``, ``transaction``), its name, and the operation of the plan that asks for it.
 
-    `facts` are JSON-ready and help to find it again; `frost` and `mist` are what it may cost.
+    `facts` are JSON-ready and help to find it again; `frost` and `mist` are what it may cost. `same_again`: doing it
+    again is the same effect, not another one (a signed transaction), so there is nothing to wait for.
     """
 
     kind: str
@@ -50,6 +51,7 @@ class Effect:
     facts: Mapping[str, Any] = field(default_factory=dict)
     frost: int = 0
     mist: int = 0
+    same_again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,13 +155,14 @@ class Performer:
         return await self._do(effect, row, do)
 
     async def _check_settled(self, effect: Effect, row: Mapping[str, Any]) -> None:
+        if effect.same_again:
+            return
         wait = self.settles_in(row)
         if wait > 0:
             text = f"{effect.kind} {effect.name} may still complete for {math.ceil(wait)} s"
             raise EffectUnknown("effect_unsettled", text, name=effect.name, settles_in=wait)
-        if effect.kind == "store":
-            self.paid_twice.append(effect.name)
-            await self._append(Change(events.SECOND_PAYMENT_POSSIBLE, {"kind": effect.kind, "name": effect.name}))
+        self.paid_twice.append(effect.name)
+        await self._append(Change(events.SECOND_PAYMENT_POSSIBLE, {"kind": effect.kind, "name": effect.name}))
 
     # ── doing ─────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -16,6 +16,8 @@ __all__ = [
     "SITE_ADOPTED",
     "SITE_VERSION",
     "STORE_NAMED",
+    "TRANSACTION_DEAD",
+    "TRANSACTION_SIGNED",
     "VERIFIED",
 ]
 
@@ -25,6 +27,10 @@ DEPLOYMENT_STATUS = "deployment.status"
 """The status moved: from, to, and a reason or error where there is one."""
 STORE_NAMED = "store.named"
 """A store operation's blob id is known: operation, blob_id."""
+TRANSACTION_SIGNED = "transaction.signed"
+"""A transaction is signed and can be sent: digest, step."""
+TRANSACTION_DEAD = "transaction.dead"
+"""A transaction is proven never to happen: digest, code."""
 EFFECT_INTENT = "effect.intent"
 """An effect is about to be done: kind, name, operation, attempt."""
 EFFECT_RELEASED = "effect.released"

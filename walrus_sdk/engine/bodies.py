@@ -1,0 +1,54 @@
+"""The bytes of a store: read once to compute its name, read again while they are sent."""
+
+from __future__ import annotations
+
+from walrus_sdk.codecs import tasks
+from walrus_sdk.engine.feed import Feed, counted
+from walrus_sdk.model.plan import StoreKind, StoreOperation
+from walrus_sdk.model.units import BlobId, SuiAddress
+from walrus_sdk.ports import Part, StoreRequest, World
+
+__all__ = ["name_of", "request_of"]
+
+
+async def name_of(world: World, operation: StoreOperation, n_shards: int) -> BlobId:
+    """Return the blob id of an operation: its files are read and encoded, off the event loop.
+
+    Takes as much memory as the operation's content. Raises `ValidationError` ``file_changed``.
+    """
+    contents = [await _whole(world, piece.source, piece.size, piece.sha256) for piece in operation.pieces]
+    if operation.kind is StoreKind.BLOB:
+        return BlobId(await world.threads.compute(tasks.blob_name, contents[0], n_shards))
+    names = [piece.identifier for piece in operation.pieces]
+    raw, _ = await world.threads.compute(tasks.quilt_name, names, contents, n_shards)
+    return BlobId(raw)
+
+
+async def _whole(world: World, source: str, size: int, sha256: bytes) -> bytes:
+    data = bytearray()
+    async for chunk in world.folder.content(source, size, sha256):
+        data += chunk
+    return bytes(data)
+
+
+def request_of(
+    world: World,
+    operation: StoreOperation,
+    blob_id: BlobId,
+    *,
+    epochs: int,
+    owner: SuiAddress,
+    deletable: bool,
+    feed: Feed,
+) -> StoreRequest:
+    """Return the request that stores an operation; its bytes count as sent while they are read."""
+    parts = tuple(
+        Part(
+            piece.identifier,
+            piece.size,
+            piece.sha256,
+            counted(world.folder.content(piece.source, piece.size, piece.sha256), feed),
+        )
+        for piece in operation.pieces
+    )
+    return StoreRequest(operation.kind, blob_id, parts, epochs, owner, deletable)

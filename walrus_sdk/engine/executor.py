@@ -1,0 +1,174 @@
+"""The executor: carries a frozen plan out, from wherever it stands. It does not know which verb made the plan."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from walrus_sdk.engine.context import Context
+from walrus_sdk.engine.effect import Performer
+from walrus_sdk.engine.journaling import Diary
+from walrus_sdk.engine.retries import Retries
+from walrus_sdk.engine.transactions import SiteWriter, target_resources
+from walrus_sdk.engine.uploads import Uploads
+from walrus_sdk.engine.verify import Checked, check_bytes, check_records, choose
+from walrus_sdk.errors import BlockchainError
+from walrus_sdk.model import events
+from walrus_sdk.model.deployment import Status
+from walrus_sdk.model.options import DeployResult, Verify
+from walrus_sdk.model.plan import Cost, Plan, Stored
+from walrus_sdk.model.progress import Phase
+from walrus_sdk.model.site import SiteSnapshot
+from walrus_sdk.model.units import Frost, Mist, ObjectId
+from walrus_sdk.planning.plan_json import canonical, dump
+from walrus_sdk.ports import Put
+
+__all__ = ["Executor"]
+
+
+class Executor:
+    """Carries out one plan."""
+
+    def __init__(self, context: Context, plan: Plan, status: Status) -> None:
+        self._context = context
+        self._world = context.world
+        self._plan = plan
+        self._performer = Performer(context, plan.chain_id)
+        self._diary = Diary(context, plan, status)
+        self._retries = Retries(context, len(plan.operations) + plan.cost.transactions)
+        self._writer = SiteWriter(context, plan, self._performer, self._retries)
+
+    async def run(self) -> DeployResult:
+        """Store, write the site, verify, complete. Raises errors of the tree; what was done stays recorded."""
+        if self._plan.nothing_to_do:
+            return await self._nothing()
+        if self._diary.status is Status.PENDING:
+            await self._diary.checkpoint("initialization")
+        stored = await self._upload()
+        site_id = await self._write(stored)
+        site, checked = await self._verify(site_id, stored)
+        return await self._complete(site, checked.how, changed=True)
+
+    # ── phases ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _upload(self) -> Mapping[bytes, Stored]:
+        self._context.feed.phase(Phase.STORE)
+        if self._plan.operations:
+            await self._diary.move(Status.UPLOADING)
+        uploads = Uploads(self._context, self._plan, self._performer, self._diary, self._retries)
+        return await uploads.run()
+
+    async def _write(self, stored: Mapping[bytes, Stored]) -> ObjectId:
+        self._context.feed.phase(Phase.CHAIN)
+        await self._diary.move(Status.PROCESSING)
+        await self._diary.checkpoint("manifest")
+        return await self._writer.run(stored)
+
+    async def _verify(self, site_id: ObjectId, stored: Mapping[bytes, Stored]) -> tuple[SiteSnapshot, Checked]:
+        self._context.feed.phase(Phase.VERIFY)
+        site = await self._world.chain.site(site_id)
+        if site is None:
+            raise BlockchainError("site_not_found", f"site {site_id} is not there", site_id=str(site_id))
+        target = target_resources(self._plan, stored)
+        check_records(target, site)
+        seed = str(self._context.owner.deployment)
+        how, paths = choose(list(target), self._new_paths(), self._context.options.verify, seed)
+        await check_bytes(self._world, site, paths, self._context.feed)
+        await self._diary.event(events.VERIFIED, {"how": how, "files": len(paths)})
+        await self._diary.checkpoint("finalization")
+        return site, Checked(how, len(paths))
+
+    def _new_paths(self) -> list[str]:
+        """Return one path of each store of the plan."""
+        by_content: dict[bytes, str] = {}
+        for path in (*self._plan.change.add, *self._plan.change.replace):
+            by_content.setdefault(self._plan.entries[path].sha256, path)
+        return [by_content[operation.pieces[0].sha256] for operation in self._plan.operations]
+
+    async def _nothing(self) -> DeployResult:
+        """Complete a plan that changes nothing: the site was read at its current version while planning."""
+        assert self._plan.target.site_id is not None
+        checked = "chain"
+        site = await self._world.chain.site(self._plan.target.site_id)
+        if site is None:
+            raise BlockchainError("site_not_found", f"site {self._plan.target.site_id} is not there")
+        if self._context.options.verify in (Verify.ALL, Verify.SAMPLE):
+            seed = str(self._context.owner.deployment)
+            checked, paths = choose(list(site.content.resources), [], self._context.options.verify, seed)
+            self._context.feed.phase(Phase.VERIFY)
+            await check_bytes(self._world, site, paths, self._context.feed)
+        return await self._complete(site, checked, changed=False)
+
+    # ── the end ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _complete(self, site: SiteSnapshot, verified: str, *, changed: bool) -> DeployResult:
+        plan, clock = self._plan, self._world.clock
+        site_id = str(site.site_id)
+        versions = await self._world.journal.rows("versions", {"chain": plan.chain_id, "site_id": site_id})
+        latest = max((row["n"] for row in versions), default=0)
+        number = latest + 1 if changed or not latest else latest
+        result = await self._result(site, verified, number, changed=changed)
+        puts = [self._site_row(site_id)]
+        if number != latest:
+            puts.append(self._version_row(site, number))
+        values: dict[str, Any] = {
+            "site_id": site_id,
+            "url": result.url,
+            "version": number,
+            "finished_ms": clock.wall_ms(),
+            "result": json.dumps(result.to_json()),
+            "can_resume": 0,
+        }
+        await self._diary.move(Status.COMPLETED, puts=puts, **values)
+        self._context.feed.phase(Phase.DONE)
+        return result
+
+    def _site_row(self, site_id: str) -> Put:
+        target = self._plan.target
+        key = {"chain": self._plan.chain_id, "owner": str(target.owner), "name": target.name}
+        return Put("sites", key, {"object_id": site_id, "deployment": str(self._context.owner.deployment)})
+
+    def _version_row(self, site: SiteSnapshot, number: int) -> Put:
+        manifest = canonical(dump(site.content)).decode()
+        key = {"chain": self._plan.chain_id, "site_id": str(site.site_id), "n": number}
+        values = {
+            "deployment": str(self._context.owner.deployment),
+            "created_ms": self._world.clock.wall_ms(),
+            "message": self._plan.message,
+            "commit_id": self._plan.commit,
+            "tags": "[]",
+            "manifest": manifest,
+            "digest": str(site.digest),
+        }
+        return Put("versions", key, values)
+
+    async def _result(self, site: SiteSnapshot, verified: str, number: int, *, changed: bool) -> DeployResult:
+        deployment = self._context.owner.deployment
+        past = await self._world.journal.events(deployment)
+        paid = sum(int(e.data["outcome"].get("cost_frost", 0)) for e in past if _stored_now(e.type, e.data))
+        twice = {e.data["name"] for e in past if e.type == events.SECOND_PAYMENT_POSSIBLE}
+        return DeployResult(
+            deployment_id=deployment,
+            site_id=site.site_id,
+            site_name=site.content.name,
+            url=self._context.network.portal.format(base36=site.site_id.base36),
+            version=number,
+            digests=tuple(self._writer.digests),
+            cost=Cost(
+                frost=Frost(paid),
+                gas=Mist(max(0, self._writer.gas)),
+                requests=sum(_stored_now(e.type, e.data) for e in past),
+                transactions=len(self._writer.digests),
+                stored_bytes=self._context.feed.now.bytes_confirmed,
+                skipped_bytes=self._plan.cost.skipped_bytes,
+            ),
+            verified=verified,
+            changed=changed,
+            possibly_paid_in_vain=tuple(sorted(twice)),
+            warnings=self._plan.warnings,
+        )
+
+
+def _stored_now(kind: str, data: Mapping[str, Any]) -> bool:
+    return kind == events.EFFECT_DONE and data["kind"] == "store" and data["how"] == "done"

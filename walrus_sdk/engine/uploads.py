@@ -1,0 +1,232 @@
+"""Uploads: the plan's store operations, a bounded number at once, largest first, each file recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import anyio
+
+from walrus_sdk.engine.bodies import name_of, request_of
+from walrus_sdk.engine.context import Context
+from walrus_sdk.engine.effect import Absent, Done, Effect, Found, Look, Outcome, Performer, Readable
+from walrus_sdk.engine.journaling import Diary
+from walrus_sdk.engine.retries import Retries
+from walrus_sdk.errors import DeploymentStopped, StorageError, WalrusError
+from walrus_sdk.model import events
+from walrus_sdk.model.chain import BlobObject
+from walrus_sdk.model.plan import Plan, Stored, StoreOperation
+from walrus_sdk.model.units import BlobId, WalrusEpoch
+from walrus_sdk.planning.build import places_of
+from walrus_sdk.ports import Put, Release, StoreReceipt
+
+__all__ = ["Uploads"]
+
+_LOOK_FIRST_SIZE = 1024 * 1024
+"""Bodies above this many bytes are looked up before they are sent; a small one costs less than the look."""
+
+_ENCODERS = 2
+"""Operations that are encoded at once: each holds its content in memory."""
+
+
+class Uploads:
+    """Stores what a plan wants stored."""
+
+    def __init__(self, context: Context, plan: Plan, performer: Performer, diary: Diary, retries: Retries) -> None:
+        self._context = context
+        self._world = context.world
+        self._plan = plan
+        self._performer = performer
+        self._diary = diary
+        self._retries = retries
+        self._encoders = anyio.Semaphore(_ENCODERS)
+        self._owned: Mapping[BlobId, BlobObject] | None = None
+        self._listing = anyio.Lock()
+        self._names: dict[str, BlobId] = {}
+        self._places: dict[bytes, Stored] = {}
+        self._paths: dict[bytes, list[str]] = {}
+        for path in (*plan.change.add, *plan.change.replace):
+            self._paths.setdefault(plan.entries[path].sha256, []).append(path)
+        self._files_done = sum(len(self._paths.get(sha256, ())) for sha256 in plan.known)
+
+    async def run(self) -> Mapping[bytes, Stored]:
+        """Store everything; returns where each content lives. Raises the first error that is final, of any operation.
+
+        The other operations go on until they are done, so that nothing that was begun is lost.
+        """
+        total = sum(piece.size for operation in self._plan.operations for piece in operation.pieces)
+        self._context.feed.set(stores_total=len(self._plan.operations), bytes_total=total)
+        await self._recall_names()
+        queue = list(self._plan.operations)
+        failures: list[WalrusError] = []
+        async with anyio.create_task_group() as tasks:
+            for _ in range(min(self._context.options.concurrency, len(queue))):
+                tasks.start_soon(self._worker, queue, failures)
+        if failures:
+            raise failures[0]
+        return self._places
+
+    async def _recall_names(self) -> None:
+        """Take over blob ids that were computed before: an operation is encoded once."""
+        for event in await self._world.journal.events(self._context.owner.deployment):
+            if event.type == events.STORE_NAMED:
+                self._names[event.data["operation"]] = BlobId.parse(event.data["blob_id"])
+
+    async def _worker(self, queue: list[StoreOperation], failures: list[WalrusError]) -> None:
+        while queue and not failures:
+            operation = queue.pop(0)
+            try:
+                await self._store(operation)
+            except WalrusError as error:
+                failures.append(error)
+
+    async def _store(self, operation: StoreOperation) -> None:
+        blob_id = await self._name(operation)
+        self._context.feed.add(stores_encoded=1)
+        effect = Effect("store", str(blob_id), operation.key, {"size": operation.blob_size}, operation.cost.units)
+
+        async def once() -> Done:
+            return await self._performer.perform(
+                effect,
+                lambda release: self._do(operation, blob_id, release),
+                self._look(operation, blob_id),
+                look_first=operation.body_size > _LOOK_FIRST_SIZE,
+                enough=self._covers,
+            )
+
+        done = await self._retries.run(effect.operation, once)
+        end = WalrusEpoch(int(done.data["end_epoch"]))
+        for stored in places_of(operation, blob_id, self._plan.n_shards, end):
+            self._places[stored.sha256] = stored
+        await self._count(operation, blob_id, end, recorded=done.how == "recorded")
+
+    async def _name(self, operation: StoreOperation) -> BlobId:
+        if operation.key not in self._names:
+            async with self._encoders:
+                blob_id = await name_of(self._world, operation, self._plan.n_shards)
+            await self._diary.event(events.STORE_NAMED, {"operation": operation.key, "blob_id": str(blob_id)})
+            self._names[operation.key] = blob_id
+        return self._names[operation.key]
+
+    def _covers(self, outcome: Mapping[str, Any]) -> bool:
+        return int(outcome["end_epoch"]) >= self._plan.end_epoch.number
+
+    async def _do(self, operation: StoreOperation, blob_id: BlobId, release: Release) -> Outcome:
+        now = (await self._world.chain.state()).walrus_epoch
+        epochs = now.until(self._plan.end_epoch)
+        if epochs < 1:
+            text = f"the plan stores until Walrus epoch {self._plan.end_epoch}, and it is {now} now"
+            raise DeploymentStopped("plan_expired", text)
+        options, owner = self._context.options, self._plan.target.owner
+        request = request_of(
+            self._world,
+            operation,
+            blob_id,
+            epochs=epochs,
+            owner=owner,
+            deletable=options.deletable,
+            feed=self._context.feed,
+        )
+        receipt = await self._world.store.store(request, release)
+        self._check(receipt, blob_id)
+        return Outcome(_receipt_json(receipt), self._puts(operation, blob_id, receipt))
+
+    def _check(self, receipt: StoreReceipt, blob_id: BlobId) -> None:
+        if receipt.blob_id != blob_id:
+            raise StorageError(
+                "blob_id_mismatch",
+                f"the publisher answered blob id {receipt.blob_id}, expected {blob_id}",
+                expected=str(blob_id),
+                found=str(receipt.blob_id),
+            )
+        if receipt.end_epoch.number < self._plan.end_epoch.number:
+            text = f"{blob_id} is stored until Walrus epoch {receipt.end_epoch}, planned is {self._plan.end_epoch}"
+            raise StorageError("blob_expires_early", text, blob_id=str(blob_id))
+
+    # ── looking ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _look(self, operation: StoreOperation, blob_id: BlobId) -> Look:
+        async def look() -> Found | Readable | Absent:
+            owned = await self._owned_blobs(fresh=await self._is_open(blob_id))
+            found = owned.get(blob_id)
+            if found is not None and found.certified_epoch is not None:
+                receipt = StoreReceipt(blob_id, found.end_epoch, operation.cost * 0, True, found.ref.id)
+                return Found(Outcome(_receipt_json(receipt), self._puts(operation, blob_id, receipt)))
+            return Readable() if await self._readable(operation, blob_id) else Absent()
+
+        return look
+
+    async def _is_open(self, blob_id: BlobId) -> bool:
+        row = await self._performer.row("store", str(blob_id))
+        return row is not None and row["state"] == "released"
+
+    async def _owned_blobs(self, *, fresh: bool) -> Mapping[BlobId, BlobObject]:
+        """List the owner's blobs, once for all operations unless an answer was lost meanwhile."""
+        async with self._listing:
+            if self._owned is None or fresh:
+                best: dict[BlobId, BlobObject] = {}
+                for blob in await self._world.chain.blobs(self._plan.target.owner):
+                    if blob.certified_epoch is None or (blob.deletable and not self._context.options.deletable):
+                        continue
+                    known = best.get(blob.blob_id)
+                    if known is None or known.end_epoch.number < blob.end_epoch.number:
+                        best[blob.blob_id] = blob
+                self._owned = best
+            return self._owned
+
+    async def _readable(self, operation: StoreOperation, blob_id: BlobId) -> bool:
+        span = (0, 1) if operation.blob_size else None
+        try:
+            await self._world.store.read(blob_id, lambda _: None, span=span, max_size=1)
+        except WalrusError:
+            return False  # not there, or not to be read: the look has found nothing
+        return True
+
+    # ── records ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _puts(self, operation: StoreOperation, blob_id: BlobId, receipt: StoreReceipt) -> tuple[Put, ...]:
+        chain, end = self._plan.chain_id, receipt.end_epoch
+        facts: dict[str, Any] = {"end_epoch": end.number, "size": operation.blob_size}
+        facts["deletable"] = int(self._context.options.deletable)
+        if receipt.object_id is not None:
+            facts["object_id"] = str(receipt.object_id)
+        puts = [Put("blobs", {"chain": chain, "blob_id": str(blob_id)}, facts)]
+        sizes = {piece.sha256: piece.size for piece in operation.pieces}
+        for stored in places_of(operation, blob_id, self._plan.n_shards, end):
+            key = {
+                "chain": chain,
+                "sha256": stored.sha256.hex(),
+                "blob_id": str(blob_id),
+                "patch_id": str(stored.patch) if stored.patch is not None else "",
+            }
+            puts.append(Put("patches", key, {"size": sizes[stored.sha256]}))
+        return (*puts, *self._entry_puts(operation))
+
+    def _entry_puts(self, operation: StoreOperation) -> Sequence[Put]:
+        deployment = str(self._context.owner.deployment)
+        paths = [path for piece in operation.pieces for path in self._paths.get(piece.sha256, [])]
+        return [Put("entries", {"deployment": deployment, "path": path}, {"state": "stored"}) for path in paths]
+
+    async def _count(self, operation: StoreOperation, blob_id: BlobId, end: WalrusEpoch, *, recorded: bool) -> None:
+        if recorded:  # by another deployment, perhaps: this one's files are stored too
+            await self._diary.event(
+                events.EFFECT_DONE,
+                {"kind": "store", "name": str(blob_id), "operation": operation.key, "how": "recorded",
+                 "outcome": {"end_epoch": end.number}},
+                self._entry_puts(operation),
+            )  # fmt: skip
+        self._files_done += sum(len(self._paths.get(piece.sha256, [])) for piece in operation.pieces)
+        size = sum(piece.size for piece in operation.pieces)
+        self._context.feed.add(stores_confirmed=1, bytes_confirmed=size)
+        await self._diary.stored(self._files_done, sum(len(paths) for paths in self._paths.values()))
+
+
+def _receipt_json(receipt: StoreReceipt) -> dict[str, Any]:
+    return {
+        "blob_id": str(receipt.blob_id),
+        "end_epoch": receipt.end_epoch.number,
+        "cost_frost": str(receipt.cost.units),
+        "already_certified": receipt.already_certified,
+        "object_id": str(receipt.object_id) if receipt.object_id is not None else None,
+        "endpoint": receipt.endpoint,
+    }
