@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -125,9 +126,10 @@ def _running(folder: Path) -> Local | None:
         run = json.loads((folder / "run.json").read_bytes())
         url = f"http://127.0.0.1:{int(run['port'])}"
         facts = _call(url, run["token"], "GET", "status")
-    except (OSError, ValueError, KeyError, NetworkError):
-        return None
-    if facts.get("instance") != run["instance"]:
+        same = facts["instance"] == run["instance"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, NetworkError, ConfigurationError):
+        return None  # whoever has the port now is not this network
+    if not same:
         return None
     return Local(url, run["token"], run["instance"], facts, folder / "dev.keystore", False, bool(run["port_changed"]))
 
@@ -140,13 +142,17 @@ def ensure_running(home: Path, *, shards: int | None = None, idle_s: float = 180
     ``localnet_start_failed`` with the place of its output, `StateError` when the folder cannot be used.
     """
     folder = _folder(home)
-    lock = _try_lock(folder)
-    if lock is None:
-        found = _wait(folder, None)
+    found = _found_or_lock(folder)
+    if isinstance(found, Local):
         if shards not in (None, found.facts["n_shards"]):
             text = f"the running local network has {found.facts['n_shards']} shards, not {shards}"
             raise ConfigurationError("localnet_other_genesis", f"{text}: reset it to change that", option="shards")
         return found
+    return _start(folder, found, shards, idle_s)
+
+
+def _start(folder: Path, lock: int, shards: int | None, idle_s: float) -> Local:
+    """Start the network as the holder of the lock, which goes to it."""
     try:
         (folder / "run.json").unlink(missing_ok=True)
         process = _spawn(folder, lock, shards, idle_s)
@@ -154,7 +160,11 @@ def ensure_running(home: Path, *, shards: int | None = None, idle_s: float = 180
         raise StateError("state_unwritable", f"{folder}: {error.strerror}", path=str(folder)) from error
     finally:
         os.close(lock)
-    found = _wait(folder, process)
+    try:
+        found = _wait_for(folder, process)
+    finally:
+        # It outlives this call, perhaps this process; when it ends first, it is not left behind as a zombie.
+        threading.Thread(target=process.wait, name="localnet reaper", daemon=True).start()
     return Local(found.url, found.token, found.instance, found.facts, found.key_file, True, found.port_changed)
 
 
@@ -179,13 +189,27 @@ def _spawn(folder: Path, lock: int, shards: int | None, idle_s: float) -> subpro
         os.close(output)
 
 
-def _wait(folder: Path, process: subprocess.Popen[bytes] | None) -> Local:
+def _found_or_lock(folder: Path) -> Local | int:
+    """Return the network once it answers, or the lock when nobody holds it (any more)."""
+    end = time.monotonic() + _START_S
+    while time.monotonic() < end:
+        lock = _try_lock(folder)
+        if lock is not None:
+            return lock
+        found = _running(folder)
+        if found is not None:
+            return found
+        time.sleep(_POLL_S)
+    raise _no_start(folder)
+
+
+def _wait_for(folder: Path, process: subprocess.Popen[bytes]) -> Local:
     end = time.monotonic() + _START_S
     while time.monotonic() < end:
         found = _running(folder)
         if found is not None:
             return found
-        if process is not None and process.poll() is not None:
+        if process.poll() is not None:
             break
         time.sleep(_POLL_S)
     raise _no_start(folder)

@@ -19,7 +19,10 @@ _SHAPES = (
     (re.compile(r"(?i)\b(bearer|basic)\s+[^\s\"',;]+"), rf"\1 {_HIDDEN}"),
     (re.compile(r"\beyJ[\w-]*\.[\w-]+(\.[\w-]*)?"), _HIDDEN),
     (re.compile(r"\bsuiprivkey1[0-9a-z]+"), _HIDDEN),
-    (re.compile(r"(?i)\b(key|secret|password|passwd|token)(\W{1,3})(0x[0-9a-f]{64}|[0-9a-f]{64})\b"), rf"\1\2{_HIDDEN}"),
+    (
+        re.compile(r"(?i)\b(key|secret|password|passwd|token)(\W{1,3})(0x[0-9a-f]{64}|[0-9a-f]{64})\b"),
+        rf"\1\2{_HIDDEN}",
+    ),
     (re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://)[^\s/?#@]*@"), r"\1"),
     (re.compile(r"(?i)(\bhttps?://[^\s?#\"'<>]+)[?#][^\s\"'<>]*"), r"\1"),
 )

@@ -10,21 +10,14 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from walrus_sdk.localnet.control import PREFIX, Control
-from walrus_sdk.localnet.exchange import (
-    Answered,
-    ClientDisconnect,
-    Exchange,
-    SleepFor,
-    http_error,
-    json_response,
-    text_response,
-)
+from walrus_sdk.localnet.exchange import ClientDisconnect, Exchange, SleepFor
 from walrus_sdk.localnet.http_sui.graphql import GraphQlService
 from walrus_sdk.localnet.http_sui.grpc_web import batch_get_objects
 from walrus_sdk.localnet.http_walrus.aggregator import Aggregator
 from walrus_sdk.localnet.http_walrus.cache import CachingProxy
 from walrus_sdk.localnet.http_walrus.publisher import Publisher
 from walrus_sdk.localnet.portal import Portal
+from walrus_sdk.localnet.replies import Answered, json_response, text_response
 from walrus_sdk.localnet.world import World
 
 __all__ = ["LocalApp"]
@@ -75,18 +68,26 @@ class LocalApp:
             response = answered.response
         except ClientDisconnect:
             return
-        await response(scope, receive, send)
+        if "truncate" in exchange.struck:
+            await exchange.truncated(response)
+        else:
+            await response(scope, receive, send)
 
     async def _answer(self, exchange: Exchange) -> Response:
         host, path = exchange.headers.get("host", ""), exchange.raw_path
         site = self._portal.site_of(host)
         if site is not None:
             return await self._portal.serve(exchange, site)
+        if self._portal.is_subdomain(host):
+            return self._portal.unknown()
         if path.startswith(PREFIX):
             return await self._control.serve(exchange)
         if exchange.method == "OPTIONS":
             return Response(headers=_PREFLIGHT)
-        answer = await self._service(exchange)
+        try:
+            answer = await self._service(exchange)
+        except Answered as answered:
+            answer = answered.response
         answer.headers.setdefault("access-control-allow-origin", "*")
         return answer
 
@@ -116,28 +117,23 @@ class LocalApp:
 
     async def _sui(self, exchange: Exchange) -> Response:
         body = await self._sui_body(exchange)
-        await self._struck(exchange, "sui.request")
+        await exchange.at("sui.request")
         executes = b"executeTransaction" in body
-        await self._struck(exchange, "sui.execute.before" if executes else "sui.read")
+        await exchange.at("sui.execute.before" if executes else "sui.read")
         answer = self._graphql.answer(body, behind=exchange.read_behind)
         if executes:
-            await self._struck(exchange, "sui.execute.after")
+            await exchange.at("sui.execute.after")
         return json_response(answer)
 
     async def _grpc(self, exchange: Exchange) -> Response:
         body = await self._sui_body(exchange)
-        await self._struck(exchange, "sui.request")
-        await self._struck(exchange, "sui.read")
+        await exchange.at("sui.request")
+        await exchange.at("sui.read")
         kind = exchange.headers.get("content-type", "")
         text = kind.startswith("application/grpc-web-text")
         view = self._world.chain.objects.view(exchange.read_behind)
         answer = batch_get_objects(body, view, text=text)
         return Response(answer, media_type="application/grpc-web-text+proto" if text else "application/grpc-web+proto")
-
-    async def _struck(self, exchange: Exchange, point: str) -> None:
-        fault = await exchange.at(point)
-        if fault is not None and fault.action == "too_many_requests":
-            raise Answered(http_error(429, "text"))
 
 
 async def _ok(_exchange: Exchange) -> Response:

@@ -103,6 +103,11 @@ class Registration:
     event: str = ""
 
 
+def _shared_id(found: Registration) -> ObjectId:
+    """Return the id of the shared object that may wrap a blob's object."""
+    return ObjectId(blake2b(b"shared" + ObjectId.parse(found.object_id).raw, digest_size=32).digest())
+
+
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
     """One store: what came in and what was paid; nothing that depends on the clock."""
@@ -147,7 +152,8 @@ class Blobs:
 
     def _live(self, found: Registration) -> bool:
         """Whether the nodes still keep it: not expired, and not deleted if that is possible."""
-        there = not found.deletable or self._chain.objects.get(ObjectId.parse(found.object_id)) is not None
+        held = (ObjectId.parse(found.object_id), _shared_id(found))
+        there = not found.deletable or any(self._chain.objects.get(id_) is not None for id_ in held)
         return there and found.end_epoch > self._chain.walrus_epoch.number
 
     def certified(self, blob_id: BlobId, *, permanent: bool = False) -> Registration | None:
@@ -159,14 +165,14 @@ class Blobs:
         ]
         return max(found, key=lambda r: r.end_epoch, default=None)
 
-    def pay(self, blob_id: BlobId, size: int, epochs: int, *, deletable: bool, owner: SuiAddress) -> Registration:
-        """Register a blob and pay for it; the object goes to `owner`."""
+    def pay(self, blob_id: BlobId, size: int, epochs: int, *, deletable: bool) -> Registration:
+        """Register a blob and pay for it; until it is certified the object is the publisher's, whoever gets it."""
         genesis, now = self._chain.genesis, self._chain.walrus_epoch
         seed = f"blob {self._chain.checkpoint} {blob_id}".encode()
         id_, storage = (ObjectId(blake2b(tag + seed, digest_size=32).digest()) for tag in (b"o", b"s"))
         encoded = redstuff.encoded_size(size, genesis.n_shards)
         contents = objects.BlobContents(id_, now, blob_id, size, None, storage, now, now + epochs, encoded, deletable)
-        self._write_object(contents, owner)
+        self._write_object(contents, genesis.publisher)
         made = Registration(str(id_), str(blob_id), now.number + epochs, deletable)
         self._put(made)
         return made
@@ -187,14 +193,14 @@ class Blobs:
         self._tables.put("registrations", key, json.dumps(asdict(found)).encode())
         self._tables.commit()
 
-    def certify(self, found: Registration, data: bytes) -> Registration:
-        """Keep the bytes and certify a paid blob."""
+    def certify(self, found: Registration, data: bytes, owner: SuiAddress) -> Registration:
+        """Keep the bytes and certify a paid blob; its object goes to `owner`."""
         blob_id = BlobId.parse(found.blob_id)
         self._content.write(blob_id, data)
         item = self._chain.objects.get(ObjectId.parse(found.object_id))
         assert item is not None, "only this service changes a blob that is not certified"
         contents = replace(objects.decode_blob(item.contents), certified_epoch=self._chain.walrus_epoch)
-        digest = self._write_object(contents, SuiAddress(item.owner.id))
+        digest = self._write_object(contents, owner)
         certified = replace(found, certified=True, event=str(digest))
         self._put(certified)
         return certified
@@ -211,11 +217,12 @@ class Blobs:
         return SuiAddress(item.owner.id) if item is not None and item.owner.kind == "AddressOwner" else None
 
     def share(self, found: Registration) -> ObjectId:
-        """Make a shared object that stands for a blob; returns its id."""
-        id_ = ObjectId(blake2b(b"shared" + ObjectId.parse(found.object_id).raw, digest_size=32).digest())
+        """Wrap a blob's object into a shared one; returns its id."""
+        id_ = _shared_id(found)
         contents = id_.raw + objects.encode_blob(self.object_of(found)) + bytes(8)
         kind = f"{self._chain.genesis.blob_package}::shared_blob::SharedBlob"
-        self._chain.system_transaction([StoredObject(id_, 0, kind, Owner("Shared", initial_version=1), contents)])
+        shared = StoredObject(id_, 0, kind, Owner("Shared", initial_version=1), contents)
+        self._chain.system_transaction([shared], [ObjectId.parse(found.object_id)])
         return id_
 
     def status(self, blob_id: BlobId) -> str:

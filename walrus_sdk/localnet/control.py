@@ -10,7 +10,8 @@ from typing import Any
 from starlette.responses import Response
 
 from walrus_sdk.errors import WalrusError
-from walrus_sdk.localnet.exchange import Exchange, json_response
+from walrus_sdk.localnet.exchange import Exchange
+from walrus_sdk.localnet.replies import json_response
 from walrus_sdk.localnet.world import World
 from walrus_sdk.model.units import SuiAddress
 
@@ -19,6 +20,7 @@ __all__ = ["PREFIX", "TOKEN_HEADER", "Control"]
 PREFIX = "/_localnet/"
 TOKEN_HEADER = "x-localnet-token"  # noqa: S105  # the header's name
 _MAX_BODY = 1024 * 1024
+_MAX_EPOCH = 2**31
 
 
 class Control:
@@ -35,7 +37,7 @@ class Control:
         host = exchange.headers.get("host", "").rsplit(":", 1)[0]
         if host not in ("127.0.0.1", "localhost") or "origin" in exchange.headers:
             return _refused(403, "only programs of this machine may control the local network")
-        if not hmac.compare_digest(exchange.headers.get(TOKEN_HEADER, ""), self._token):
+        if not hmac.compare_digest(exchange.headers.get(TOKEN_HEADER, "").encode(), self._token.encode()):
             return _refused(401, "the token is missing or wrong")
         body = bytearray()
         async for chunk in exchange.body():
@@ -46,8 +48,8 @@ class Control:
             return self._act(exchange.method, exchange.raw_path.removeprefix(PREFIX), json.loads(body or b"{}"))
         except WalrusError as error:
             return json_response({"code": error.code, "message": error.message}, 400)
-        except (ValueError, TypeError, AttributeError) as error:
-            return _refused(400, f"the request is malformed: {error}")
+        except (ValueError, TypeError, AttributeError, KeyError) as error:
+            return _refused(400, f"the request is malformed: {type(error).__name__}: {error}")
 
     def _act(self, method: str, what: str, data: Any) -> Response:
         world = self._world
@@ -65,17 +67,18 @@ class Control:
                 world.faults.clear()
                 return json_response(world.faults.to_json())
             case "POST", "advance-epoch":
-                return self._advance(int(data.get("walrus", 0)), int(data.get("sui", 0)))
+                return self._advance(_whole(data.get("walrus", 0)), _whole(data.get("sui", 0)))
             case "POST", "faucet":
-                coin = world.chain.faucet(SuiAddress.parse(data["address"]), int(data.get("mist", 10**9)))
-                return json_response({"coin": str(coin.id), "mist": int(data.get("mist", 10**9))})
+                mist = _whole(data.get("mist", 10**9), at_least=1)
+                coin = world.chain.faucet(SuiAddress.parse(data["address"]), mist)
+                return json_response({"coin": str(coin.id), "mist": mist})
             case "POST", "stop":
                 self._stop()
                 return json_response({"stopping": True})
         return _refused(404, f"nothing to {method} at {what!r}")
 
     def _advance(self, walrus: int, sui: int) -> Response:
-        if walrus < 0 or sui < 0 or not walrus + sui:
+        if not walrus + sui or max(self._world.chain.walrus_epoch.number + walrus, sui) > _MAX_EPOCH:
             return _refused(400, "epochs only go forward: give walrus or sui from 1")
         if walrus:
             self._world.chain.advance_walrus_epoch(walrus)
@@ -99,6 +102,13 @@ class Control:
             "staking_object": str(genesis.staking_object),
             "equivocations": len(chain.equivocations),
         }
+
+
+def _whole(value: Any, *, at_least: int = 0) -> int:
+    """Read a number of epochs or MIST."""
+    if not isinstance(value, int) or isinstance(value, bool) or not at_least <= value < 2**63:
+        raise ValueError(f"expected a whole number from {at_least}, found {value!r:.40}")
+    return value
 
 
 def _refused(status: int, message: str) -> Response:

@@ -69,7 +69,16 @@ def main(args: Sequence[str] | None = None) -> None:
 
     anyio.run(_serve, world, place, run, ready, asked.idle, folder)
     world.close()
-    (folder / "run.json").unlink(missing_ok=True)
+    _withdraw(folder / "run.json", str(run["instance"]))
+
+
+def _withdraw(place: Path, instance: str) -> None:
+    """Remove run.json, unless somebody else's is there by now."""
+    try:
+        if json.loads(place.read_bytes())["instance"] == instance:
+            place.unlink()
+    except (OSError, ValueError, KeyError):
+        return
 
 
 async def _serve(

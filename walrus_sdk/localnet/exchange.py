@@ -2,53 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any
 
 import anyio
+import anyio.lowlevel
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from walrus_sdk.localnet.faults import Fault, Faults
+from walrus_sdk.localnet.faults import Faults
+from walrus_sdk.localnet.http_walrus.errors import fault_answer, overload
+from walrus_sdk.localnet.replies import Answered
 
-__all__ = ["Answered", "ClientDisconnect", "Exchange", "SleepFor", "http_error", "json_response", "text_response"]
+__all__ = ["ClientDisconnect", "Exchange", "SleepFor"]
 
 SleepFor = Callable[[float], Awaitable[None]]
 """How this process waits: seconds."""
 
-_HTML = "<html><head><title>{0}</title></head><body><center><h1>{0}</h1></center></body></html>"
-
-
-class Answered(Exception):
-    """The request is to be answered with `response`, whatever was going on."""
-
-    def __init__(self, response: Response) -> None:
-        super().__init__(response.status_code)
-        self.response = response
-
-
-def json_response(data: Any, status: int = 200) -> Response:
-    """Return data as JSON."""
-    return Response(json.dumps(data), status, media_type="application/json")
-
-
-def text_response(text: str, status: int) -> Response:
-    """Return a text as the services send it."""
-    return Response(text, status, {"content-type": "text/plain; charset=utf-8"})
-
-
-def http_error(status: int, kind: str) -> Response:
-    """Return an error that something in front of the services might give: ``json``, ``text`` or ``html``."""
-    if kind == "html":
-        return Response(_HTML.format(f"{status} Error"), status, media_type="text/html")
-    if kind == "text":
-        return text_response("upstream connect error or disconnect/reset before headers", status)
-    detail = {"@type": "ErrorInfo", "reason": "INTERNAL_ERROR", "domain": "global", "metadata": {}}
-    message = "an internal error has occurred, please report it"
-    body = {"error": {"status": "INTERNAL", "code": status, "message": message, "details": [detail]}}
-    return json_response(body, status)
+_SHEDS = ("publisher", "aggregator")
 
 
 class Exchange:
@@ -62,6 +33,7 @@ class Exchange:
         self.query: str = scope["query_string"].decode("ascii", "replace")
         self.headers: Mapping[str, str] = self.request.headers
         self.read_behind = 0
+        self.struck: set[str] = set()
         self._receive = receive
         self._send = send
         self._faults = faults
@@ -95,34 +67,46 @@ class Exchange:
 
     # ── faults ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def at(self, point: str) -> Fault | None:
-        """Let a fault strike at a point of `faults.POINTS`.
+    async def at(self, point: str) -> None:
+        """Let a fault strike at a point of `faults.POINTS`; a moment at which a request that was dropped ends.
 
-        Latency is waited for. An error raises `Answered`. A drop or stall waits for the client to be gone and goes on
-        (whether work then ends is the service's choice). Anything else is returned: the caller carries it out.
+        Latency is waited for. An error or an overload raises `Answered`. A drop or stall waits for the client to be
+        gone; then it raises `ClientDisconnect`, but a store goes on: whether it ends is the publisher's choice. The
+        other actions go to `struck`, for the service to carry out.
         """
+        await anyio.lowlevel.checkpoint()
         fault = self._faults.hit(point)
         if fault is None:
-            return None
-        if fault.action == "latency":
-            await self._sleep(fault.latency_s)
-            return None
-        if fault.action == "error":
-            raise Answered(http_error(fault.status, fault.kind))
-        if fault.action in ("drop", "stall"):
-            if fault.action == "drop":
-                self.abort()
-            await self.gone()
-            return None
-        if fault.action == "lag":
-            self.read_behind = fault.behind
-        return fault
+            return
+        service = point.partition(".")[0]
+        match fault.action:
+            case "latency":
+                await self._sleep(fault.latency_s)
+            case "error":
+                raise Answered(fault_answer(service, fault.status, fault.kind))
+            case "too_many_requests":
+                raise Answered(overload(service) if service in _SHEDS else fault_answer(service, 429, "text"))
+            case "drop" | "stall":
+                if fault.action == "drop":
+                    self.abort()
+                await self.gone()
+                if service != "publisher":
+                    raise ClientDisconnect
+                await anyio.lowlevel.checkpoint()
+            case "lag":
+                self.read_behind = fault.behind
+            case other:
+                self.struck.add(other)
 
     async def truncated(self, response: Response) -> None:
         """Send the head of an answer and half of its body, then close."""
+        await self.cut(response, len(bytes(response.body)) // 2)
+
+    async def cut(self, response: Response, size: int) -> None:
+        """Send the head of an answer and `size` bytes of its body, then close."""
         body = bytes(response.body)
         await self._send(
             {"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers}
         )
-        await self._send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
+        await self._send({"type": "http.response.body", "body": body[:size], "more_body": True})
         self.abort()

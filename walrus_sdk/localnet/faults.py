@@ -8,6 +8,7 @@ A rule says at which points (a name, or a pattern with ``*``) it acts, how (`ACT
 from __future__ import annotations
 
 import fnmatch
+import math
 import random
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -45,6 +46,8 @@ ACTIONS: Mapping[str, str] = {
 }
 """What a fault can do."""
 
+_ONLY_AT = {"wrong_blob_id": "publisher.*", "error_in_200": "publisher.*", "lag": "sui.*"}
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -65,8 +68,13 @@ class Fault:
             raise _bad(f"unknown action {self.action!r}; known are {', '.join(ACTIONS)}")
         if not any(fnmatch.fnmatchcase(point, self.point) for point in POINTS):
             raise _bad(f"no point matches {self.point!r}; known are {', '.join(POINTS)}")
-        if not 0 <= self.probability <= 1 or self.latency_s < 0 or not 200 <= self.status <= 599:
+        where = _ONLY_AT.get(self.action, "*")
+        if not any(fnmatch.fnmatchcase(point, self.point) and fnmatch.fnmatchcase(point, where) for point in POINTS):
+            raise _bad(f"{self.action} acts at {where} only, not at {self.point!r}")
+        if not 0 <= self.probability <= 1 or not 0 <= self.latency_s < math.inf or not 200 <= self.status <= 599:
             raise _bad("expected probability 0..1, latency_s from 0, status 200..599")
+        if (self.times is not None and self.times < 0) or self.skip < 0 or self.behind < 0:
+            raise _bad("expected times, skip and behind from 0")
         if self.kind not in ("json", "text", "html"):
             raise _bad(f"expected kind json, text or html, found {self.kind!r}")
 
@@ -101,8 +109,11 @@ class Shape:
     def __post_init__(self) -> None:
         if self.on_disconnect not in ("drop", "finish"):
             raise _bad(f"expected on_disconnect drop or finish, found {self.on_disconnect!r}")
-        if self.latency_s < 0 or self.bytes_per_s < 0 or self.slots < 1 or self.queue < 0 or self.not_found_cache_s < 0:
-            raise _bad("expected latency_s, bytes_per_s, queue, not_found_cache_s from 0 and slots from 1")
+        seconds = (self.latency_s, self.not_found_cache_s)
+        if not all(0 <= value < math.inf for value in seconds) or min(self.bytes_per_s, self.queue) < 0:
+            raise _bad("expected latency_s, bytes_per_s, queue, not_found_cache_s from 0")
+        if self.slots < 1 or min(self.max_blob_body, self.max_quilt_body, self.jwt_expiring_s) < 0:
+            raise _bad("expected slots from 1, limits of bodies and jwt_expiring_s from 0")
 
 
 def _bad(why: str) -> ConfigurationError:
@@ -140,7 +151,8 @@ class Faults:
         """Return the fault that strikes at a point now, if any."""
         assert point in POINTS, point
         for rule in self._rules:
-            if not fnmatch.fnmatchcase(point, rule.fault.point):
+            where = _ONLY_AT.get(rule.fault.action, "*")
+            if not (fnmatch.fnmatchcase(point, rule.fault.point) and fnmatch.fnmatchcase(point, where)):
                 continue
             rule.hits += 1
             used_up = rule.fault.times is not None and rule.fired >= rule.fault.times
@@ -166,7 +178,9 @@ class Faults:
 
     def load(self, data: Mapping[str, Any]) -> None:
         """Take rules (``rules``: replaced) and figures (``shape``: changed) from JSON. Raises ``option_invalid``."""
-        rules = data.get("rules")
+        rules, shape = data.get("rules"), data.get("shape")
+        if not set(data) <= {"rules", "shape"} or not (shape is None or isinstance(shape, dict)):
+            raise _bad("expected rules (a list) and shape (an object), nothing else")
         if rules is not None and not (isinstance(rules, list) and all(isinstance(item, dict) for item in rules)):
             raise _bad("expected rules as a list of objects")
         known = {item.name for item in fields(Fault)}
@@ -176,8 +190,8 @@ class Faults:
             if not set(values) <= known or not {"point", "action"} <= set(values):
                 raise _bad(f"a rule has point, action and of {', '.join(sorted(known - {'point', 'action'}))}")
             made.append(Fault(**_typed(Fault, values)))
-        if isinstance(data.get("shape"), dict):
-            self.reshape(**{key: value for key, value in data["shape"].items() if key != "jwt"})
+        if shape is not None:
+            self.reshape(**{key: value for key, value in shape.items() if key != "jwt"})
         if rules is not None:
             self._rules = [_Counted(fault) for fault in made]
 

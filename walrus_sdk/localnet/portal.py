@@ -48,6 +48,14 @@ class Portal:
         """Return the site that a Host header names."""
         return rules.site_of_host(host)
 
+    def is_subdomain(self, host: str) -> bool:
+        """Whether a Host header asks for a site at all, known or not."""
+        return host.rsplit(":", 1)[0].lower().endswith(".localhost")
+
+    def unknown(self) -> Response:
+        """Return the page for a subdomain that names no site."""
+        return _missing(404)
+
     def landing(self) -> Response:
         """Return the page at the plain address."""
         return _page(200, "walrus_sdk local network", _LANDING)
@@ -102,6 +110,8 @@ class Portal:
         data = self._content(found.resource)
         if data is None:
             return _missing(404)
+        if data is _STOPPED:
+            return _page(503, "Sorry", "The aggregator does not serve what this page is made of.")
         if hashlib.sha256(data).digest() != found.resource.blob_hash:
             return _page(422, "Hash mismatch", "What the aggregator sent is not what the site's owner published.")
         answer = Response(data, status)
@@ -113,27 +123,33 @@ class Portal:
         return answer
 
     def _content(self, resource: Resource) -> bytes | None:
+        """Return what an aggregator sends for a resource: `None` for its 404, `_STOPPED` for any other refusal."""
         blob = self._world.blobs.read(resource.blob_id)
         if blob is None:
-            return None
+            registered = self._world.blobs.status(resource.blob_id) == "registered"
+            return _STOPPED if registered else None
         try:
             patch = rules.patch_of(resource)
             if patch is None:
                 return _cut(blob, resource)
-            found = quilt.patch_bytes(blob, patch.start, patch.end, self._world.genesis.n_shards)
-        except CodecError:
-            return None
-        return _cut(bytes(found.data), resource)
+            # A read of a patch takes no range: the whole patch comes back, and the hash decides.
+            return bytes(quilt.patch_bytes(blob, patch.start, patch.end, self._world.genesis.n_shards).data)
+        except CodecError as error:
+            return None if error.code == "malformed" else _STOPPED
+
+
+_STOPPED = bytes(bytearray(b"refused"))
+"""Stands for a refusal of the aggregator other than 404; compared by identity."""
 
 
 def _cut(data: Bytes, resource: Resource) -> bytes:
-    """Apply a resource's range; an end alone means the last bytes, as HTTP reads it."""
+    """Read a resource's range as an aggregator does: both ends inside the blob, or it refuses."""
     part = resource.range
     if part is None:
         return data[:]
-    if part.start is None:
-        return data[max(0, len(data) - (part.end or 0)) :]
-    return data[part.start : None if part.end is None else part.end + 1]
+    if part.start is None or part.end is None or not part.start <= part.end < len(data):
+        return _STOPPED
+    return data[part.start : part.end + 1]
 
 
 def _missing(status: int) -> Response:

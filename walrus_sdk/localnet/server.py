@@ -102,11 +102,21 @@ class _Server(uvicorn.Server):
 
 async def _watch(server: uvicorn.Server, app: LocalApp, idle_s: float, folder: Path | None) -> None:
     """End the server when nobody needs it any more."""
+    home = _identity(folder)
     while True:
         await anyio.sleep(_CHECK_S)
         idle = bool(idle_s) and time.monotonic() - app.last_request > idle_s
-        if idle or (folder is not None and not await anyio.Path(folder).exists()):
+        if idle or _identity(folder) != home:
             server.should_exit = True
+
+
+def _identity(folder: Path | None) -> tuple[int, int] | None:
+    """Return which folder it is: one made anew under the old name belongs to somebody else."""
+    try:
+        found = folder.stat() if folder is not None else None
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino) if found is not None else None
 
 
 class LocalNetwork:

@@ -268,6 +268,6 @@ class DeploymentId:
 
 def json_number(value: Any) -> int:
     """Read a JSON u64 that may be a number or a decimal string; raises `CodecError` ``malformed``."""
-    if isinstance(value, bool) or not isinstance(value, int | str) or not re.fullmatch(r"\d{1,20}", str(value)):
+    if isinstance(value, bool) or not isinstance(value, int | str) or not re.fullmatch(r"[0-9]{1,20}", str(value)):
         raise CodecError("malformed", f"not a whole number: {value!r:.80}")
     return int(value)

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import unquote
 
 from starlette.responses import Response
@@ -14,10 +15,11 @@ from starlette.responses import Response
 from walrus_sdk.codecs import quilt
 from walrus_sdk.errors import CodecError
 from walrus_sdk.localnet.blobs import Blobs, Bytes
-from walrus_sdk.localnet.exchange import Answered, Exchange, json_response
+from walrus_sdk.localnet.exchange import ClientDisconnect, Exchange
 from walrus_sdk.localnet.http_walrus.errors import internal_error, refuse, refuse_text
 from walrus_sdk.localnet.http_walrus.gate import Gate
 from walrus_sdk.localnet.http_walrus.queries import byte_range, read_options
+from walrus_sdk.localnet.replies import Answered, json_response
 from walrus_sdk.localnet.world import World
 from walrus_sdk.model.units import BlobId, ObjectId, QuiltPatchId
 
@@ -51,12 +53,8 @@ class Aggregator:
             return Response(status_code=405, headers={"allow": ",".join(allowed)})
         gate = self._gates.setdefault(name, Gate("aggregator"))
         async with gate.enter(_SLOTS, _QUEUE):
-            fault = await exchange.at("aggregator.request")
-            if fault is not None and fault.action == "too_many_requests":
-                raise refuse_text(429, "the aggregator is receiving too many requests; please try again later")
-            answer: Response = await getattr(self, name)(exchange, *(unquote(part) for part in found.groups()))
-            if fault is not None and fault.action == "truncate":
-                await exchange.truncated(answer)
+            await exchange.at("aggregator.request")
+            answer: Response = await getattr(self, name)(exchange, *map(_segment, found.groups()))
             return answer
 
     # ── blobs ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -88,7 +86,9 @@ class Aggregator:
 
     async def _stream(self, exchange: Exchange, text: str) -> Response:
         blob_id = _blob_id(text)
-        data = self._bytes(blob_id, unavailable=False)
+        if self._blobs.status(blob_id) == "registered":
+            raise refuse("INTERNAL", "SLIVER_RETRIEVAL_FAILED", "failed to retrieve the slivers of the blob")
+        data = self._bytes(blob_id)
         return Response(data[:], headers={**_headers(exchange, str(blob_id)), "x-walrus-streaming": "true"})
 
     def _bytes(self, blob_id: BlobId, *, unavailable: bool = True) -> Bytes:
@@ -113,8 +113,16 @@ class Aggregator:
         try:
             found = quilt.patch_bytes(data, patch.start, patch.end, self._world.genesis.n_shards)
         except CodecError as error:
-            raise _no_patch() from error
+            raise self._no_patch_of(data) from error
         return _patch_answer(exchange, patch.quilt, found)
+
+    def _no_patch_of(self, data: Bytes) -> Answered:
+        """Return the error for a patch that `data` does not have: opaque when it is no quilt at all."""
+        try:
+            quilt.inspect(data, self._world.genesis.n_shards)
+        except CodecError:
+            return internal_error()
+        return _no_patch()
 
     async def _named_patch(self, exchange: Exchange, text: str, identifier: str) -> Response:
         blob_id = _blob_id(text)
@@ -159,12 +167,17 @@ class Aggregator:
             raise refuse_text(400, "at least one blob ID or object ID must be provided")
         blobs = [self._either(text) for text in ids]
         tag = base64.urlsafe_b64encode(hashlib.sha256(",".join(ids).encode()).digest()).rstrip(b"=").decode()
+        body = bytearray()
         parts = [self._blobs.read(blob_id) for blob_id in blobs]
-        answer = Response(
-            b"".join(part[:] if part is not None else b"" for part in parts), headers=_headers(exchange, tag)
-        )
+        for part in parts:
+            if part is None:
+                break
+            body += part[:]
+        answer = Response(bytes(body), headers=_headers(exchange, tag))
+        del answer.headers["content-length"]  # sent in chunks
         if None in parts:  # too late for an error: 200 has gone out, so the body breaks off
-            await exchange.truncated(answer)
+            await exchange.cut(answer, len(body))
+            raise ClientDisconnect
         return answer
 
     def _either(self, text: str) -> BlobId:
@@ -194,6 +207,14 @@ _ROUTES = tuple(
         (r"/v1alpha/blobs/([^/]+)/stream", "_stream"),
     )
 )
+
+
+def _segment(text: str) -> str:
+    """Decode a segment of a path. Raises `Answered` (400)."""
+    try:
+        return unquote(text, errors="strict")
+    except UnicodeDecodeError as error:
+        raise refuse_text(400, f"Invalid URL: Invalid UTF-8 in `{text}`") from error
 
 
 def _bad_url(error: CodecError) -> Answered:
@@ -249,15 +270,23 @@ def _patch_answer(exchange: Exchange, blob_id: BlobId, found: quilt.QuiltFile) -
 
 
 async def _posted_ids(exchange: Exchange) -> list[str]:
+    if exchange.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise refuse_text(415, "Expected request with `Content-Type: application/json`")
     body = b"".join([chunk async for chunk in exchange.body()])
     try:
         asked = json.loads(body)
     except ValueError as error:
         raise refuse_text(400, f"Failed to parse the request body as JSON: {error}") from error
     known = {"ids", "strict_consistency_check", "skip_consistency_check"}
-    if not isinstance(asked, dict) or not set(asked) <= known or not isinstance(asked.get("ids"), list):
+    if not isinstance(asked, dict) or not set(asked) <= known or not _well_typed(asked):
         raise refuse_text(422, "Failed to deserialize the JSON body into the target type")
     if asked.get("strict_consistency_check") and asked.get("skip_consistency_check"):
         message = "the strict and the skipped consistency check exclude each other"
         raise refuse("INVALID_ARGUMENT", "INVALID_CONSISTENCY_CHECK", message)
-    return [str(item) for item in asked["ids"]]
+    return list(asked["ids"])
+
+
+def _well_typed(asked: dict[str, Any]) -> bool:
+    ids, flags = asked.get("ids"), [value for name, value in asked.items() if name != "ids"]
+    texts = isinstance(ids, list) and all(isinstance(item, str) for item in ids)
+    return texts and all(flag is None or isinstance(flag, bool) for flag in flags)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from starlette.responses import Response
 
-from walrus_sdk.localnet.exchange import Answered, Exchange
+from walrus_sdk.localnet.exchange import Exchange
 from walrus_sdk.localnet.faults import Shape
+from walrus_sdk.localnet.replies import Answered
 
 __all__ = ["CachingProxy"]
 
@@ -28,7 +29,10 @@ class _Kept:
 
 
 class CachingProxy:
-    """Keeps answers by full URL; `now` is monotonic seconds."""
+    """Keeps answers by full URL; `now` is monotonic seconds.
+
+    A range is asked of the origin unless a 404 is kept; a deaf cache answers it with the whole body, if it has that.
+    """
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
@@ -38,12 +42,14 @@ class CachingProxy:
         self, exchange: Exchange, shape: Shape, origin: Callable[[Exchange], Awaitable[Response | None]]
     ) -> Response | None:
         """Answer from the cache, or ask the origin and keep what may be kept."""
-        if shape.not_found_cache_s <= 0 or exchange.method != "GET" or "range" in exchange.headers:
+        if shape.not_found_cache_s <= 0 or exchange.method != "GET":
             return await origin(exchange)
+        ranged = "range" in exchange.headers
         key = f"{exchange.raw_path}?{exchange.query}"
         kept = self._kept.get(key)
         bypass = "cache-control" in exchange.headers and not shape.cache_deaf
-        if kept is not None and kept.until > self._now() and not bypass:
+        usable = kept is not None and (kept.status == 404 or not ranged or shape.cache_deaf)
+        if kept is not None and usable and kept.until > self._now() and not bypass:
             return kept.response("HIT")
         try:
             answer = await origin(exchange)
@@ -51,7 +57,7 @@ class CachingProxy:
             answer = error.response
         if answer is None:
             return None
-        if answer.status_code >= 500 and kept is not None:
+        if answer.status_code >= 500 and kept is not None and usable:
             return kept.response("STALE")
         life = _HIT_S if answer.status_code == 200 else shape.not_found_cache_s if answer.status_code == 404 else 0
         if life:

@@ -11,8 +11,8 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from walrus_sdk.codecs.quilt import QuiltFile, check_identifier
 from walrus_sdk.errors import CodecError
-from walrus_sdk.localnet.exchange import Answered
 from walrus_sdk.localnet.http_walrus.errors import refuse, refuse_text
+from walrus_sdk.localnet.replies import Answered
 
 __all__ = ["Form", "quilt_files"]
 
@@ -107,11 +107,17 @@ def quilt_files(parts: Sequence[tuple[str, bytes]]) -> list[QuiltFile]:
 
 def _metadata(content: bytes) -> list[tuple[str, dict[str, str]]]:
     try:
-        found = []
-        for row in json.loads(content):
-            tags = row.get("tags") or {}
-            texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in tags.items()}
-            found.append((str(row["identifier"]), texts))
+        return [_entry(row) for row in json.loads(content)]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _malformed(f"failed to parse metadata JSON: {error}") from error
-    return found
+
+
+def _entry(row: Any) -> tuple[str, dict[str, str]]:
+    if not isinstance(row["identifier"], str):
+        raise TypeError("invalid type for `identifier`, expected a string")
+    tags = row.get("tags") or {}
+    return row["identifier"], {key: value if isinstance(value, str) else _json(value) for key, value in tags.items()}
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import anyio
@@ -13,31 +13,46 @@ from anyio import to_thread
 from starlette.responses import Response
 
 from walrus_sdk.codecs import quilt, redstuff
-from walrus_sdk.errors import CodecError
+from walrus_sdk.errors import WalrusError
 from walrus_sdk.localnet.blobs import LedgerRow, Registration
-from walrus_sdk.localnet.exchange import Answered, ClientDisconnect, Exchange, SleepFor, json_response
-from walrus_sdk.localnet.http_walrus.errors import internal_error, refuse, refuse_text
-from walrus_sdk.localnet.http_walrus.forms import Form, quilt_files
+from walrus_sdk.localnet.exchange import ClientDisconnect, Exchange, SleepFor
+from walrus_sdk.localnet.http_walrus.bodies import sink_for, too_large
+from walrus_sdk.localnet.http_walrus.errors import internal_error, refuse
+from walrus_sdk.localnet.http_walrus.forms import quilt_files
 from walrus_sdk.localnet.http_walrus.gate import Bandwidth, Gate
 from walrus_sdk.localnet.http_walrus.queries import StoreQuery, store_query
 from walrus_sdk.localnet.http_walrus.tokens import Tokens, check_size
+from walrus_sdk.localnet.replies import json_response
 from walrus_sdk.localnet.world import World
 from walrus_sdk.model.units import BlobId
 
 __all__ = ["Publisher"]
 
 Json = dict[str, Any]
+Claims = Mapping[str, Any]
+
+_FAILED = "error_in_200"
 
 
 class Publisher:
-    """The stores of one network. `background` outlives requests: stores that finish without their client run there."""
+    """The stores of one network. `background` outlives requests: stores that finish without their client run there.
 
-    def __init__(self, world: World, sleep: SleepFor, background: anyio.abc.TaskGroup) -> None:
+    `now` is monotonic seconds, for the uplink; tokens are held against the wall clock.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        sleep: SleepFor,
+        background: anyio.abc.TaskGroup,
+        *,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._world = world
         self._sleep = sleep
         self._background = background
         self._gates = {"blobs": Gate("publisher"), "quilts": Gate("publisher")}
-        self._bandwidth = Bandwidth(time.monotonic, sleep)
+        self._bandwidth = Bandwidth(now, sleep)
         self._tokens = Tokens(time.time)
 
     async def blobs(self, exchange: Exchange) -> Response:
@@ -61,9 +76,7 @@ class Publisher:
             query = store_query(exchange.query)
             await exchange.at("publisher.request")
             body = await self._body(exchange, route)
-            if shape.jwt_secret and route == "blobs":
-                check_size(claims, len(body))
-            return await self._attended(exchange, lambda: put(exchange, query, body))
+            return await self._attended(exchange, lambda: put(exchange, query, body, claims))
 
     async def _attended(self, exchange: Exchange, store: Callable[[], Awaitable[Response]]) -> Response:
         """Run a store: with the client (it ends when the client goes away) or without it."""
@@ -103,24 +116,25 @@ class Publisher:
         """Read a whole body: bytes of a blob, parts of a quilt, or their number in sink mode."""
         shape = self._world.faults.shape
         limit = shape.max_blob_body if route == "blobs" else shape.max_quilt_body
-        sink = _Sink() if shape.sink else _Whole() if route == "blobs" else _Parts(exchange)
+        sink = sink_for(route, exchange.headers.get("content-type", ""), only_count=shape.sink)
         size = 0
         async for chunk in exchange.body():
             size += len(chunk)
             if size > limit:
-                raise _too_large(route)
+                raise too_large(route)
             await self._bandwidth.take(len(chunk), shape.bytes_per_s)
             sink.feed(chunk)
         return sink.finish()
 
     # ── stores ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _put_blob(self, exchange: Exchange, query: StoreQuery, body: Any) -> Response:
+    async def _put_blob(self, exchange: Exchange, query: StoreQuery, body: Any, claims: Claims) -> Response:
+        check_size(claims, body if isinstance(body, int) else len(body))
         if isinstance(body, int):
             return json_response(self._sunk("blob", body))
         return json_response(await self._store(exchange, query, body, "blob", len(body)))
 
-    async def _put_quilt(self, exchange: Exchange, query: StoreQuery, body: Any) -> Response:
+    async def _put_quilt(self, exchange: Exchange, query: StoreQuery, body: Any, claims: Claims) -> Response:
         if isinstance(body, int):
             return json_response({"blobStoreResult": self._sunk("quilt", body), "storedQuiltBlobs": []})
         files = quilt_files(body)
@@ -128,8 +142,9 @@ class Publisher:
         try:
             plan = quilt.layout_of(files, shards)
             blob = await to_thread.run_sync(quilt.encode, files, shards)
-        except CodecError as error:
+        except WalrusError as error:
             raise refuse("INVALID_ARGUMENT", "MALFORMED_REQUEST", error.message) from error
+        check_size(claims, len(blob))  # the size of the quilt, not of what came in
         received = sum(len(content) for _, content in body)
         result = await self._store(exchange, query, blob, "quilt", received)
         if "newlyCreated" not in result and "alreadyCertified" not in result:
@@ -148,29 +163,36 @@ class Publisher:
 
     async def _store(self, exchange: Exchange, query: StoreQuery, data: bytes, kind: str, received: int) -> Json:
         """Look, pay, certify; every moment is a point for faults."""
-        world = self._world
-        struck = await exchange.at("publisher.body")
-        blob_id = await self._name(data)
-        owner = query.send_object_to or world.genesis.publisher
-        if struck is not None and struck.action == "error_in_200":
-            message = f"the blob ID {blob_id} is blocked"
-            return {"error": {"blobId": str(blob_id), "failurePhase": "check_blob_is_blocked", "errorMsg": message}}
+        world, owner = self._world, query.send_object_to or self._world.genesis.publisher
+        await exchange.at("publisher.body")
+        try:
+            blob_id = await self._name(data)
+        except WalrusError as error:
+            return _failure(None, "encode_blob", error.message)
+        if _FAILED in exchange.struck:
+            return _failure(blob_id, "check_blob_is_blocked", f"the blob ID {blob_id} is blocked")
         found = self._existing(blob_id, query)
         if found is not None:
             world.blobs.note(LedgerRow(kind, str(blob_id), False, 0, received, str(owner)))
-            return await self._answered(exchange, {"alreadyCertified": self._already(found, query)}, struck)
+            return _named_wrongly(exchange, {"alreadyCertified": self._already(found, query)})
         await exchange.at("publisher.before_pay")
+        if _FAILED in exchange.struck:
+            return _failure(blob_id, "check_blob_is_blocked", f"the blob ID {blob_id} is blocked")
         if not 1 <= query.epochs <= world.genesis.max_epochs_ahead:
             raise internal_error()
-        paid = world.blobs.pay(blob_id, len(data), query.epochs, deletable=not query.permanent, owner=owner)
+        paid = world.blobs.pay(blob_id, len(data), query.epochs, deletable=not query.permanent)
         cost = world.blobs.price(len(data), query.epochs)
         world.blobs.note(LedgerRow(kind, str(blob_id), True, cost, received, str(owner)))
         await exchange.at("publisher.after_pay")
         await self._sleep(world.faults.shape.latency_s)
-        certified = world.blobs.certify(paid, data)
+        if _FAILED in exchange.struck:
+            return _failure(blob_id, "certify", "the certification transaction has no result for the blob")
+        certified = world.blobs.certify(paid, data, owner)
         result = {"newlyCreated": self._created(certified, len(data), query, cost)}
-        late = await exchange.at("publisher.after_certify")
-        return await self._answered(exchange, result, struck or late)
+        await exchange.at("publisher.after_certify")
+        if _FAILED in exchange.struck:
+            return _failure(blob_id, "certify", "the certification transaction has no result for the blob")
+        return _named_wrongly(exchange, result)
 
     async def _name(self, data: bytes) -> BlobId:
         blobs = self._world.blobs
@@ -224,57 +246,17 @@ class Publisher:
             result["sharedBlobObject"] = str(self._world.blobs.share(found))
         return result
 
-    async def _answered(self, exchange: Exchange, result: Json, fault: Any) -> Json:
-        if fault is None:
-            return result
-        if fault.action == "truncate":
-            await exchange.truncated(json_response(result))
-            raise ClientDisconnect
-        if fault.action == "wrong_blob_id":
-            _rename(result, str(BlobId(hashlib.sha256(_named(result).encode()).digest())))
-        if fault.action == "too_many_requests":
-            raise refuse_text(429, "Too Many Requests")
-        return result
+
+def _failure(blob_id: BlobId | None, phase: str, message: str) -> Json:
+    """Return the failure of one blob, which the services send with status 200."""
+    return {"error": {"blobId": str(blob_id) if blob_id else None, "failurePhase": phase, "errorMsg": message}}
 
 
-class _Whole:
-    def __init__(self) -> None:
-        self._data = bytearray()
-
-    def feed(self, chunk: bytes) -> None:
-        self._data += chunk
-
-    def finish(self) -> bytes:
-        return bytes(self._data)
-
-
-class _Parts:
-    def __init__(self, exchange: Exchange) -> None:
-        self._form = Form(exchange.headers.get("content-type", ""))
-
-    def feed(self, chunk: bytes) -> None:
-        self._form.feed(chunk)
-
-    def finish(self) -> Any:
-        return self._form.finish()
-
-
-class _Sink:
-    def __init__(self) -> None:
-        self._size = 0
-
-    def feed(self, chunk: bytes) -> None:
-        self._size += len(chunk)
-
-    def finish(self) -> int:
-        return self._size
-
-
-def _too_large(route: str) -> Answered:
-    if route == "blobs":
-        return refuse_text(413, "Failed to buffer the request body: length limit exceeded")
-    why = "failed to parse multipart form: Error parsing `multipart/form-data` request"
-    return refuse("INVALID_ARGUMENT", "MALFORMED_REQUEST", why)
+def _named_wrongly(exchange: Exchange, result: Json) -> Json:
+    """Return a result with another blob id in it when a fault asks for it."""
+    if "wrong_blob_id" in exchange.struck:
+        _rename(result, str(BlobId(hashlib.sha256(_named(result).encode()).digest())))
+    return result
 
 
 def _event(digest: str) -> Json:

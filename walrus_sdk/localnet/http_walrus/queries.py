@@ -98,7 +98,8 @@ def _address(text: str | None) -> SuiAddress | None:
 def read_options(query: str) -> None:
     """Check the query of a read. Raises `Answered` (400)."""
     values = _pairs(query, _READ)
-    if _flag(values, _READ[0]) and _flag(values, _READ[1]):
+    strict, skipped = _flag(values, _READ[0]), _flag(values, _READ[1])
+    if strict and skipped:
         message = "the strict and the skipped consistency check exclude each other"
         raise refuse("INVALID_ARGUMENT", "INVALID_CONSISTENCY_CHECK", message)
 

@@ -10,13 +10,18 @@ from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Any
 
+from walrus_sdk.errors import CodecError
 from walrus_sdk.localnet.faults import Shape
-from walrus_sdk.localnet.http_walrus.errors import AUTH, refuse, refuse_text
+from walrus_sdk.localnet.http_walrus.errors import AUTH, internal_error, refuse, refuse_text
 from walrus_sdk.localnet.http_walrus.queries import StoreQuery
+from walrus_sdk.model.units import SuiAddress
 
 __all__ = ["Tokens", "check_size", "sign_token"]
 
 _LEEWAY_S = 60
+_MAX_TOKENS = 10_000
+_U64 = 2**64
+_NUMBERS = ("exp", "iat", "epochs", "max_epochs", "size", "max_size")
 
 
 def _plain(text: str) -> bytes:
@@ -55,6 +60,8 @@ class Tokens:
         self._used = {jti: until for jti, until in self._used.items() if until > now}
         if token in self._used:
             raise refuse("RESOURCE_EXHAUSTED", "TOKEN_ALREADY_USED", "the token was used before", AUTH)
+        if len(self._used) >= _MAX_TOKENS:
+            raise internal_error()
         self._used[token] = claims["exp"] + _LEEWAY_S
         try:
             _check_claims(claims, shape, query, content_length)
@@ -70,15 +77,27 @@ class Tokens:
             header, claims, signed = json.loads(_plain(head)), json.loads(_plain(body)), _plain(signature)
         except (ValueError, binascii.Error):
             raise invalid from None
-        if header.get("alg") != "HS256" or not isinstance(claims, dict):
+        if not isinstance(header, dict) or header.get("alg") != "HS256" or not isinstance(claims, dict):
             raise invalid
         if not hmac.compare_digest(hmac.digest(secret.encode(), f"{head}.{body}".encode(), sha256), signed):
             raise refuse("UNAUTHENTICATED", "INVALID_SIGNATURE", "the token's signature is wrong", AUTH)
-        if not isinstance(claims.get("exp"), int) or not isinstance(claims.get("jti"), str):
+        if "exp" not in claims or not isinstance(claims.get("jti"), str) or not _well_typed(claims):
             raise invalid
         if claims["exp"] + _LEEWAY_S < self._now_s():
             raise refuse("DEADLINE_EXCEEDED", "EXPIRED_SIGNATURE", "the token has expired", AUTH)
         return claims
+
+
+def _well_typed(claims: Mapping[str, Any]) -> bool:
+    """Whether the claims have the types of the official ones."""
+    numbers = [claims[name] for name in _NUMBERS if name in claims]
+    if not all(isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _U64 for value in numbers):
+        return False
+    try:
+        SuiAddress.parse(claims.get("send_object_to", "0x0"))
+    except (CodecError, TypeError):
+        return False
+    return True
 
 
 def check_size(claims: Mapping[str, Any], size: int) -> None:
@@ -98,7 +117,7 @@ def _check_claims(claims: Mapping[str, Any], shape: Shape, query: StoreQuery, co
     wrong = "epochs" in claims and query.epochs != claims["epochs"]
     if wrong or ("max_epochs" in claims and query.epochs > claims["max_epochs"]):
         raise refuse("INVALID_ARGUMENT", "INVALID_EPOCHS", "the epochs differ from the token's", AUTH)
-    if "send_object_to" in claims and str(query.send_object_to) != claims["send_object_to"]:
+    if "send_object_to" in claims and query.send_object_to != SuiAddress.parse(claims["send_object_to"]):
         raise refuse("INVALID_ARGUMENT", "INVALID_SEND_OBJECT_TO", "the address differs from the token's", AUTH)
     if content_length is not None:
         check_size(claims, content_length)

@@ -1,0 +1,364 @@
+"""The HTTP client of a session: one exchange at a time is described, limited and mapped; nothing is repeated."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+import anyio
+import httpx
+
+from walrus_sdk.errors import NetworkError, ProtocolError, WalrusError
+from walrus_sdk.http import failures, fields, origins, redact
+from walrus_sdk.http.wire import LINE, Line, Outgoing, Transport, WatchedStream
+
+__all__ = ["MAX_ANSWER", "Answer", "Body", "HttpClient", "Reading", "Timeouts"]
+
+MAX_ANSWER = 8 * 1024 * 1024
+"""Bytes of a small answer: a quilt's 666 patches with identifiers of 2 KiB, escaped as JSON, fit."""
+
+_MAX_REDIRECTS = 3
+_KEEPALIVE_S = 4.0
+_CLOSE_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Limits of one exchange in seconds: to connect, between two sends, between two reads, and in all.
+
+    The read limit never fires for an answer that trickles; the total does.
+    """
+
+    connect_s: float = 10.0
+    send_s: float = 60.0
+    read_s: float = 30.0
+    total_s: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole small answer: status, headers by lower-case name, body, and the redacted address that gave it."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    endpoint: str
+
+    def json(self) -> Any:
+        """Return the body as JSON. Raises `ProtocolError` ``bad_answer``."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError) as error:
+            # The body itself is not quoted: whatever answered may have echoed our headers.
+            found = redact.text(self.headers.get("content-type", "no content type"))[:60]
+            message = f"{self.endpoint}: JSON expected, found {len(self.body)} bytes of {found} (status {self.status})"
+            raise ProtocolError("bad_answer", message, endpoint=self.endpoint, http_status=self.status) from error
+
+
+class Body(Protocol):
+    """A request body of known size that may ask its connection whether it was answered early."""
+
+    @property
+    def size(self) -> int:
+        """Exact number of bytes (Content-Length)."""
+        ...
+
+    def chunks(self, line: Line) -> AsyncGenerator[bytes, None]:
+        """Yield the bytes once; may raise `StopSending` when `line` was answered."""
+        ...
+
+
+class Reading:
+    """An answer whose body is read in chunks as it comes; made by `HttpClient.stream`."""
+
+    def __init__(self, response: httpx.Response, address: str) -> None:
+        self._response = response
+        self._address = address
+        self._raw: AsyncIterator[bytes] | None = None
+        self._ended = False
+        self.status = response.status_code
+        self.headers: Mapping[str, str] = {name.lower(): value for name, value in response.headers.items()}
+
+    @property
+    def endpoint(self) -> str:
+        """The redacted address."""
+        return redact.url(self._address)
+
+    @property
+    def length(self) -> int | None:
+        """The body's announced bytes, `None` when it is not announced."""
+        value = self.headers.get("content-length", "")
+        return int(value) if value.isascii() and value.isdigit() and len(value) < 20 else None
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """Yield the body as it was sent (no content decoding). Raises errors of the tree."""
+        # Not `aiter_raw`: it refuses a response that a test's transport made with its content in hand.
+        stream = self._response.stream
+        assert isinstance(stream, httpx.AsyncByteStream), "answers are asynchronous here"
+        self._raw = aiter(stream)
+        while True:
+            try:
+                chunk = await anext(self._raw)
+            except StopAsyncIteration:
+                self._ended = True
+                return
+            except Exception as error:
+                mapped = _mapped(error, self._address)
+                raise mapped from mapped.__cause__
+            yield chunk
+
+    async def whole(self, max_size: int) -> bytes:
+        """Return the body. Raises ``answer_too_large`` beyond `max_size` bytes; an encoded body is ``bad_answer``."""
+        encoding = self.headers.get("content-encoding", "identity").lower()
+        if encoding != "identity":
+            message = f"{self.endpoint}: an encoded body was not asked for, found {redact.text(encoding)!r:.60}"
+            raise ProtocolError("bad_answer", message, endpoint=self.endpoint)
+        if (self.length or 0) > max_size:
+            raise too_large(self.endpoint, max_size)
+        body = bytearray()
+        async with aclosing(self.chunks()) as chunks:
+            async for chunk in chunks:
+                body += chunk
+                if len(body) > max_size:
+                    raise too_large(self.endpoint, max_size)
+        return bytes(body)
+
+    async def aclose(self) -> None:
+        """Drop what is left of the answer, and its connection with it."""
+        with anyio.CancelScope(shield=True), anyio.move_on_after(_CLOSE_S):
+            try:
+                await self._drop_rest()
+                await self._response.aclose()
+            except (httpx.HTTPError, httpx.StreamError, OSError, anyio.ClosedResourceError, anyio.BrokenResourceError):
+                return  # it is being thrown away
+
+    async def _drop_rest(self) -> None:
+        # The libraries' iterators are nested generators; left suspended, trio warns of each. A stopped connection
+        # makes the innermost end, and so all of them.
+        stream = self._response.extensions.get("network_stream")
+        if isinstance(stream, WatchedStream) and self._raw is not None and not self._ended:
+            stream.stop()
+            with suppress(httpx.HTTPError):
+                async for _ in self._raw:
+                    continue
+
+
+def too_large(endpoint: str, max_size: int) -> NetworkError:
+    """Return the error for an answer of more than `max_size` bytes."""
+    message = f"{endpoint}: the answer has more than {max_size} bytes"
+    return NetworkError("answer_too_large", message, endpoint=endpoint, expected=max_size)
+
+
+def _mapped(error: Exception, address: str) -> Exception:
+    return error if isinstance(error, WalrusError) else failures.translate(error, address) or error
+
+
+class HttpClient:
+    """One client for a session's services; close it with `aclose` or use it as a context manager.
+
+    TLS is always verified (`ca_file` adds an own authority); environment proxies and .netrc are not read; redirects
+    are followed for reads only, within one origin, at most three. `transport` replaces the network in tests.
+    """
+
+    def __init__(
+        self,
+        *,
+        timeouts: Timeouts | None = None,
+        user_agent: str = "walrus-sdk",
+        ca_file: str | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        redact.quiet_library_log()
+        self.timeouts = timeouts or Timeouts()
+        own = transport is None
+        self._client = httpx.AsyncClient(
+            transport=Transport(_tls(ca_file), keepalive_s=_KEEPALIVE_S) if own else transport,
+            trust_env=False,
+            follow_redirects=False,
+            headers={"user-agent": user_agent, "accept-encoding": "identity"},
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        with anyio.CancelScope(shield=True), anyio.move_on_after(_CLOSE_S):
+            await self._client.aclose()
+
+    async def get(
+        self,
+        address: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        max_size: int = MAX_ANSWER,
+        timeouts: Timeouts | None = None,
+    ) -> Answer:
+        """Read a small answer, whatever its status.
+
+        Raises `NetworkError`, `ProtocolError` or `ConfigurationError`.
+        """
+        async with self.stream(address, headers=headers, timeouts=timeouts) as reading:
+            return Answer(reading.status, reading.headers, await reading.whole(max_size), reading.endpoint)
+
+    async def post(
+        self,
+        address: str,
+        content: bytes,
+        *,
+        headers: Mapping[str, str] | None = None,
+        max_size: int = MAX_ANSWER,
+        timeouts: Timeouts | None = None,
+    ) -> Answer:
+        """Send a small body and read a small answer; a redirect is refused. Raises as `get`."""
+        limits = timeouts or self.timeouts
+        async with self._limited(address, limits):
+            request = self._request("POST", address, headers, limits, content=content)
+            return await self._answer(await self._send(request, address), address, max_size)
+
+    async def send(
+        self,
+        method: str,
+        address: str,
+        body: Body,
+        *,
+        headers: Mapping[str, str] | None = None,
+        max_size: int = MAX_ANSWER,
+        timeouts: Timeouts | None = None,
+    ) -> Answer:
+        """Send a held body on a connection of its own and read a small answer; an early answer ends the sending.
+
+        Raises as `get`; what the body itself raises comes through unchanged. Cancellation closes the connection.
+        """
+        limits = timeouts or self.timeouts
+        line = Line()
+        async with self._limited(address, limits), _closing(body.chunks(line)) as chunks:
+            outgoing = Outgoing(chunks)
+            fixed = {**(headers or {}), "content-length": str(body.size)}
+            request = self._request(method, address, fixed, limits, stream=outgoing)
+            request.extensions[LINE] = line
+            response = await self._send_watched(request, outgoing, line, address)
+            return await self._answer(response, address, max_size)
+
+    @asynccontextmanager
+    async def stream(
+        self, address: str, *, headers: Mapping[str, str] | None = None, timeouts: Timeouts | None = None
+    ) -> AsyncIterator[Reading]:
+        """Open a GET and give its answer chunk by chunk; redirects within the origin are followed. Raises as `get`."""
+        limits = timeouts or self.timeouts
+        async with self._limited(address, limits):
+            reading = await self._open(address, headers, limits)
+            try:
+                yield reading
+            finally:
+                await reading.aclose()
+
+    # ── inside ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @asynccontextmanager
+    async def _limited(self, address: str, limits: Timeouts) -> AsyncIterator[None]:
+        with anyio.move_on_after(limits.total_s) as scope:
+            yield
+        if scope.cancelled_caught:
+            endpoint = redact.url(address)
+            message = f"{endpoint}: not done within {limits.total_s:g} s"
+            raise NetworkError("deadline_exceeded", message, endpoint=endpoint, expected=limits.total_s)
+
+    def _request(
+        self, method: str, address: str, headers: Mapping[str, str] | None, limits: Timeouts, **body: Any
+    ) -> httpx.Request:
+        url, credentials = origins.split_user(origins.checked(address))
+        phases = httpx.Timeout(
+            connect=limits.connect_s, write=limits.send_s, read=limits.read_s, pool=limits.total_s
+        ).as_dict()
+        merged = {**self._client.headers, **credentials, **fields.checked(headers or {})}
+        return httpx.Request(method, url, headers=merged, extensions={"timeout": phases}, **body)
+
+    async def _send(self, request: httpx.Request, address: str) -> httpx.Response:
+        try:
+            return await self._client.send(request, stream=True, auth=None)
+        except Exception as error:
+            mapped = _mapped(error, address)
+            raise mapped from mapped.__cause__
+
+    async def _send_watched(
+        self, request: httpx.Request, outgoing: Outgoing, line: Line, address: str
+    ) -> httpx.Response:
+        failure: Exception | None = None
+        response: httpx.Response | None = None
+        # The failure is carried out by hand: a task group would wrap it in an exception group.
+        async with anyio.create_task_group() as group:
+            group.start_soon(line.watch)
+            try:
+                response = await self._send(request, address)
+            except Exception as error:
+                failure = outgoing.fault or error
+            group.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+        assert response is not None, "neither an answer nor a failure"
+        return response
+
+    async def _answer(self, response: httpx.Response, address: str, max_size: int) -> Answer:
+        reading = Reading(response, address)
+        try:
+            _refuse_redirect(reading)
+            return Answer(reading.status, reading.headers, await reading.whole(max_size), reading.endpoint)
+        finally:
+            await reading.aclose()
+
+    async def _open(self, address: str, headers: Mapping[str, str] | None, limits: Timeouts) -> Reading:
+        for left in range(_MAX_REDIRECTS, -1, -1):
+            request = self._request("GET", address, headers, limits)
+            reading = Reading(await self._send(request, address), address)
+            target = _redirect(reading)
+            if target is None:
+                return reading
+            await reading.aclose()
+            if not left or not origins.same_origin(target, request.url):
+                raise _redirected(reading, target)
+            address = str(target.copy_with(userinfo=origins.checked(address).userinfo))
+        raise AssertionError("the loop above returns or raises")
+
+
+@asynccontextmanager
+async def _closing(chunks: AsyncGenerator[bytes, None]) -> AsyncIterator[AsyncGenerator[bytes, None]]:
+    try:
+        yield chunks
+    finally:
+        with anyio.CancelScope(shield=True), anyio.move_on_after(_CLOSE_S):
+            await chunks.aclose()
+
+
+def _redirect(reading: Reading) -> httpx.URL | None:
+    if reading.status not in {301, 302, 303, 307, 308}:
+        return None
+    try:
+        return httpx.URL(reading._address).join(reading.headers.get("location", ""))
+    except httpx.InvalidURL:
+        return httpx.URL("")
+
+
+def _refuse_redirect(reading: Reading) -> None:
+    target = _redirect(reading)
+    if target is not None:
+        raise _redirected(reading, target)
+
+
+def _redirected(reading: Reading, target: httpx.URL) -> NetworkError:
+    shown = redact.url(str(target))
+    message = f"{reading.endpoint}: redirects to {shown} ({reading.status}), which is not followed"
+    return NetworkError("redirect_refused", message, endpoint=reading.endpoint, found=shown)
+
+
+def _tls(ca_file: str | None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=ca_file) if ca_file else httpx.create_ssl_context(trust_env=False)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context

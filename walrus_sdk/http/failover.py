@@ -1,0 +1,47 @@
+"""Try the configured addresses of one service in order."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from walrus_sdk.errors import ConfigurationError, WalrusError
+
+__all__ = ["READ_MOVES_ON", "first_of"]
+
+T = TypeVar("T")
+
+READ_MOVES_ON = frozenset(
+    "connect_failed dns_failed tls_failed timeout_connect timeout_send timeout_read deadline_exceeded connection_lost "
+    "rate_limited service_unavailable bad_answer redirect_refused http_error".split()
+)
+"""Codes after which a read may ask the next address: they say nothing about what was asked for."""
+
+
+async def first_of(
+    urls: Sequence[str],
+    call: Callable[[str], Awaitable[T]],
+    *,
+    moves_on: Callable[[WalrusError], bool] = lambda error: error.code in READ_MOVES_ON,
+    rank: Callable[[WalrusError], int] = lambda error: 0 if error.code in READ_MOVES_ON else 1,
+) -> T:
+    """Return the first success of `call` over `urls`; any error that does not move on is raised at once.
+
+    Only for calls that may be repeated: reads, or effects known not to have begun (the caller's `moves_on` says so).
+    When all fail, the error of the highest `rank` is raised (the first of equals; by default answers rank above
+    failures of the network), with `tried` = the number of addresses asked.
+    Raises `ConfigurationError` ``setting_invalid`` without any address.
+    """
+    errors: list[WalrusError] = []
+    for url in urls:
+        try:
+            return await call(url)
+        except WalrusError as error:
+            if not moves_on(error):
+                raise
+            errors.append(error)
+    if not errors:
+        raise ConfigurationError("setting_invalid", "no address is configured for this service")
+    telling = max(errors, key=rank)
+    telling.fields["tried"] = len(errors)
+    raise telling

@@ -1,0 +1,283 @@
+"""The transport under the client: httpcore, with connections that can say whether an answer has arrived early.
+
+A service that refuses a large body answers before it has read it. Without looking, the rest is still sent (or hangs),
+and on asyncio the answer is lost with the reset that follows. So the body of a paid request asks its `Line`.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import anyio
+import httpcore
+import httpx
+
+__all__ = ["LINE", "Line", "Outgoing", "StopSending", "Transport", "WatchedStream"]
+
+LINE = "line"
+"""Name of the request extension that holds a `Line`; such a request gets a connection of its own."""
+
+_PROBE_S = 0.02
+_WATCH_EVERY_S = 0.1
+_PROBE_BYTES = 65_536
+_MAX_CONNECTIONS = 100
+
+
+class StopSending(Exception):
+    """Raised by a body when its service has answered already: nothing more is sent, the answer is read."""
+
+
+class WatchedStream(httpcore.AsyncNetworkStream):
+    """A connection that can look for early bytes without losing them, and that can be told to stop.
+
+    Looking has to read: on TLS a readable socket may hold session tickets only. What was read is kept for `read`.
+    """
+
+    def __init__(self, inner: httpcore.AsyncNetworkStream) -> None:
+        self._inner = inner
+        self._lock = anyio.Lock()
+        self._kept = b""
+        self._answered = False
+        self._settled = False
+        self._stopped = False
+        self._writing: anyio.CancelScope | None = None
+
+    async def answered(self) -> bool:
+        """Whether bytes, or the end of the stream, came from the peer; ends a write that is under way if so."""
+        async with self._lock:
+            if not self._settled and not self._answered and await self._probe():
+                self._answered = True
+                if self._writing is not None:
+                    self._writing.cancel()
+        return self._answered
+
+    async def settle(self) -> bool:
+        """Look a last time; from now on nobody but `read` takes bytes."""
+        found = await self.answered()
+        async with self._lock:
+            self._settled = True
+        return found
+
+    async def _probe(self) -> bool:
+        if not self._inner.get_extra_info("is_readable"):
+            return False
+        try:
+            self._kept = await self._inner.read(_PROBE_BYTES, timeout=_PROBE_S)
+        except httpcore.ReadTimeout:
+            return False
+        except (httpcore.ReadError, OSError):
+            return True
+        return True
+
+    def stop(self) -> None:
+        """Let every later read fail: iterators over the answer then end from within, and leave nothing suspended."""
+        self._stopped = True
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """Return the next bytes, those kept by a look first; ``b""`` at the end."""
+        async with self._lock:
+            self._settled = True
+        if self._stopped:
+            raise httpcore.ReadError("reading was stopped")
+        if self._kept:
+            data, self._kept = self._kept[:max_bytes], self._kept[max_bytes:]
+            return data
+        return await self._inner.read(max_bytes, timeout)
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Send bytes; fails with `httpcore.WriteError` when an early answer is noticed meanwhile."""
+        with anyio.CancelScope() as scope:
+            self._writing = scope
+            try:
+                await self._inner.write(buffer, timeout)
+            finally:
+                self._writing = None
+        if scope.cancelled_caught:
+            raise httpcore.WriteError("the service answered before the body was sent")
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        await self._inner.aclose()
+
+    async def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.AsyncNetworkStream:
+        """Return the connection wrapped in TLS, watched as well."""
+        return WatchedStream(await self._inner.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> Any:
+        """Return what the wrapped stream knows; bytes kept by a look count as readable."""
+        if info == "is_readable" and self._kept:
+            return True
+        return self._inner.get_extra_info(info)
+
+
+class _Backend(httpcore.AsyncNetworkBackend):
+    """Opens watched connections; anyio's backend serves asyncio and trio alike."""
+
+    def __init__(self) -> None:
+        self._inner = httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        return WatchedStream(await self._inner.connect_tcp(host, port, timeout, local_address, socket_options))
+
+    async def sleep(self, seconds: float) -> None:
+        await anyio.sleep(seconds)
+
+
+class Line:
+    """The connection of one request, as its body sees it; with a transport of a test there is none to see."""
+
+    def __init__(self) -> None:
+        self._stream: WatchedStream | None = None
+        self._settled = False
+
+    async def trace(self, event: str, info: Mapping[str, Any]) -> None:
+        """Take the connection as httpcore opens it (its ``trace`` request extension)."""
+        if event in {"connection.connect_tcp.complete", "connection.start_tls.complete"}:
+            self._stream = info["return_value"]
+
+    async def answered(self) -> bool:
+        """Whether the service has answered, or hung up, already."""
+        return self._stream is not None and await self._stream.answered()
+
+    async def settle(self) -> bool:
+        """Look a last time before the last bytes; afterwards nothing looks any more."""
+        self._settled = True
+        return self._stream is not None and await self._stream.settle()
+
+    async def watch(self) -> None:
+        """Look from time to time while a write may hang because nobody reads (run beside the sending)."""
+        while not self._settled:
+            await anyio.sleep(_WATCH_EVERY_S)
+            if await self.answered():
+                return
+
+
+class Outgoing(httpx.AsyncByteStream):
+    """A request's body for the transport; remembers a failure of the body itself, which is not the network's.
+
+    Not an async generator: trio warns about those that a cancelled or refused request leaves behind.
+    """
+
+    def __init__(self, chunks: AsyncGenerator[bytes, None]) -> None:
+        self._chunks = chunks
+        self.fault: Exception | None = None
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        """Return the next chunk. Raises `httpcore.WriteError` for `StopSending`: httpcore then reads the answer."""
+        try:
+            return await self._chunks.__anext__()
+        except StopAsyncIteration:
+            raise
+        except StopSending as stop:
+            raise httpcore.WriteError("the service answered before the body was sent") from stop
+        except Exception as error:
+            self.fault = error
+            raise
+
+
+_MAPPED: Mapping[type[Exception], type[httpx.TransportError]] = {
+    httpcore.ConnectTimeout: httpx.ConnectTimeout,
+    httpcore.ReadTimeout: httpx.ReadTimeout,
+    httpcore.WriteTimeout: httpx.WriteTimeout,
+    httpcore.PoolTimeout: httpx.PoolTimeout,
+    httpcore.TimeoutException: httpx.TimeoutException,
+    httpcore.ConnectError: httpx.ConnectError,
+    httpcore.ReadError: httpx.ReadError,
+    httpcore.WriteError: httpx.WriteError,
+    httpcore.NetworkError: httpx.NetworkError,
+    httpcore.ProxyError: httpx.ProxyError,
+    httpcore.UnsupportedProtocol: httpx.UnsupportedProtocol,
+    httpcore.LocalProtocolError: httpx.LocalProtocolError,
+    httpcore.RemoteProtocolError: httpx.RemoteProtocolError,
+    httpcore.ProtocolError: httpx.ProtocolError,
+    httpcore.ConnectionNotAvailable: httpx.ConnectError,
+}
+
+
+@contextmanager
+def _as_httpx() -> Iterator[None]:
+    try:
+        yield
+    except tuple(_MAPPED) as error:
+        kind = next(_MAPPED[base] for base in type(error).__mro__ if base in _MAPPED)
+        raise kind(str(error)) from error
+
+
+class _Incoming(httpx.AsyncByteStream):
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._chunks: AsyncIterator[bytes] | None = None
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        self._chunks = self._stream.__aiter__()
+        return self
+
+    async def __anext__(self) -> bytes:
+        assert self._chunks is not None, "iterated before it was started"
+        with _as_httpx():
+            return await self._chunks.__anext__()
+
+    async def aclose(self) -> None:
+        with _as_httpx():
+            await self._stream.aclose()
+
+
+class Transport(httpx.AsyncBaseTransport):
+    """Sends requests over two pools: kept connections for reads, one connection each for held bodies.
+
+    A kept connection may be closed by a balancer just when a paid request goes out on it; a fresh one cannot.
+    """
+
+    def __init__(self, tls: ssl.SSLContext, *, keepalive_s: float) -> None:
+        backend = _Backend()
+        common: dict[str, Any] = {"ssl_context": tls, "max_connections": _MAX_CONNECTIONS, "network_backend": backend}
+        self._kept = httpcore.AsyncConnectionPool(
+            **common, max_keepalive_connections=_MAX_CONNECTIONS, keepalive_expiry=keepalive_s
+        )
+        self._fresh = httpcore.AsyncConnectionPool(**common, max_keepalive_connections=0)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send one request. Raises the exceptions of httpx."""
+        line = request.extensions.get(LINE)
+        trace = {} if line is None else {"trace": line.trace}
+        assert isinstance(request.stream, httpx.AsyncByteStream), "bodies are asynchronous here"
+        sent = httpcore.Request(
+            method=request.method,
+            url=httpcore.URL(
+                scheme=request.url.raw_scheme,
+                host=request.url.raw_host,
+                port=request.url.port,
+                target=request.url.raw_path,
+            ),
+            headers=request.headers.raw,
+            content=request.stream,
+            extensions={"timeout": request.extensions.get("timeout", {}), **trace},
+        )
+        with _as_httpx():
+            answer = await (self._kept if line is None else self._fresh).handle_async_request(sent)
+        return httpx.Response(
+            status_code=answer.status,
+            headers=answer.headers,
+            stream=_Incoming(answer.stream),
+            extensions=answer.extensions,
+        )
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._kept.aclose()
+        await self._fresh.aclose()

@@ -1,0 +1,73 @@
+"""The structured error body of Walrus's services: what can be told from it, read defensively."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from walrus_sdk.errors import StorageError, WalrusError
+from walrus_sdk.http import redact
+from walrus_sdk.http.failures import TABLE, network_error
+
+__all__ = ["AUTH_DOMAIN", "Reason", "error_of", "read_reason"]
+
+AUTH_DOMAIN = "auth.publisher.walrus.space"
+"""Domain of refusals that concern the publisher's token."""
+
+_NETWORK_CODES = frozenset(TABLE.values()) | {
+    "rate_limited",
+    "service_unavailable",
+    "send_failed",
+    "redirect_refused",
+    "deadline_exceeded",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a service refused: domain and reason of a structured error (both empty without one), and a short text."""
+
+    domain: str
+    reason: str
+    shown: str
+    structured: bool
+
+
+def read_reason(body: bytes, secrets: Iterable[str] = ()) -> Reason:
+    """Read an error body of any form; `shown` is redacted, at most 200 characters.
+
+    The structured form is ``{"error": {"status", "code", "message", "details": [{"@type": "ErrorInfo", "reason",
+    "domain"}]}}``; everything else, HTML of a proxy included, counts as text.
+    """
+    text = body[:65_536].decode("utf-8", "replace")
+    try:
+        error = _mapping(_mapping(json.loads(body)).get("error"))
+    except (ValueError, RecursionError):
+        error = {}
+    details = error.get("details")
+    info = next((_mapping(d) for d in _listed(details) if _mapping(d).get("@type") == "ErrorInfo"), {})
+    structured = "status" in error or bool(info)
+    shown = str(error.get("message", "")) if structured else text
+    return Reason(
+        str(info.get("domain", ""))[:100],
+        str(info.get("reason", "") or error.get("status", ""))[:100],
+        redact.text(shown, secrets)[:200],
+        structured,
+    )
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def error_of(code: str, message: str, **facts: object) -> WalrusError:
+    """Make the error of the class that `code` belongs to: network and protocol codes, else storage."""
+    if code in _NETWORK_CODES:
+        return network_error(code, message, **facts)
+    return StorageError(code, message, **facts)

@@ -1,0 +1,60 @@
+"""The port `BlobStore` over HTTP: publishers to store through, aggregators to read from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from walrus_sdk.errors import ConfigurationError, WalrusError
+from walrus_sdk.http.failover import first_of
+from walrus_sdk.http.failures import NOT_SENT
+from walrus_sdk.model.units import BlobId, QuiltPatchId
+from walrus_sdk.ports import Release, StoreReceipt, StoreRequest
+from walrus_sdk.walrus.aggregator import Aggregators
+from walrus_sdk.walrus.publisher import Publisher
+
+__all__ = ["HttpBlobStore"]
+
+_STORE_MOVES_ON = NOT_SENT | {"timeout_send", "send_failed", "deadline_exceeded", "service_unavailable"}
+
+
+class HttpBlobStore:
+    """Stores at the first publisher that takes the body, reads from the aggregators.
+
+    Another publisher is asked only while nothing was released: what one publisher may have stored is looked up first.
+    """
+
+    def __init__(self, publishers: Sequence[Publisher], aggregators: Aggregators) -> None:
+        self._publishers = {publisher.url: publisher for publisher in publishers}
+        self._aggregators = aggregators
+
+    async def store(self, request: StoreRequest, release: Release) -> StoreReceipt:
+        """Send one blob or quilt (see `BlobStore.store`). Raises ``publisher_missing`` without a publisher."""
+        if not self._publishers:
+            raise ConfigurationError("publisher_missing", "no publisher is configured for this network")
+        released = False
+
+        async def release_once() -> None:
+            nonlocal released
+            # From here on it counts as released, even if the row's commit fails: no second publisher gets it.
+            assert not released, "a store is released once"
+            released = True
+            await release()
+
+        async def store_at(url: str) -> StoreReceipt:
+            return await self._publishers[url].store(request, release_once)
+
+        def moves_on(error: WalrusError) -> bool:
+            return not released and error.code in _STORE_MOVES_ON
+
+        return await first_of(tuple(self._publishers), store_at, moves_on=moves_on)
+
+    async def read(
+        self,
+        ref: BlobId | QuiltPatchId,
+        sink: Callable[[bytes], object],
+        *,
+        span: tuple[int, int] | None = None,
+        max_size: int,
+    ) -> int:
+        """Feed the bytes of a blob or patch to `sink` (see `BlobStore.read`)."""
+        return await self._aggregators.read(ref, sink, span=span, max_size=max_size)
