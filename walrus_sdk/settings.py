@@ -76,6 +76,7 @@ class Settings:
     """Everything that was found around the process, read once."""
 
     home: Path
+    user_home: Path = Path("/")
     project: Project = field(default_factory=Project)
     private_key: Secret | None = None
     wallet_path: Path | None = None
@@ -117,7 +118,8 @@ def load(environ: Mapping[str, str] | None = None, *, folder: Path | None = None
     env = os.environ if environ is None else environ
     home = env.get("WALRUS_DEPLOYMENT_HOME")
     return Settings(
-        home=Path(home).expanduser().absolute() if home else _default_home(env),
+        home=Path(home).expanduser().absolute() if home else _user_home(env) / ".walrus-deployment",
+        user_home=_user_home(env),
         project=_project(folder or Path.cwd()),
         private_key=_secret(env.get("SUI_PRIVATE_KEY")),
         wallet_path=_path(env.get("WALRUS_WALLET_PATH")),
@@ -131,8 +133,8 @@ def load(environ: Mapping[str, str] | None = None, *, folder: Path | None = None
     )
 
 
-def _default_home(env: Mapping[str, str]) -> Path:
-    return Path(env.get("HOME") or Path.home()).absolute() / ".walrus-deployment"
+def _user_home(env: Mapping[str, str]) -> Path:
+    return Path(env.get("HOME") or Path.home()).absolute()
 
 
 def _secret(text: str | None) -> Secret | None:

@@ -38,12 +38,14 @@ ALLOWED: dict[str, set[str]] = {
     "frames": {"model", "errors", "ports"},
     "cli": {"model", "errors", "settings", "local", "run", "host", "service", "watch", "frames"},
     "notebook": {"model", "errors", "settings", "local", "run", "host", "service", "watch", "frames"},
+    "machine": {"errors", "model", "ports", "codecs"},
     "localnet": PURE | {"codecs"},
     "testing": {"ports", "model", "codecs", "errors", "engine", "service"},
 }
 # A single module that may do more than its room: the only place where adapters meet the engine, and so on.
 EXTRA: dict[str, set[str]] = {
-    "service.session": {"source", "journal", "http", "walrus", "sui", "codecs", "local"},
+    "service.session": {"source", "journal", "http", "walrus", "sui", "machine", "local"},
+    "service.tools": {"codecs"},
     "frames.load": {"journal.reader"},
     "localnet.portal": {"sites.portal"},
     "cli.drill": {"testing.drill"},
@@ -141,7 +143,6 @@ BANNED = {
     "os": "an adapter (settings for the environment)",
     "threading": "the threads port",
     "subprocess": "an adapter",
-    "datetime": "the clock port",
 }
 PURE_ROOMS = ("model", "codecs", "sites", "planning", "engine", "ports", "errors", "watch")
 
@@ -157,6 +158,20 @@ def test_rooms_above_and_below_the_ports_reach_the_world_through_ports_only(room
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             wrong += [f"{name}: {n}; use {BANNED[n.split('.')[0]]}" for n in names if n.split(".")[0] in BANNED]
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("room", PURE_ROOMS)
+def test_dates_are_written_there_and_never_asked_for(room: str) -> None:
+    asked = {"now", "utcnow", "today"}
+    wrong = [
+        f"{name}:{node.lineno} {node.attr}; use the clock port"
+        for name, path in MODULES.items()
+        if name.split(".")[0] == room
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr in asked and isinstance(node.value, ast.Name)
+        and node.value.id in {"datetime", "date"}
+    ]  # fmt: skip
+    assert not wrong, wrong
 
 
 def test_asyncio_is_imported_only_where_it_is_meant() -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from walrus_sdk.engine.feed import Feed
+from walrus_sdk.engine.patience import Patience
 from walrus_sdk.model.network import Network
 from walrus_sdk.model.options import DeployOptions
 from walrus_sdk.ports import Ownership, World
@@ -14,13 +15,14 @@ __all__ = ["Context"]
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The world, whose deployment it is, the network, the options, and where progress goes."""
+    """The world, whose deployment it is, the network, the options, where progress goes, how long a stop may take."""
 
     world: World
     owner: Ownership
     network: Network
     options: DeployOptions
     feed: Feed
+    patience: Patience = field(default_factory=Patience)
 
     @property
     def settle_s(self) -> float:

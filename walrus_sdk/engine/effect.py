@@ -16,6 +16,7 @@ from typing import Any
 import anyio
 
 from walrus_sdk.engine.context import Context
+from walrus_sdk.engine.patience import Patience
 from walrus_sdk.errors import EffectFailed, EffectUnknown, ErrorClass, WalrusError
 from walrus_sdk.model import events
 from walrus_sdk.model.deployment import EffectState
@@ -154,13 +155,30 @@ class Performer:
                 await self._check_settled(effect, row)
         return await self._do(effect, row, do)
 
-    async def _check_settled(self, effect: Effect, row: Mapping[str, Any]) -> None:
-        if effect.same_again:
+    async def settle(self, effect: Effect, look: Look) -> None:
+        """Look for an effect that was left open until it is found or can no longer complete; nothing is done again.
+
+        Raises `EffectUnknown` with ``settles_in`` (seconds) while it may still complete.
+        """
+        row = await self.row(effect.kind, effect.name)
+        if row is None or row["state"] != EffectState.RELEASED.value:
             return
+        found = await look()
+        if isinstance(found, Found):
+            await self._commit_found(effect, row, found.outcome)
+        elif isinstance(found, Absent):
+            self._check_time(effect, row)
+
+    def _check_time(self, effect: Effect, row: Mapping[str, Any]) -> None:
         wait = self.settles_in(row)
         if wait > 0:
             text = f"{effect.kind} {effect.name} may still complete for {math.ceil(wait)} s"
             raise EffectUnknown("effect_unsettled", text, name=effect.name, settles_in=wait)
+
+    async def _check_settled(self, effect: Effect, row: Mapping[str, Any]) -> None:
+        if effect.same_again:
+            return
+        self._check_time(effect, row)
         self.paid_twice.append(effect.name)
         await self._append(Change(events.SECOND_PAYMENT_POSSIBLE, {"kind": effect.kind, "name": effect.name}))
 
@@ -274,6 +292,11 @@ class Performer:
         self._context.feed.set(waiting=waiting)
 
     @property
+    def patience(self) -> Patience:
+        """Whether the user still waits."""
+        return self._context.patience
+
+    @property
     def grace_s(self) -> float:
         """How long a paid effect may run on after a cancellation, in seconds."""
         return self._context.network.grace_s
@@ -355,5 +378,5 @@ class _Step:
             await anyio.sleep_forever()
         finally:
             if self._released and not self._over:
-                self._scope.deadline = anyio.current_time() + self._performer.grace_s
+                self._performer.patience.limit(self._scope, anyio.current_time() + self._performer.grace_s)
                 self._performer.finishing(+1)

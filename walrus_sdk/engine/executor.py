@@ -50,14 +50,24 @@ class Executor:
         site, checked = await self._verify(site_id, stored)
         return await self._complete(site, checked.how, changed=True)
 
+    async def settle(self) -> ObjectId | None:
+        """Bring what an earlier run left open to its end and begin nothing new; returns the site's id, if it has one.
+
+        For a plan that is given up: what was paid is found and can be used again, and its site is not made twice.
+        """
+        await self._uploads().settle()
+        return await self._writer.settle()
+
+    def _uploads(self) -> Uploads:
+        return Uploads(self._context, self._plan, self._performer, self._diary, self._retries)
+
     # ── phases ────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _upload(self) -> Mapping[bytes, Stored]:
         self._context.feed.phase(Phase.STORE)
-        if self._plan.operations:
+        if self._plan.operations and self._diary.status is not Status.PROCESSING:
             await self._diary.move(Status.UPLOADING)
-        uploads = Uploads(self._context, self._plan, self._performer, self._diary, self._retries)
-        return await uploads.run()
+        return await self._uploads().run()
 
     async def _write(self, stored: Mapping[bytes, Stored]) -> ObjectId:
         self._context.feed.phase(Phase.CHAIN)
@@ -74,7 +84,7 @@ class Executor:
         check_records(target, site)
         seed = str(self._context.owner.deployment)
         how, paths = choose(list(target), self._new_paths(), self._context.options.verify, seed)
-        await check_bytes(self._world, site, paths, self._context.feed)
+        await check_bytes(self._world.store, self._world.sleep, site, paths, self._context.feed)
         await self._diary.event(events.VERIFIED, {"how": how, "files": len(paths)})
         await self._diary.checkpoint("finalization")
         return site, Checked(how, len(paths))
@@ -97,7 +107,7 @@ class Executor:
             seed = str(self._context.owner.deployment)
             checked, paths = choose(list(site.content.resources), [], self._context.options.verify, seed)
             self._context.feed.phase(Phase.VERIFY)
-            await check_bytes(self._world, site, paths, self._context.feed)
+            await check_bytes(self._world.store, self._world.sleep, site, paths, self._context.feed)
         return await self._complete(site, checked, changed=False)
 
     # ── the end ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -120,6 +130,8 @@ class Executor:
             "result": json.dumps(result.to_json()),
             "can_resume": 0,
         }
+        if self._diary.status is Status.FAILED:  # nothing was left to do but to see that it is so
+            await self._diary.move(Status.PROCESSING)
         await self._diary.move(Status.COMPLETED, puts=puts, **values)
         self._context.feed.phase(Phase.DONE)
         return result

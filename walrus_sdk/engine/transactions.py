@@ -18,18 +18,18 @@ from walrus_sdk.engine.effect import Absent, Done, Effect, Found, Look, Outcome,
 from walrus_sdk.engine.retries import Retries
 from walrus_sdk.errors import BlockchainError, EffectFailed
 from walrus_sdk.model import events
-from walrus_sdk.model.chain import Coin, ObjectRef, TransactionOutcome
+from walrus_sdk.model.chain import Coin, GasUsed, ObjectRef, TransactionOutcome
 from walrus_sdk.model.network import ChainState
 from walrus_sdk.model.plan import Plan, SiteChange, Stored
 from walrus_sdk.model.site import Resource, SiteContent, SiteSnapshot
-from walrus_sdk.model.units import Digest, ObjectId, SuiEpoch
+from walrus_sdk.model.units import Digest, ObjectId, SuiAddress, SuiEpoch
 from walrus_sdk.planning.build import record
 from walrus_sdk.planning.cost import gas_budget
-from walrus_sdk.ports import Change, Put, Release, SigningRequest
+from walrus_sdk.ports import Chain, Change, Put, Release, SigningRequest
 from walrus_sdk.sites import packing
 from walrus_sdk.sites.calls import CreateSite, Step, steps
 
-__all__ = ["SiteWriter", "remaining_change", "target_resources"]
+__all__ = ["SiteWriter", "remaining_change", "simulate_gas", "target_resources"]
 
 _ESTIMATE_BUDGET = 50_000_000_000
 _MAX_PAYMENT = 16
@@ -73,6 +73,19 @@ def _equal(wanted: Resource, there: Resource) -> bool:
     )  # fmt: skip
 
 
+async def simulate_gas(chain: Chain, kind: tx.ProgrammableTransaction, owner: SuiAddress, price: int) -> GasUsed:
+    """Return the gas that a transaction of `owner` would use; `price` is MIST per computation unit.
+
+    Raises `BlockchainError` ``transaction_refused`` when it would fail.
+    """
+    draft = tx.TransactionData(kind, owner, tx.GasData((), owner, price, _ESTIMATE_BUDGET))
+    simulation = await chain.simulate(tx.encode_transaction(draft), estimate=True)
+    if simulation.failure is not None:
+        failure = simulation.failure
+        raise BlockchainError("transaction_refused", f"it would fail: {failure.kind}: {failure.message}")
+    return simulation.gas
+
+
 class SiteWriter:
     """Brings the site on chain to what a plan wants."""
 
@@ -100,6 +113,23 @@ class SiteWriter:
             self._context.feed.add(transactions_confirmed=1)
         assert self.site_id is not None, "an empty difference has a site"
         return self.site_id
+
+    async def settle(self) -> ObjectId | None:
+        """Bring every transaction that may have been sent to its end, for a plan that is given up.
+
+        Returns the site's id when there is one. What was signed and never sent is dropped.
+        """
+        while True:
+            try:
+                await self._retries.run("open transactions", self._resolve_sent)
+            except BlockchainError as error:
+                if not any(str(digest) == error.fields.get("digest") for digest in self.digests):
+                    raise  # else it is final, and failed on chain: that is an end too
+            else:
+                return self.site_id
+
+    async def _resolve_sent(self) -> None:
+        await self._resolve_open(sent_only=True)
 
     async def _advance(self, target: Mapping[str, Resource]) -> bool:
         """Settle what is open, then send one transaction; false when nothing is missing."""
@@ -181,12 +211,7 @@ class SiteWriter:
     async def _paid(self, kind: tx.ProgrammableTransaction, state: ChainState) -> bytes:
         """Return the whole transaction: budget from a simulation, coins that cover it, expiry after the next epoch."""
         owner, price = self._plan.target.owner, state.gas_price
-        draft = tx.TransactionData(kind, owner, tx.GasData((), owner, price, _ESTIMATE_BUDGET))
-        simulation = await self._world.chain.simulate(tx.encode_transaction(draft), estimate=True)
-        if simulation.failure is not None:
-            failure = simulation.failure
-            raise BlockchainError("transaction_refused", f"it would fail: {failure.kind}: {failure.message}")
-        budget = gas_budget(simulation.gas, price)
+        budget = gas_budget(await simulate_gas(self._world.chain, kind, owner, price), price)
         coins = self._payment(await self._world.chain.coins(owner), budget)
         gas = tx.GasData(tuple(coin.ref for coin in coins), owner, price, budget)
         return tx.encode_transaction(tx.TransactionData(kind, owner, gas, tx.EpochExpiration(state.sui_epoch + 1)))
@@ -288,14 +313,30 @@ class SiteWriter:
 
     # ── what an earlier run left open ─────────────────────────────────────────────────────────────────────────
 
-    async def _resolve_open(self) -> None:
-        """Bring every transaction of this deployment that was signed to its end before a new one is made."""
+    async def _resolve_open(self, *, sent_only: bool = False) -> None:
+        """Bring every transaction of this deployment that was signed to its end before a new one is made.
+
+        `sent_only`: what never left this machine is declared dead instead of being sent.
+        """
         where = {"deployment": str(self._context.owner.deployment)}
         rows = sorted(await self._world.journal.rows("transactions", where), key=lambda row: row["step"])
         for row in rows:
             self._step = max(self._step, row["step"])
-            if row["state"] not in ("failed", "dead") and Digest.parse(row["digest"]) not in self.digests:
+            if row["state"] in ("failed", "dead") or Digest.parse(row["digest"]) in self.digests:
+                continue
+            if sent_only and not await self._may_have_left(row["digest"]):
+                await self._bury(row["digest"], "never_sent")
+            else:
                 await self._resolve(row)
+
+    async def _may_have_left(self, digest: str) -> bool:
+        row = await self._performer.row("transaction", digest)
+        return row is not None and row["state"] in ("released", "done")
+
+    async def _bury(self, digest: str, code: str) -> None:
+        """Record that a transaction can never happen any more."""
+        put = Put("transactions", {"chain": self._plan.chain_id, "digest": digest}, {"state": "dead"})
+        await self._journal(events.TRANSACTION_DEAD, {"digest": digest, "code": code}, put)
 
     async def _resolve(self, row: Mapping[str, Any]) -> None:
         """Look a transaction up, and send the same bytes again when it is not known; or prove it dead."""
@@ -320,9 +361,8 @@ class SiteWriter:
             if isinstance(await look(), Found):
                 await self._settle(effect, again, look)
                 return
-            # Refused for its references or its age, and not known by its digest: it can never happen any more.
-            put = Put("transactions", {"chain": self._plan.chain_id, "digest": str(digest)}, {"state": "dead"})
-            await self._journal(events.TRANSACTION_DEAD, {"digest": str(digest), "code": cause.code}, put)
+            # Refused for its references or its age, and not known by its digest.
+            await self._bury(str(digest), cause.code)
 
 
 def _effect(digest: Digest, step: int) -> Effect:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import anyio
@@ -66,6 +67,20 @@ class Uploads:
             raise failures[0]
         return self._places
 
+    async def settle(self) -> None:
+        """Look for every store that an earlier run left open until it is found or settled; nothing is stored."""
+        by_key = {operation.key: operation for operation in self._plan.operations}
+        mine = {"deployment": str(self._context.owner.deployment), "kind": "store", "state": "released"}
+        for row in await self._world.journal.rows("operations", mine):
+            operation, blob_id = by_key[row["operation"]], BlobId.parse(row["name"])
+            settled = partial(self._performer.settle, self._effect(operation, blob_id), self._look(operation, blob_id))
+            await self._retries.run(operation.key, settled)
+
+    @staticmethod
+    def _effect(operation: StoreOperation, blob_id: BlobId) -> Effect:
+        facts = {"size": operation.blob_size}
+        return Effect("store", str(blob_id), operation.key, facts, operation.cost.units)
+
     async def _recall_names(self) -> None:
         """Take over blob ids that were computed before: an operation is encoded once."""
         for event in await self._world.journal.events(self._context.owner.deployment):
@@ -83,7 +98,7 @@ class Uploads:
     async def _store(self, operation: StoreOperation) -> None:
         blob_id = await self._name(operation)
         self._context.feed.add(stores_encoded=1)
-        effect = Effect("store", str(blob_id), operation.key, {"size": operation.blob_size}, operation.cost.units)
+        effect = self._effect(operation, blob_id)
 
         async def once() -> Done:
             return await self._performer.perform(
@@ -109,6 +124,8 @@ class Uploads:
         return self._names[operation.key]
 
     def _covers(self, outcome: Mapping[str, Any]) -> bool:
+        if self._context.options.fresh:
+            return False  # stored again whatever is known: it is free where the publisher finds it certified
         return int(outcome["end_epoch"]) >= self._plan.end_epoch.number
 
     async def _do(self, operation: StoreOperation, blob_id: BlobId, release: Release) -> Outcome:

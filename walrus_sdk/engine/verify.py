@@ -13,7 +13,7 @@ from walrus_sdk.errors import ErrorClass, StorageError, WalrusError
 from walrus_sdk.model.options import Verify
 from walrus_sdk.model.site import Resource, SiteSnapshot
 from walrus_sdk.model.units import BlobId, ObjectId, QuiltPatchId
-from walrus_sdk.ports import World
+from walrus_sdk.ports import BlobStore, Sleep
 from walrus_sdk.sites import portal
 from walrus_sdk.sites.paths import is_html
 
@@ -67,7 +67,7 @@ def choose(paths: Sequence[str], new: Sequence[str], verify: Verify, seed: str) 
     return "sample", sorted(fixed | set(rest[:_SAMPLE]))
 
 
-async def check_bytes(world: World, site: SiteSnapshot, paths: Sequence[str], feed: Feed) -> None:
+async def check_bytes(store: BlobStore, sleep: Sleep, site: SiteSnapshot, paths: Sequence[str], feed: Feed) -> None:
     """Read each path as a portal serves it and compare its SHA-256. Raises ``verification_failed``."""
     feed.set(checks_total=len(paths), checks_done=0)
     queue, wrong = list(paths), dict[str, WalrusError]()
@@ -80,7 +80,7 @@ async def check_bytes(world: World, site: SiteSnapshot, paths: Sequence[str], fe
             try:
                 decision = portal.resolve(path, content.resources.__contains__, content.routes, content.redirects)
                 served = decision.path if isinstance(decision, portal.Serve) else path
-                await _check(world, content.resources[served], known)
+                await _check(store, sleep, content.resources[served], known)
             except WalrusError as error:
                 wrong[path] = error
             feed.add(checks_done=1)
@@ -98,7 +98,9 @@ def _text(site_id: ObjectId) -> str:
     return str(site_id)
 
 
-async def _check(world: World, resource: Resource, known: dict[tuple[BlobId | QuiltPatchId, bytes], bool]) -> None:
+async def _check(
+    store: BlobStore, sleep: Sleep, resource: Resource, known: dict[tuple[BlobId | QuiltPatchId, bytes], bool]
+) -> None:
     """Read one resource; content that several paths share is read once."""
     ref = portal.patch_of(resource) or resource.blob_id
     key = (ref, resource.blob_hash)
@@ -106,20 +108,20 @@ async def _check(world: World, resource: Resource, known: dict[tuple[BlobId | Qu
         return
     for pause in (*_PAUSES, None):
         try:
-            digest = await _hash(world, ref)
+            digest = await _hash(store, ref)
             break
         except WalrusError as error:
             if pause is None or error.error_class not in (ErrorClass.RETRY, ErrorClass.LOOK_FIRST):
                 raise
-            await world.sleep(pause)
+            await sleep(pause)
     if digest != resource.blob_hash:
         text = f"{resource.path}: the bytes served have SHA-256 {digest.hex()}, planned {resource.blob_hash.hex()}"
         raise StorageError("content_mismatch", text, path=resource.path)
     known[key] = True
 
 
-async def _hash(world: World, ref: BlobId | QuiltPatchId) -> bytes:
+async def _hash(store: BlobStore, ref: BlobId | QuiltPatchId) -> bytes:
     digest = hashlib.sha256()
     sink: Callable[[bytes], object] = digest.update
-    await world.store.read(ref, sink, max_size=2**40)
+    await store.read(ref, sink, max_size=2**40)
     return digest.digest()

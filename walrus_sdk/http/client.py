@@ -145,6 +145,7 @@ class Reading:
             with suppress(httpx.HTTPError):
                 async for _ in self._raw:
                     continue
+                stream.go_on()  # the rest was here already: the connection is whole, and is used again
 
 
 def too_large(endpoint: str, max_size: int) -> NetworkError:
@@ -278,7 +279,9 @@ class HttpClient:
         phases = httpx.Timeout(
             connect=limits.connect_s, write=limits.send_s, read=limits.read_s, pool=limits.total_s
         ).as_dict()
-        merged = {**self._client.headers, **credentials, **fields.checked(headers or {})}
+        # httpx names the host only where it makes the body itself.
+        host = {"host": httpx.URL(url).netloc.decode("ascii")}
+        merged = {**self._client.headers, **host, **credentials, **fields.checked(headers or {})}
         return httpx.Request(method, url, headers=merged, extensions={"timeout": phases}, **body)
 
     async def _send(self, request: httpx.Request, address: str) -> httpx.Response:

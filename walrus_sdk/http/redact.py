@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-__all__ = ["MAX_TEXT", "UrlFilter", "headers", "quiet_library_log", "text", "url"]
+__all__ = ["MAX_TEXT", "UrlFilter", "headers", "hidden", "quiet_library_log", "text", "url"]
 
 MAX_TEXT = 512
 """Characters of a foreign text that an error may carry."""
@@ -60,10 +60,14 @@ def text(foreign: str, secrets: Iterable[str] = ()) -> str:
         if secret:
             foreign = foreign.replace(secret, _HIDDEN)
     # Cut only after hiding, so that no half of a secret survives; a first cut bounds the work.
-    foreign = foreign[: 16 * MAX_TEXT]
+    return _printable(hidden(foreign[: 16 * MAX_TEXT]).strip())[:MAX_TEXT]
+
+
+def hidden(foreign: str) -> str:
+    """Return a text of any length with everything that looks like a secret hidden; for logs, whose lines are ours."""
     for shape, shown in _SHAPES:
         foreign = shape.sub(shown, foreign)
-    return _printable(foreign.strip())[:MAX_TEXT]
+    return foreign
 
 
 def _printable(foreign: str) -> str:

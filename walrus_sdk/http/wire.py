@@ -76,6 +76,10 @@ class WatchedStream(httpcore.AsyncNetworkStream):
         """Let every later read fail: iterators over the answer then end from within, and leave nothing suspended."""
         self._stopped = True
 
+    def go_on(self) -> None:
+        """Let reads through again: the answer came to its end without one."""
+        self._stopped = False
+
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Return the next bytes, those kept by a look first; ``b""`` at the end."""
         async with self._lock:

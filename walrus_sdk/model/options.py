@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
-from typing import Any
+from typing import Any, TypedDict
 
 from walrus_sdk.errors import ConfigurationError
 from walrus_sdk.model.plan import Cost
 from walrus_sdk.model.units import DeploymentId, Digest, Frost, ObjectId
 
-__all__ = ["DeployOptions", "DeployResult", "RecoveryOptions", "Verify"]
+__all__ = ["Asked", "DeployOptions", "DeployResult", "RecoveryOptions", "Verify"]
 
 
 class Verify(Enum):
@@ -101,6 +101,32 @@ class DeployOptions:
                 raise ConfigurationError(
                     "option_invalid", f"{name}: expected {expected}, found {found}", option=name, found=str(found)
                 )
+
+
+class Asked(TypedDict, total=False):
+    """The fields of `DeployOptions` as keyword arguments; a test keeps the two equal."""
+
+    site_name: str | None
+    object_id: ObjectId | None
+    epochs: int | None
+    message: str
+    ws_resources: str | None
+    ignore: tuple[str, ...]
+    allow_files: tuple[str, ...]
+    write_object_id: bool
+    deletable: bool
+    fresh: bool
+    verify: Verify
+    max_cost: Frost | None
+    max_delete: float
+    max_quilt_size: int | None
+    max_quilt_files: int | None
+    concurrency: int
+    deadline_s: float | None
+    settle_s: float | None
+    wal_price: Decimal | None
+    sui_price: Decimal | None
+    recovery: RecoveryOptions
 
 
 @dataclass(frozen=True, slots=True)

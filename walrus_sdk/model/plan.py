@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 from walrus_sdk.model.site import Metadata, Redirect, Resource
 from walrus_sdk.model.units import BlobId, Digest, Frost, Mist, ObjectId, QuiltPatchId, SuiAddress, WalrusEpoch
@@ -207,3 +208,77 @@ class Plan:
     def nothing_to_do(self) -> bool:
         """Whether the plan stores nothing and changes nothing."""
         return not self.operations and self.change.empty and self.target.site_id is not None
+
+    def table(self) -> list[tuple[str, str]]:
+        """Return the plan for people: what, and how much of it."""
+        change, cost = self.change, self.cost
+        site = f"{self.target.name} ({self.target.site_id or 'new'}: {self.target.how})"
+        files = f"{len(change.add)} new, {len(change.replace)} changed, {len(change.remove)} removed"
+        quilts = sum(operation.kind is StoreKind.QUILT for operation in self.operations)
+        rules = [name for name in ("name", "metadata", "routes", "redirects") if getattr(change, name) is not None]
+        rows = [
+            ("site", site),
+            ("network", f"{self.network}, chain {self.chain_id}"),
+            ("files", f"{len(self.entries)}: {files}, {len(change.keep)} as they are"),
+            ("rules", f"{', '.join(rules)} to write" if rules else "as they are"),
+            ("store", f"{quilts} quilts and {len(self.operations) - quilts} blobs, {cost.stored_bytes} bytes"),
+            ("stored already", f"{cost.skipped_bytes} bytes"),
+            ("until", f"Walrus epoch {self.end_epoch} ({self.epochs} epochs)"),
+            ("transactions", f"{cost.transactions}{'' if self.atomic else ', not atomic'}"),
+            ("storage", str(cost.frost)),
+            ("gas", f"about {cost.gas}"),
+        ]
+        rows += [("ignored", f"{path} ({why})") for path, why in self.ignored[:20]]
+        return [*rows, *(("warning", text) for text in self.warnings)]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as JSON-ready fields, amounts as decimal text with the unit in the name."""
+        change, cost = self.change, self.cost
+        rules = [name for name in ("name", "metadata", "routes", "redirects") if getattr(change, name) is not None]
+        return {
+            "digest": self.digest,
+            "request_digest": self.request_digest,
+            "network": self.network,
+            "chain_id": self.chain_id,
+            "n_shards": self.n_shards,
+            "folder": self.root,
+            "site_name": self.target.name,
+            "site_id": None if self.target.site_id is None else str(self.target.site_id),
+            "site_found": self.target.how,
+            "owner": str(self.target.owner),
+            "nothing_to_do": self.nothing_to_do,
+            "add": list(change.add),
+            "replace": list(change.replace),
+            "remove": list(change.remove),
+            "keep": len(change.keep),
+            "rules": rules,
+            "stores": [
+                {
+                    "operation": operation.key,
+                    "kind": operation.kind.value,
+                    "files": len(operation.pieces),
+                    "body_bytes": operation.body_size,
+                    "blob_bytes": operation.blob_size,
+                    "storage_units": operation.units,
+                    "cost_frost": str(operation.cost.units),
+                }
+                for operation in self.operations
+            ],
+            "epochs": self.epochs,
+            "end_epoch": self.end_epoch.number,
+            "transactions": cost.transactions,
+            "atomic": self.atomic,
+            "cost_frost": str(cost.frost.units),
+            "gas_mist": str(cost.gas.units),
+            "stored_bytes": cost.stored_bytes,
+            "skipped_bytes": cost.skipped_bytes,
+            "message": self.message,
+            "commit": self.commit,
+            "warnings": list(self.warnings),
+            "ignored": [{"path": path, "reason": why} for path, why in self.ignored],
+        }
+
+    def __rich__(self) -> str:
+        """Return the table as lines, for terminals and notebooks."""
+        width = max(len(label) for label, _ in self.table())
+        return "\n".join(f"{label:<{width}}  {text}" for label, text in self.table())

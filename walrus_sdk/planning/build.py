@@ -12,7 +12,7 @@ from walrus_sdk.model.network import ChainState, Network
 from walrus_sdk.model.options import DeployOptions
 from walrus_sdk.model.plan import Cost, Entry, Plan, SiteChange, SiteTarget, Snapshot, Stored, StoreKind, StoreOperation
 from walrus_sdk.model.site import PATCH_HEADER, Resource, SiteSnapshot
-from walrus_sdk.model.units import BlobId, QuiltPatchId, WalrusEpoch
+from walrus_sdk.model.units import BlobId, ObjectId, QuiltPatchId, WalrusEpoch
 from walrus_sdk.planning import packing, request
 from walrus_sdk.planning.plan_json import plan_digest
 from walrus_sdk.sites import packing as transactions
@@ -47,7 +47,11 @@ _PLACEHOLDER_PATCH = QuiltPatchId(_PLACEHOLDER_BLOB, 1, 2)
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Everything that a plan is made from."""
+    """Everything that a plan is made from.
+
+    `name` is the site name to write, `None` to leave it. `asked` is the object id that somebody wrote down, whatever
+    site was found: it is part of the request, so that a request stays the same once its site exists.
+    """
 
     network: Network
     chain: ChainState
@@ -61,6 +65,7 @@ class Facts:
     epochs: int
     commit: str = ""
     name: str | None = None
+    asked: ObjectId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +108,7 @@ def draft(facts: Facts) -> Draft:
 
     def lives(resource: Resource) -> bool:
         end = facts.lifetimes.get(resource.blob_id)
-        return end is None or end.number > now.number
+        return not facts.options.fresh and (end is None or end.number > now.number)
 
     change = diff(entries, facts.rules, facts.name, current, lives)
     base = {path: current.resources[path] for path in change.keep} if current is not None else {}
@@ -120,7 +125,7 @@ def draft(facts: Facts) -> Draft:
             facts.options,
             chain_id=facts.chain.chain_id,
             owner=facts.target.owner,
-            site_id=facts.target.site_id,
+            site_id=facts.asked,
             name=facts.target.name,
         ),
         chain_id=facts.chain.chain_id,

@@ -39,6 +39,11 @@ class StatCache:
         if max(stat.mtime_ns, stat.ctime_ns) < scan_started_ns - RACY_NS:
             self._new[self._key(stat)] = sha256.hex()
 
+    @property
+    def learnt(self) -> bool:
+        """Whether anything was put in this scan."""
+        return bool(self._new)
+
     def dump(self) -> bytes:
         """Return what was put in this scan, for `load`."""
         return json.dumps({"format": _FORMAT, "files": self._new}, separators=(",", ":")).encode()

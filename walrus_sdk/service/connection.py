@@ -1,0 +1,77 @@
+"""What a verb works with: one network's ports, and ways to those that not every verb needs."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from walrus_sdk.engine.context import Context
+from walrus_sdk.engine.feed import Feed
+from walrus_sdk.engine.patience import Patience
+from walrus_sdk.model.network import Network
+from walrus_sdk.model.options import DeployOptions, RecoveryOptions
+from walrus_sdk.model.units import DeploymentId
+from walrus_sdk.ports import (
+    BlobStore,
+    Chain,
+    Checkpoints,
+    Clock,
+    Folder,
+    Ids,
+    Journal,
+    Ownership,
+    Random,
+    Signer,
+    Sleep,
+    Threads,
+    World,
+)
+from walrus_sdk.settings import Project
+
+__all__ = ["Connection"]
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """One network, connected.
+
+    `store` gives the store with the time limits that are asked for, `signer` the key's signer (or raises
+    ``key_missing``), `folder` opens a site folder, `commit` tells the commit that a folder was built from,
+    `is_live` whether a process works on a deployment.
+    """
+
+    network: Network
+    project: Project
+    journal: Journal
+    checkpoints: Checkpoints
+    chain: Chain
+    clock: Clock
+    sleep: Sleep
+    random: Random
+    ids: Ids
+    threads: Threads
+    patience: Patience
+    store: Callable[[RecoveryOptions], BlobStore]
+    signer: Callable[[], Signer]
+    folder: Callable[[Path], AbstractAsyncContextManager[Folder]]
+    commit: Callable[[Path], Awaitable[str]]
+    is_live: Callable[[DeploymentId], bool]
+
+    def context(self, owner: Ownership, folder: Folder, options: DeployOptions, feed: Feed) -> Context:
+        """Return what the engine needs to work on a deployment."""
+        world = World(
+            clock=self.clock,
+            sleep=self.sleep,
+            random=self.random,
+            ids=self.ids,
+            threads=self.threads,
+            store=self.store(options.recovery),
+            chain=self.chain,
+            signer=self.signer(),
+            journal=self.journal,
+            checkpoints=self.checkpoints,
+            folder=folder,
+        )
+        return Context(world, owner, self.network, options, feed, self.patience)

@@ -1,0 +1,126 @@
+"""Deploy: a folder surveyed, planned, and its plan carried out."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import anyio
+
+from walrus_sdk.engine.feed import Feed
+from walrus_sdk.engine.transactions import simulate_gas
+from walrus_sdk.errors import BlockchainError, ConfigurationError, ValidationError
+from walrus_sdk.model.chain import GasUsed, ObjectRef
+from walrus_sdk.model.deployment import Status
+from walrus_sdk.model.options import DeployOptions, DeployResult
+from walrus_sdk.model.plan import Plan
+from walrus_sdk.model.progress import Phase
+from walrus_sdk.model.site import SiteSnapshot
+from walrus_sdk.planning import build, cost
+from walrus_sdk.ports import Folder, ScanRules
+from walrus_sdk.service.connection import Connection
+from walrus_sdk.service.lifecycle import Unfinished, as_planned, begin, carry_out
+from walrus_sdk.service.survey import Request, Survey, facts_of, locate, scan_report, survey
+from walrus_sdk.service.unfinished import take_up
+from walrus_sdk.sites import packing
+from walrus_sdk.sites.paths import site_path
+
+__all__ = ["apply", "deploy", "plan"]
+
+
+async def plan(connection: Connection, place: Path, options: DeployOptions, feed: Feed) -> Plan:
+    """Return what a deployment of the folder `place` would do; nothing is spent and nothing is written."""
+    async with connection.folder(place) as folder:
+        found = await survey(connection, folder, place, options, feed)
+        return await _plan(connection, found, place, options)
+
+
+async def deploy(connection: Connection, place: Path, options: DeployOptions, feed: Feed) -> DeployResult:
+    """Deploy the folder `place`: go on with an unfinished deployment of the same request, or plan and begin one."""
+    deadline = _deadline(options)
+    async with connection.folder(place) as folder:
+        found = await survey(connection, folder, place, options, feed)
+        unfinished = await take_up(connection, found.request, folder, options, feed)
+        if unfinished is None:
+            frozen = await _plan(connection, found, place, options)
+            unfinished = Unfinished(await begin(connection, frozen), frozen, Status.PENDING)
+        return await carry_out(connection, unfinished, folder, options, feed, deadline)
+
+
+async def apply(connection: Connection, frozen: Plan, options: DeployOptions, feed: Feed) -> DeployResult:
+    """Carry out a plan that was made before, if its files, its site and its chain are still as they were.
+
+    Raises `ValidationError` ``file_changed`` with the list of files that are not, `BlockchainError` ``site_changed``
+    or ``chain_mismatch``, `ConfigurationError` ``key_invalid`` for another owner's plan.
+    """
+    deadline = _deadline(options)
+    await _check_plan(connection, frozen)
+    async with connection.folder(Path(frozen.root)) as folder:
+        feed.phase(Phase.SCAN)
+        await _check_files(folder, frozen, feed)
+        request = Request.of_plan(frozen)
+        options = as_planned(options, frozen)
+        unfinished = await take_up(connection, request, folder, options, feed)
+        if unfinished is None:
+            unfinished = Unfinished(await begin(connection, frozen), frozen, Status.PENDING)
+        return await carry_out(connection, unfinished, folder, options, feed, deadline)
+
+
+def _deadline(options: DeployOptions) -> float:
+    return math.inf if options.deadline_s is None else anyio.current_time() + options.deadline_s
+
+
+async def _plan(connection: Connection, found: Survey, place: Path, options: DeployOptions) -> Plan:
+    """Decide everything. Raises `LimitError` when a limit says no."""
+    target, site = await locate(connection, found)
+    commit = await connection.commit(place)
+    draft = build.draft(await facts_of(connection, found, target, site, options, commit))
+    gas = await _first_gas(connection, found, draft, site)
+    frozen = build.finish(
+        draft.plan,
+        cost.plan_cost(draft.plan.entries, draft.plan.operations, build.commands(draft.transactions), gas),
+    )
+    cost.check_cost(frozen.cost, options.max_cost)
+    there = len(site.content.resources) if site is not None else 0
+    cost.check_deletes(len(frozen.change.remove), there, options.max_delete)
+    return frozen
+
+
+async def _first_gas(
+    connection: Connection, found: Survey, draft: build.Draft, site: SiteSnapshot | None
+) -> GasUsed | None:
+    """Return the gas of the first transaction by a simulation, with placeholders for what is not stored yet."""
+    if not draft.transactions:
+        return None
+    package = connection.network.call_package
+    assert package is not None, "a network in use has its packages"
+    ref = ObjectRef(site.site_id, site.version, site.digest) if site is not None else None
+    kind = packing.build(draft.transactions[0], packing.Calls(package, found.owner), ref)
+    return await simulate_gas(connection.chain, kind, found.owner, found.state.gas_price)
+
+
+async def _check_plan(connection: Connection, frozen: Plan) -> None:
+    """Check that a plan is for this chain and this key, and that its site was not made in the meantime."""
+    state, owner = await connection.chain.state(), connection.signer().address
+    if state.chain_id != frozen.chain_id:
+        text = f"the plan is for chain {frozen.chain_id}, {connection.network.name} is chain {state.chain_id}"
+        raise BlockchainError("chain_mismatch", text, expected=frozen.chain_id, found=state.chain_id)
+    if owner != frozen.target.owner:
+        raise ConfigurationError("key_invalid", f"the plan is for {frozen.target.owner}, the key is that of {owner}")
+    if frozen.target.site_id is None:
+        key = {"chain": frozen.chain_id, "owner": str(owner), "name": frozen.target.name}
+        rows = await connection.journal.rows("sites", key)
+        if rows and rows[0]["object_id"]:
+            text = f"the plan makes a new site {frozen.target.name!r}, which is {rows[0]['object_id']} by now"
+            raise BlockchainError("site_changed", text, site_id=rows[0]["object_id"])
+
+
+async def _check_files(folder: Folder, frozen: Plan, feed: Feed) -> None:
+    """Compare the folder with what the plan was made from."""
+    sources = frozenset(entry.source for entry in frozen.entries.values())
+    rules = ScanRules(lambda path: path not in frozen.entries, sources, frozenset(), site_path)
+    now = {file.path: file.sha256 for file in (await folder.scan(rules, scan_report(feed))).files}
+    changed = sorted(path for path, entry in frozen.entries.items() if now.get(path) != entry.sha256)
+    if changed:
+        shown = ", ".join(changed[:5]) + (", …" if len(changed) > 5 else "")
+        raise ValidationError("file_changed", f"{len(changed)} files changed since the plan: {shown}", paths=changed)

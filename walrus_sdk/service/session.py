@@ -1,0 +1,343 @@
+"""Sessions: the one place where the adapters meet the engine.
+
+A session opens the journal of a home and connects to a network when a verb needs one, so that looking at
+deployments works without a key, a network or the embedded local network.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Unpack
+
+import anyio
+from anyio import to_thread
+
+from walrus_sdk import local
+from walrus_sdk import settings as environment
+from walrus_sdk.engine.feed import Feed
+from walrus_sdk.engine.patience import Patience
+from walrus_sdk.errors import ConfigurationError
+from walrus_sdk.http import redact
+from walrus_sdk.http.client import HttpClient
+from walrus_sdk.journal.log_file import LogFile
+from walrus_sdk.journal.store import CheckpointFiles, SqliteJournal, open_journal
+from walrus_sdk.machine.clock import SystemClock, SystemIds, SystemRandom, sleep
+from walrus_sdk.machine.threads import SystemThreads, open_threads
+from walrus_sdk.model.deployment import Event
+from walrus_sdk.model.network import Network
+from walrus_sdk.model.options import Asked, DeployOptions, DeployResult, RecoveryOptions, Verify
+from walrus_sdk.model.plan import Plan
+from walrus_sdk.model.progress import Progress
+from walrus_sdk.model.reports import DeploymentReport, DeploymentSummary, VerifyReport
+from walrus_sdk.model.units import DeploymentId
+from walrus_sdk.ports import BlobStore, Folder, Signer
+from walrus_sdk.service import deploy, reports, sites
+from walrus_sdk.service.connection import Connection
+from walrus_sdk.service.logged import LoggedJournal
+from walrus_sdk.service.unwrap import one_error
+from walrus_sdk.settings import Settings
+from walrus_sdk.sites.ws_resources import FILE_NAME
+from walrus_sdk.source.commit import git_commit
+from walrus_sdk.source.folder import SiteFolder
+from walrus_sdk.source.rules_file import write_site_id
+from walrus_sdk.source.stat_cache import StatCache
+from walrus_sdk.sui.chain import GraphQlChain
+from walrus_sdk.sui.graphql import GraphQl
+from walrus_sdk.sui.signers import KeySigner, find_key, key_of_file
+from walrus_sdk.walrus.aggregator import Aggregators
+from walrus_sdk.walrus.publisher import Publisher, TokenProvider
+from walrus_sdk.walrus.store import HttpBlobStore
+
+__all__ = ["Endpoints", "Listener", "Session", "open_session"]
+
+Listener = Callable[[Progress], object]
+
+_POLL_S = 0.25
+"""Seconds between looks at the journal for what another process does."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Addresses that replace those of the network; an empty tuple or `None` leaves them. Several are tried in order."""
+
+    publisher: tuple[str, ...] = ()
+    aggregator: tuple[str, ...] = ()
+    graphql: tuple[str, ...] = ()
+    portal: str | None = None
+
+    def over(self, network: Network) -> Network:
+        """Return the network with these addresses."""
+        return dataclasses.replace(
+            network,
+            publisher_urls=self.publisher or network.publisher_urls,
+            aggregator_urls=self.aggregator or network.aggregator_urls,
+            graphql_urls=self.graphql or network.graphql_urls,
+            portal=self.portal or network.portal,
+        )
+
+
+@asynccontextmanager
+async def open_session(
+    settings: Settings | None = None,
+    *,
+    network: str | None = None,
+    home: str | Path | None = None,
+    publisher: str | Sequence[str] = (),
+    aggregator: str | Sequence[str] = (),
+    graphql: str | Sequence[str] = (),
+    portal: str | None = None,
+    signer: Signer | None = None,
+    publisher_token: TokenProvider | None = None,
+    shards: int | None = None,
+) -> AsyncIterator[Session]:
+    """Open a session on a home; it lasts as long as the block.
+
+    `network` is ``local`` (the default: the embedded local network, started when needed), ``testnet`` or ``mainnet``.
+    `home` is the state folder. Addresses replace the network's own. `signer` signs instead of the key that is found
+    in the environment. `publisher_token` is asked for a bearer token before each store. `shards` is for a local
+    network that does not exist yet. Raises `ConfigurationError` ``network_unknown``, `StateError` when the home
+    cannot be used.
+    """
+    found = settings or environment.load()
+    if home is not None:
+        found = dataclasses.replace(found, home=_place(home))
+    chosen = found.network(network)
+    addresses = Endpoints(_texts(publisher), _texts(aggregator), _texts(graphql), portal)
+    clock = SystemClock()
+    with one_error():
+        async with open_journal(found.home, clock) as journal, open_threads() as threads, HttpClient() as http:
+            wiring = _Wiring(found, chosen, addresses, signer, publisher_token, shards, clock, journal, threads, http)
+            yield Session(wiring)
+
+
+def _texts(value: str | Sequence[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+class _Wiring:
+    """Joins adapters to what the verbs need; connects once, when first asked."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        network: Network,
+        addresses: Endpoints,
+        signer: Signer | None,
+        token: TokenProvider | None,
+        shards: int | None,
+        clock: SystemClock,
+        journal: SqliteJournal,
+        threads: SystemThreads,
+        http: HttpClient,
+    ) -> None:
+        self.settings = settings
+        self.journal = journal
+        self.patience = Patience()
+        self._network = network
+        self._addresses = addresses
+        self._signer = signer
+        self._token = token or self._settings_token()
+        self._shards = shards
+        self._clock = clock
+        self._threads = threads
+        self._http = http
+        self._connection: Connection | None = None
+        self._connecting = anyio.Lock()
+        self._dev_key: Path | None = None
+
+    def _settings_token(self) -> TokenProvider | None:
+        secret = self.settings.publisher_token
+        if secret is None:
+            return None
+
+        async def token() -> str:
+            return secret.reveal()
+
+        return token
+
+    async def connection(self) -> Connection:
+        """Return the connection; finds or starts the local network when that is meant."""
+        async with self._connecting:
+            if self._connection is None:
+                self._connection = await self._connect()
+            return self._connection
+
+    async def _connect(self) -> Connection:
+        network = self._network
+        if network.name == "local":
+            running = await self._threads.run(self._start_local)
+            network, self._dev_key = running.network, running.key_file
+        network = self._addresses.over(network)
+        log = LogFile(self.settings.home, redact.hidden)
+        return Connection(
+            network=network,
+            project=self.settings.project,
+            journal=LoggedJournal(self.journal, log.write, self._threads),
+            checkpoints=CheckpointFiles(self.settings.home),
+            chain=GraphQlChain(GraphQl(self._http, network.graphql_urls), network),
+            clock=self._clock,
+            sleep=sleep,
+            random=SystemRandom(),
+            ids=SystemIds(self._clock),
+            threads=self._threads,
+            patience=self.patience,
+            store=lambda recovery: self._store(network, recovery),
+            signer=self._find_signer,
+            folder=self._folder,
+            commit=self._commit,
+            is_live=self.journal.locks.is_held,
+        )
+
+    def _start_local(self) -> local.Local:
+        return local.ensure_running(self.settings.home, shards=self._shards)
+
+    def _store(self, network: Network, recovery: RecoveryOptions) -> BlobStore:
+        publishers = [
+            Publisher(self._http, url, wall_ms=self._clock.wall_ms, token=self._token, store_s=recovery.timeout_s)
+            for url in network.publisher_urls
+        ]
+        return HttpBlobStore(publishers, Aggregators(self._http, network.aggregator_urls, wall_ms=self._clock.wall_ms))
+
+    def _find_signer(self) -> Signer:
+        if self._signer is None:
+            key = self.settings.private_key
+            if self._dev_key is not None:
+                self._signer = KeySigner(key_of_file(self._dev_key))
+            else:
+                text = key.reveal() if key is not None else None
+                self._signer = KeySigner(find_key(text, self.settings.wallet_path, self.settings.user_home))
+        return self._signer
+
+    @asynccontextmanager
+    async def _folder(self, place: Path) -> AsyncIterator[Folder]:
+        key = f"stat:{place}"
+        cache = StatCache.load(await self.journal.cache(key))
+        folder = SiteFolder(place, self._threads, self._clock, cache)
+        try:
+            yield folder
+        finally:
+            folder.close()
+            if cache.learnt:
+                with anyio.CancelScope(shield=True):
+                    await self.journal.cache(key, cache.dump())
+
+    async def _commit(self, place: Path) -> str:
+        return self.settings.commit or await self._threads.run(git_commit, place)
+
+
+class Session:
+    """The verbs. Amounts are base units, times seconds, lifetimes Walrus epochs.
+
+    `progress` is called with a `Progress` at every change; it must be quick, and may fail. Verbs may run side by
+    side, each in its own task; cancelling one stops new effects, lets paid ones finish, and leaves the deployment so
+    that the same call goes on.
+    """
+
+    def __init__(self, wiring: _Wiring) -> None:
+        self._wiring = wiring
+
+    async def plan(
+        self,
+        folder: str | Path,
+        options: DeployOptions | None = None,
+        *,
+        progress: Listener | None = None,
+        **asked: Unpack[Asked],
+    ) -> Plan:
+        """Return what deploying `folder` would store, change and cost; nothing is spent.
+
+        `asked` are fields of `DeployOptions`. Raises `ValidationError`, `ConfigurationError`, `LimitError`, and
+        errors of the chain.
+        """
+        connection = await self._wiring.connection()
+        return await deploy.plan(connection, _place(folder), _options(options, asked), Feed(progress))
+
+    async def apply(
+        self,
+        plan: Plan,
+        options: DeployOptions | None = None,
+        *,
+        progress: Listener | None = None,
+        **asked: Unpack[Asked],
+    ) -> DeployResult:
+        """Carry a plan out. Raises `ValidationError` ``file_changed`` when its files are not as they were."""
+        chosen = _options(options, asked)
+        with one_error():
+            result = await deploy.apply(await self._wiring.connection(), plan, chosen, Feed(progress))
+        return await self._finish(Path(plan.root), chosen, result)
+
+    async def deploy(
+        self,
+        folder: str | Path,
+        options: DeployOptions | None = None,
+        *,
+        progress: Listener | None = None,
+        **asked: Unpack[Asked],
+    ) -> DeployResult:
+        """Publish `folder`: plan and apply, or go on with an unfinished deployment of the same request.
+
+        Raises `WalrusError`; what was recorded as done is never paid again by the same call.
+        """
+        chosen, place = _options(options, asked), _place(folder)
+        with one_error():
+            result = await deploy.deploy(await self._wiring.connection(), place, chosen, Feed(progress))
+        return await self._finish(place, chosen, result)
+
+    async def _finish(self, place: Path, options: DeployOptions, result: DeployResult) -> DeployResult:
+        if options.write_object_id:
+            path = place / (options.ws_resources or FILE_NAME)
+            await to_thread.run_sync(write_site_id, path, result.site_id, result.site_name)
+        return result
+
+    async def list(self) -> list[DeploymentSummary]:
+        """Return the deployments of this home, newest first. Needs no network."""
+        return await reports.summaries(self._wiring.journal, self._wiring.journal.locks.is_held)
+
+    async def status(self, deployment: str | DeploymentId) -> DeploymentReport:
+        """Return everything about one deployment. Needs no network. Raises ``deployment_not_found``."""
+        journal = self._wiring.journal
+        return await reports.report(journal, reports.deployment_id(deployment), journal.locks.is_held)
+
+    async def verify(self, site: str, how: Verify = Verify.ALL, *, progress: Listener | None = None) -> VerifyReport:
+        """Read a site as visitors get it; `site` is an object id, a base36 address or a name.
+
+        Raises `StorageError` ``verification_failed`` with the paths that are wrong, ``site_not_found``.
+        """
+        with one_error():
+            return await sites.verify(await self._wiring.connection(), site, how, Feed(progress))
+
+    async def url(self, site: str) -> str:
+        """Return the portal's address of a site."""
+        connection = await self._wiring.connection()
+        return sites.url_of(connection, await sites.find_site(connection, site))
+
+    async def watch(self, deployment: str | DeploymentId, *, after: int = 0) -> AsyncIterator[Event]:
+        """Yield a deployment's events, past ones first, until nobody works on it any more. Needs no network."""
+        journal, which, last = self._wiring.journal, reports.deployment_id(deployment), after
+        while True:
+            live = journal.locks.is_held(which)
+            for event in await journal.events(which, after=last):
+                last = event.number
+                yield event
+            if not live:
+                return
+            await anyio.sleep(_POLL_S)
+
+    def hurry(self) -> None:
+        """Stop waiting for paid effects that run on through a cancellation; they are looked up next time."""
+        self._wiring.patience.end()
+
+
+def _place(folder: str | Path) -> Path:
+    return Path(folder).expanduser().absolute()
+
+
+def _options(options: DeployOptions | None, asked: Asked) -> DeployOptions:
+    try:
+        return dataclasses.replace(options or DeployOptions(), **asked)
+    except TypeError as error:
+        known = ", ".join(field.name for field in dataclasses.fields(DeployOptions))
+        raise ConfigurationError("option_invalid", f"{error}; known are {known}") from error

@@ -1,0 +1,230 @@
+"""What is found before anything is decided: rules, files, owner, name, the chain, the site, what is stored already."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from walrus_sdk.engine.feed import Feed
+from walrus_sdk.errors import BlockchainError, CodecError, ConfigurationError, ValidationError
+from walrus_sdk.model.network import ChainState
+from walrus_sdk.model.options import DeployOptions
+from walrus_sdk.model.plan import Entry, Plan, SiteTarget, Snapshot, Stored
+from walrus_sdk.model.progress import Phase
+from walrus_sdk.model.site import SiteSnapshot
+from walrus_sdk.model.units import BlobId, ObjectId, QuiltPatchId, SuiAddress, WalrusEpoch
+from walrus_sdk.planning.build import DEFAULT_EPOCHS, Facts, entries_of
+from walrus_sdk.planning.plan_json import dump, load
+from walrus_sdk.planning.request import request_digest
+from walrus_sdk.planning.target import Name, choose_name, choose_site
+from walrus_sdk.ports import Folder, ScanProgress, ScanRules
+from walrus_sdk.service.connection import Connection
+from walrus_sdk.sites.globs import compile_glob
+from walrus_sdk.sites.paths import site_path
+from walrus_sdk.sites.ws_resources import FILE_NAME, MAX_FILE, WsResources, parse
+
+__all__ = ["Request", "Survey", "facts_of", "locate", "read_site", "scan_report", "survey"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked for, by name: for which site of whom on which chain; `digest` names all of it."""
+
+    chain_id: str
+    owner: SuiAddress
+    name: str
+    site_id: ObjectId | None
+    digest: str
+
+    @classmethod
+    def of_plan(cls, plan: Plan) -> Request:
+        """Return the request that a plan answers."""
+        target = plan.target
+        return cls(plan.chain_id, target.owner, target.name, target.site_id, plan.request_digest)
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """Files and rules, for whom, under which name, on which chain; `asked` is the object id that was written down."""
+
+    snapshot: Snapshot
+    rules: WsResources
+    entries: Mapping[str, Entry]
+    owner: SuiAddress
+    state: ChainState
+    name: Name
+    asked: ObjectId | None
+    epochs: int
+    digest: str
+
+    @property
+    def request(self) -> Request:
+        """The request that was found."""
+        return Request(self.state.chain_id, self.owner, self.name.text, self.asked, self.digest)
+
+
+async def survey(connection: Connection, folder: Folder, place: Path, options: DeployOptions, feed: Feed) -> Survey:
+    """Read and check everything that a request is made of. Raises errors of the folder, the rules and the chain."""
+    rules, own_files = await _rules(connection, folder, place, options)
+    name = choose_name(options.site_name, rules.site_name, connection.project.name, place.name)
+    feed.phase(Phase.SCAN)
+    snapshot = await folder.scan(_scan_rules(rules, own_files, place, connection, options), scan_report(feed))
+    entries = entries_of(snapshot, rules)
+    feed.phase(Phase.PLAN)
+    owner, state = connection.signer().address, await connection.chain.state()
+    asked = options.object_id or rules.object_id
+    digest = request_digest(
+        entries, rules, options, chain_id=state.chain_id, owner=owner, site_id=asked, name=name.text
+    )
+    return Survey(snapshot, rules, entries, owner, state, name, asked, _epochs(connection, options, state), digest)
+
+
+def _epochs(connection: Connection, options: DeployOptions, state: ChainState) -> int:
+    epochs = options.epochs or connection.project.epochs or DEFAULT_EPOCHS
+    if epochs > state.max_epochs_ahead:
+        text = f"epochs: at most {state.max_epochs_ahead} Walrus epochs can be bought ahead, found {epochs}"
+        raise ConfigurationError("option_invalid", text, option="epochs", found=epochs)
+    return epochs
+
+
+async def _rules(
+    connection: Connection, folder: Folder, place: Path, options: DeployOptions
+) -> tuple[WsResources, frozenset[str]]:
+    """Return the rules, and the configuration files inside the folder, which are not published."""
+    if options.ws_resources is None:
+        data = await folder.read(FILE_NAME, max_size=MAX_FILE)
+        return (parse(data) if data is not None else WsResources()), frozenset({FILE_NAME})
+    path = place / options.ws_resources  # absolute, or from the folder
+    async with connection.folder(path.parent) as beside:
+        data = await beside.read(path.name, max_size=MAX_FILE)
+    if data is None:
+        raise ValidationError("ws_resources_invalid", f"there is no file {path}", path=str(path))
+    inside = {path.relative_to(place).as_posix()} if path.is_relative_to(place) else set()
+    return parse(data), frozenset({FILE_NAME, *inside})
+
+
+def _scan_rules(
+    rules: WsResources, own_files: frozenset[str], place: Path, connection: Connection, options: DeployOptions
+) -> ScanRules:
+    more = [compile_glob(text) for text in (*connection.project.ignore, *options.ignore)]
+
+    def ignore(path: str) -> bool:
+        return rules.ignores(path) or any(glob.matches(path) for glob in more)
+
+    allowed = frozenset(_inside(place, text) for text in options.allow_files)
+    return ScanRules(ignore, allowed, own_files, site_path)
+
+
+def _inside(place: Path, text: str) -> str:
+    """Return a file as the scan names it, however the user wrote it: from the folder, or from where he stands."""
+    path = Path(text)
+    if path.is_absolute() and path.is_relative_to(place):
+        return path.relative_to(place).as_posix()
+    return PurePosixPath(text.lstrip("/")).as_posix()
+
+
+def scan_report(feed: Feed) -> Callable[[ScanProgress], None]:
+    """Return a listener that shows how far a scan got."""
+
+    def report(progress: ScanProgress) -> None:
+        feed.set(files_found=progress.found, files_hashed=progress.hashed, bytes_hashed=progress.bytes_hashed)
+
+    return report
+
+
+# ── the site ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def locate(connection: Connection, found: Survey) -> tuple[SiteTarget, SiteSnapshot | None]:
+    """Return which site is meant, and what it is now.
+
+    Raises `BlockchainError` ``site_not_found`` or ``site_not_owned``, `ConfigurationError` ``name_ambiguous``.
+    """
+    key = {"chain": found.state.chain_id, "owner": str(found.owner), "name": found.name.text}
+    rows = await connection.journal.rows("sites", key)
+    recorded = ObjectId.parse(rows[0]["object_id"]) if rows and rows[0]["object_id"] else None
+    settled = found.asked or recorded
+    on_chain = [] if settled or not found.name.explicit else await connection.chain.sites(found.owner)
+    choice = choose_site(None, found.asked, recorded, on_chain, found.name)
+    if choice.site_id is None:
+        return SiteTarget(found.name.text, found.owner), None
+    site = await read_site(connection, found.state.chain_id, choice.site_id)
+    if site is None:
+        text = f"{choice.site_id} ({choice.how}) is not on {connection.network.name}, chain {found.state.chain_id}"
+        raise BlockchainError("site_not_found", text, site_id=str(choice.site_id))
+    if site.owner != found.owner:
+        text = f"site {site.site_id} belongs to {site.owner or 'no address'}, the key is that of {found.owner}"
+        raise BlockchainError("site_not_owned", text, site_id=str(site.site_id))
+    name = found.name.text if found.name.explicit else site.content.name
+    return SiteTarget(name, found.owner, site.site_id, site.version, site.digest, choice.how), site
+
+
+async def read_site(connection: Connection, chain_id: str, site_id: ObjectId) -> SiteSnapshot | None:
+    """Read a site; one request when it is as this home saw it last."""
+    key = f"site:{chain_id}:{site_id}"
+    known = _snapshot(await connection.journal.cache(key))
+    site = await connection.chain.site(site_id, known=known)
+    if site is not None and site is not known:
+        await connection.journal.cache(key, json.dumps(dump(site), separators=(",", ":")).encode())
+    return site
+
+
+def _snapshot(data: bytes | None) -> SiteSnapshot | None:
+    try:
+        return load(SiteSnapshot, json.loads(data)) if data is not None else None
+    except (ValueError, CodecError):
+        return None  # the cache may be of another version, or damaged
+
+
+# ── what is stored ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def facts_of(
+    connection: Connection,
+    found: Survey,
+    target: SiteTarget,
+    site: SiteSnapshot | None,
+    options: DeployOptions,
+    commit: str,
+) -> Facts:
+    """Return everything that a plan is made from."""
+    lifetimes = await _lifetimes(connection, found, site)
+    rows = await connection.journal.rows("patches", {"chain": found.state.chain_id})
+    stored = tuple(
+        Stored(
+            bytes.fromhex(row["sha256"]),
+            blob_id := BlobId.parse(row["blob_id"]),
+            QuiltPatchId.parse(row["patch_id"]) if row["patch_id"] else None,
+            lifetimes.get(blob_id),
+        )
+        for row in rows
+    )
+    return Facts(
+        network=connection.network,
+        chain=found.state,
+        snapshot=found.snapshot,
+        rules=found.rules,
+        target=target,
+        site=site,
+        stored=stored,
+        lifetimes=lifetimes,
+        options=options,
+        epochs=found.epochs,
+        commit=commit,
+        name=found.name.text if found.name.explicit else None,
+        asked=found.asked,
+    )
+
+
+async def _lifetimes(connection: Connection, found: Survey, site: SiteSnapshot | None) -> Mapping[BlobId, WalrusEpoch]:
+    """Return the end epochs of known blobs; the owner's Blob objects are listed only when the journal lacks some."""
+    rows = await connection.journal.rows("blobs", {"chain": found.state.chain_id})
+    ends = {BlobId.parse(row["blob_id"]): WalrusEpoch(row["end_epoch"]) for row in rows}
+    needed = {resource.blob_id for resource in site.content.resources.values()} if site is not None else set()
+    if needed - ends.keys():
+        for blob in await connection.chain.blobs(found.owner):
+            if blob.certified_epoch is not None:
+                ends[blob.blob_id] = max(ends.get(blob.blob_id, blob.end_epoch), blob.end_epoch)
+    return ends
