@@ -91,7 +91,7 @@ def _first_rows(connection: Connection, deployment: DeploymentId, plan: Plan) ->
         *_entry_rows(deployment, plan),
     ]
     changes = [Change(events.DEPLOYMENT_PLANNED, data, tuple(puts))]
-    if target.site_id is not None:
+    if target.site_id is not None and target.how != "journal":
         key = {"chain": plan.chain_id, "owner": str(target.owner), "name": target.name}
         row = Put("sites", key, {"object_id": str(target.site_id), "deployment": str(deployment)})
         changes.append(Change(events.SITE_ADOPTED, {"site_id": str(target.site_id), "how": target.how}, (row,)))

@@ -7,8 +7,8 @@ deployments works without a key, a network or the embedded local network.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Unpack
 
@@ -238,6 +238,21 @@ class Session:
 
     def __init__(self, wiring: _Wiring) -> None:
         self._wiring = wiring
+        self._working = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether a verb that changes a site is under way, or is finishing after it was cancelled."""
+        return self._working > 0
+
+    @contextmanager
+    def _work(self) -> Iterator[None]:
+        self._working += 1
+        try:
+            with one_error():
+                yield
+        finally:
+            self._working -= 1
 
     async def plan(
         self,
@@ -265,7 +280,7 @@ class Session:
     ) -> DeployResult:
         """Carry a plan out. Raises `ValidationError` ``file_changed`` when its files are not as they were."""
         chosen = _options(options, asked)
-        with one_error():
+        with self._work():
             result = await deploy.apply(await self._wiring.connection(), plan, chosen, Feed(progress))
         return await self._finish(Path(plan.root), chosen, result)
 
@@ -282,7 +297,7 @@ class Session:
         Raises `WalrusError`; what was recorded as done is never paid again by the same call.
         """
         chosen, place = _options(options, asked), _place(folder)
-        with one_error():
+        with self._work():
             result = await deploy.deploy(await self._wiring.connection(), place, chosen, Feed(progress))
         return await self._finish(place, chosen, result)
 

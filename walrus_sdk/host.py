@@ -1,0 +1,232 @@
+"""One event-loop thread for the whole process, and handles to what runs on it: for notebooks and plain scripts.
+
+A connection outlives the cell or the line that made it; its verbs return a handle at once. A handle can be waited
+for with or without an event loop of one's own.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Coroutine, Generator
+from concurrent.futures import CancelledError, Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar, Unpack
+
+import anyio
+from anyio import to_thread
+from anyio.from_thread import BlockingPortal
+
+from walrus_sdk.errors import DeploymentStopped
+from walrus_sdk.model.options import Asked, DeployOptions, DeployResult, Verify
+from walrus_sdk.model.plan import Plan
+from walrus_sdk.model.progress import Progress
+from walrus_sdk.model.reports import DeploymentReport, DeploymentSummary, VerifyReport
+from walrus_sdk.service.session import Listener, Session, open_session
+
+__all__ = ["Connection", "Handle", "connect"]
+
+T = TypeVar("T")
+
+_ALIVE_S = 0.2
+"""Seconds between looks at Ctrl-C while a script waits."""
+
+
+class _Host:
+    """The thread. It starts when first needed; a forked child starts its own (P8).
+
+    When the main thread ends, what still runs is stopped, resumably, and the thread ends after the time of grace.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pid = 0
+        self._portal: BlockingPortal | None = None
+
+    def portal(self) -> BlockingPortal:
+        """Return the way into the thread."""
+        with self._lock:
+            if self._portal is None or self._pid != os.getpid():
+                self._portal, self._pid = _start(), os.getpid()
+            return self._portal
+
+
+def _start() -> BlockingPortal:
+    started: Future[BlockingPortal] = Future()
+
+    async def serve() -> None:
+        async with BlockingPortal() as portal:
+            started.set_result(portal)
+            await portal.sleep_until_stopped()
+
+    # Not `start_blocking_portal`: its thread belongs to an executor, which the interpreter joins before anybody
+    # could stop the loop.
+    threading.Thread(target=anyio.run, args=(serve,), name="walrus_sdk host").start()
+    portal = started.result()
+
+    def end_with_main() -> None:
+        threading.main_thread().join()
+        portal.call(portal.stop, True)
+
+    threading.Thread(target=end_with_main, name="walrus_sdk host's end", daemon=True).start()
+    return portal
+
+
+_HOST = _Host()
+
+
+class Handle(Generic[T]):
+    """Something that runs on the host thread: `await handle` in a coroutine, `handle.wait()` anywhere else."""
+
+    def __init__(self, future: Future[T], session: Session, seen: list[Progress]) -> None:
+        self._future = future
+        self._session = session
+        self._seen = seen
+
+    @property
+    def progress(self) -> Progress:
+        """How far it is."""
+        return self._seen[-1]
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended, well or not."""
+        return self._future.done()
+
+    def cancel(self) -> None:
+        """Stop it: no new effect begins, paid ones finish for the grace, and the same call goes on later."""
+        self._future.cancel()
+
+    def wait(self, timeout: float | None = None) -> T:
+        """Return the result, waiting at most `timeout` seconds (`TimeoutError`). Raises what the verb raised.
+
+        Ctrl-C stops it as `cancel` does, waits for the paid effects that are under way, and raises
+        `KeyboardInterrupt`; a second one does not wait.
+        """
+        try:
+            return self._result(timeout)
+        except KeyboardInterrupt:
+            self.cancel()
+            self._wait_for_grace()
+            raise
+
+    def _result(self, timeout: float | None) -> T:
+        try:
+            return self._future.result(timeout)
+        except CancelledError:
+            raise DeploymentStopped("interrupted", "it was stopped before its end") from None
+        except FutureTimeout:
+            if self._future.done():
+                raise  # the verb's own
+            raise TimeoutError(f"not done within {timeout} s") from None
+
+    def _wait_for_grace(self) -> None:
+        try:
+            while self._session.busy:
+                threading.Event().wait(_ALIVE_S)
+        except KeyboardInterrupt:
+            self._session.hurry()
+
+    def __await__(self) -> Generator[Any, None, T]:
+        return self._await().__await__()
+
+    async def _await(self) -> T:
+        # A thread waits, so that this works on any event loop.
+        return await to_thread.run_sync(self._result, None, abandon_on_cancel=True)
+
+    def __repr__(self) -> str:
+        state = "done" if self.done else self.progress.phase.value
+        return f"<Handle {state}>"
+
+
+class Connection:
+    """A session on the host thread. Verbs return a `Handle`; `close` (or the end of a `with` block) ends it."""
+
+    def __init__(self, **options: Any) -> None:
+        self._portal = _HOST.portal()
+        self._context = self._portal.wrap_async_context_manager(open_session(**options))
+        self._session = self._context.__enter__()
+        self._closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the session; what still runs is stopped, resumably."""
+        if not self._closed:
+            self._closed = True
+            self._context.__exit__(None, None, None)
+
+    def _start(self, verb: Callable[[Listener], Coroutine[Any, Any, T]], listener: Listener | None = None) -> Handle[T]:
+        seen = [Progress()]
+
+        def listen(progress: Progress) -> None:
+            seen[0] = progress
+            if listener is not None:
+                listener(progress)
+
+        async def run() -> T:
+            return await verb(listen)
+
+        return Handle(self._portal.start_task_soon(run), self._session, seen)
+
+    def plan(
+        self,
+        folder: str | Path,
+        options: DeployOptions | None = None,
+        *,
+        progress: Listener | None = None,
+        **asked: Unpack[Asked],
+    ) -> Handle[Plan]:
+        """Plan a deployment; see `Session.plan`."""
+        return self._start(lambda listen: self._session.plan(folder, options, progress=listen, **asked), progress)
+
+    def apply(
+        self,
+        plan: Plan,
+        options: DeployOptions | None = None,
+        *,
+        progress: Listener | None = None,
+        **asked: Unpack[Asked],
+    ) -> Handle[DeployResult]:
+        """Carry a plan out; see `Session.apply`."""
+        return self._start(lambda listen: self._session.apply(plan, options, progress=listen, **asked), progress)
+
+    def deploy(
+        self,
+        folder: str | Path,
+        options: DeployOptions | None = None,
+        *,
+        progress: Listener | None = None,
+        **asked: Unpack[Asked],
+    ) -> Handle[DeployResult]:
+        """Publish a folder; see `Session.deploy`."""
+        return self._start(lambda listen: self._session.deploy(folder, options, progress=listen, **asked), progress)
+
+    def list(self) -> Handle[list[DeploymentSummary]]:
+        """Return the deployments of this home; see `Session.list`."""
+        return self._start(lambda _: self._session.list())
+
+    def status(self, deployment: str) -> Handle[DeploymentReport]:
+        """Return everything about a deployment; see `Session.status`."""
+        return self._start(lambda _: self._session.status(deployment))
+
+    def verify(self, site: str, how: Verify = Verify.ALL, *, progress: Listener | None = None) -> Handle[VerifyReport]:
+        """Read a site as visitors get it; see `Session.verify`."""
+        return self._start(lambda listen: self._session.verify(site, how, progress=listen), progress)
+
+    def url(self, site: str) -> Handle[str]:
+        """Return a site's address; see `Session.url`."""
+        return self._start(lambda _: self._session.url(site))
+
+
+def connect(**options: Any) -> Connection:
+    """Open a session on the host thread; `options` are those of `open` (network, home, addresses, signer)."""
+    return Connection(**options)
