@@ -77,7 +77,7 @@ class Executor:
 
     async def _verify(self, site_id: ObjectId, stored: Mapping[bytes, Stored]) -> tuple[SiteSnapshot, Checked]:
         self._context.feed.phase(Phase.VERIFY)
-        site = await self._world.chain.site(site_id)
+        site = await self._world.chain.site(site_id, known=self._writer.site)
         if site is None:
             raise BlockchainError("site_not_found", f"site {site_id} is not there", site_id=str(site_id))
         target = target_resources(self._plan, stored)

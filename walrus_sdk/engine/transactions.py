@@ -1,8 +1,8 @@
 """Site transactions: what is still missing on chain, one transaction after the other, each named before it is sent.
 
-A step is "the first transaction of the difference between the chain and the target", so a deployment that is taken
-up again needs no memory of how far it got. A second transaction is made only when the last one is known to be final
-or proven dead.
+What is to do is "the difference between the chain and the target, packed", read at the beginning, after a failure and
+at the end; so a deployment that is taken up again needs no memory of how far it got. A second transaction is made
+only when the last one is known to be final or proven dead.
 """
 
 from __future__ import annotations
@@ -98,6 +98,8 @@ class SiteWriter:
         self.site_id: ObjectId | None = plan.target.site_id
         self.digests: list[Digest] = []
         self.gas = 0
+        self.site: SiteSnapshot | None = None
+        self._pending: list[tuple[Step, ...]] = []
         self._ref: ObjectRef | None = None
         self._gas_ref: ObjectRef | None = None
         self._step = 0
@@ -134,25 +136,29 @@ class SiteWriter:
     async def _advance(self, target: Mapping[str, Resource]) -> bool:
         """Settle what is open, then send one transaction; false when nothing is missing."""
         await self._resolve_open()
-        part = await self._next(target)
-        if not part:
+        if not self._pending:
+            self._pending = await self._missing(target)
+        if not self._pending:
             return False
-        self._context.feed.set(transactions_total=max(len(self.digests) + 1, self._plan.cost.transactions))
-        await self._send(part)
+        self._context.feed.set(transactions_total=len(self.digests) + len(self._pending))
+        try:
+            await self._send(self._pending[0])
+        except BaseException:
+            self._pending = []  # what is missing now is read from the chain again
+            raise
+        self._pending = self._pending[1:]
         return True
 
     # ── what is missing ───────────────────────────────────────────────────────────────────────────────────────
 
-    async def _next(self, target: Mapping[str, Resource]) -> tuple[Step, ...]:
-        """Return the steps of the next transaction; none when the chain is as wanted."""
+    async def _missing(self, target: Mapping[str, Resource]) -> list[tuple[Step, ...]]:
+        """Return the steps of the transactions that are still needed; none when the chain is as wanted."""
         plan = self._plan
         if self.site_id is None:
-            packed = packing.pack(steps(plan.change, target, plan.target.name), self._calls())
-            return packed[0]
-        site = await self._site()
-        change = remaining_change(plan.change, target, site.content)
-        packed = packing.pack(steps(change, target), self._calls())
-        return packed[0] if packed else ()
+            return packing.pack(steps(plan.change, target, plan.target.name), self._calls())
+        self.site = await self._site()
+        change = remaining_change(plan.change, target, self.site.content)
+        return packing.pack(steps(change, target), self._calls())
 
     def _calls(self) -> packing.Calls:
         package = self._context.network.call_package
@@ -299,7 +305,7 @@ class SiteWriter:
         """Go on from a final transaction. Raises when it failed on chain: gas was charged and versions moved on."""
         data = done.data
         self._gas_ref = _json_ref(data["gas_ref"])
-        self._ref = _json_ref(data["site_ref"])
+        self._ref = _json_ref(data["site_ref"]) or self._ref
         self.gas += int(data["gas"])
         self.digests.append(Digest.parse(data["digest"]))
         if not data["ok"]:

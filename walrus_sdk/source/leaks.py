@@ -38,19 +38,29 @@ _PEM = re.compile(
     + _BREAK
     + rb")*(?:\r?\n)?[ \t]*[A-Za-z0-9+/=]{40,}"
 )
-_PATTERNS: tuple[tuple[str, re.Pattern[bytes]], ...] = (
-    ("private key", _PEM),
-    ("Sui private key", re.compile(rb"(?<![A-Za-z0-9])suiprivkey1[02-9ac-hj-np-z]{58,62}(?![A-Za-z0-9])")),
-    ("AWS access key", re.compile(rb"(?<![A-Z0-9])(?:AKIA|ASIA)[A-Z2-7]{16}(?![A-Z0-9])")),
-    ("GitHub token", re.compile(rb"(?<![A-Za-z0-9_])(?:gh[pousr]_[A-Za-z0-9]{36}|github_pat_[A-Za-z0-9_]{60,90})")),
-    ("GitLab token", re.compile(rb"(?<![A-Za-z0-9_])glpat-[A-Za-z0-9_-]{20}(?![A-Za-z0-9_-])")),
-    ("Slack token", re.compile(rb"(?<![A-Za-z0-9])xox[abprs]-[0-9]{8,}-[A-Za-z0-9-]{10,}")),
-    ("Stripe key", re.compile(rb"(?<![A-Za-z0-9])[sr]k_live_[A-Za-z0-9]{24,}")),
-    ("Google API key", re.compile(rb"(?<![A-Za-z0-9_-])AIza[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])")),
-    ("npm token", re.compile(rb"(?<![A-Za-z0-9_])npm_[A-Za-z0-9]{36}(?![A-Za-z0-9])")),
-    ("PyPI token", re.compile(rb"pypi-AgEIcHlwaS5vcmc[A-Za-z0-9_-]{50,}")),
+# Each with the texts of which one stands in every match: finding those is many times faster than the pattern.
+_PATTERNS: tuple[tuple[str, tuple[bytes, ...], re.Pattern[bytes]], ...] = (
+    ("private key", (b"PRIVATE KEY",), _PEM),
+    (
+        "Sui private key",
+        (b"suiprivkey1",),
+        re.compile(rb"(?<![A-Za-z0-9])suiprivkey1[02-9ac-hj-np-z]{58,62}(?![A-Za-z0-9])"),
+    ),
+    ("AWS access key", (b"AKIA", b"ASIA"), re.compile(rb"(?<![A-Z0-9])(?:AKIA|ASIA)[A-Z2-7]{16}(?![A-Z0-9])")),
+    (
+        "GitHub token",
+        (b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_", b"github_pat_"),
+        re.compile(rb"(?<![A-Za-z0-9_])(?:gh[pousr]_[A-Za-z0-9]{36}|github_pat_[A-Za-z0-9_]{60,90})"),
+    ),
+    ("GitLab token", (b"glpat-",), re.compile(rb"(?<![A-Za-z0-9_])glpat-[A-Za-z0-9_-]{20}(?![A-Za-z0-9_-])")),
+    ("Slack token", (b"xox",), re.compile(rb"(?<![A-Za-z0-9])xox[abprs]-[0-9]{8,}-[A-Za-z0-9-]{10,}")),
+    ("Stripe key", (b"k_live_",), re.compile(rb"(?<![A-Za-z0-9])[sr]k_live_[A-Za-z0-9]{24,}")),
+    ("Google API key", (b"AIza",), re.compile(rb"(?<![A-Za-z0-9_-])AIza[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])")),
+    ("npm token", (b"npm_",), re.compile(rb"(?<![A-Za-z0-9_])npm_[A-Za-z0-9]{36}(?![A-Za-z0-9])")),
+    ("PyPI token", (b"pypi-AgEI",), re.compile(rb"pypi-AgEIcHlwaS5vcmc[A-Za-z0-9_-]{50,}")),
     (
         "JSON web token",
+        (b".eyJ",),
         re.compile(rb"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{16,}\.eyJ[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{32,}"),
     ),
 )
@@ -88,8 +98,8 @@ def warning_name(relative: str) -> str | None:
 
 def look_inside(relative: str, data: bytes) -> Finding | None:
     """Return the first secret in a file's bytes, if there is one."""
-    for kind, pattern in _PATTERNS:
-        match = pattern.search(data)
+    for kind, marks, pattern in _PATTERNS:
+        match = pattern.search(data) if any(mark in data for mark in marks) else None
         if match is not None:
             return Finding(relative, kind, data.count(b"\n", 0, match.start()) + 1)
     return None
