@@ -15,7 +15,7 @@ from walrus_sdk.host import connect
 from walrus_sdk.model.options import DeployOptions, DeployResult, Verify
 from walrus_sdk.model.plan import Plan
 from walrus_sdk.model.reports import DeploymentReport, DeploymentSummary, VerifyReport
-from walrus_sdk.service.narrate import Narrator
+from walrus_sdk.service.narrate import LineWriter
 from walrus_sdk.service.session import Listener
 
 __all__ = ["deploy", "list", "plan", "status", "url", "verify"]
@@ -31,7 +31,7 @@ def _split(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _listener(progress: bool | Listener) -> Listener | None:
     if isinstance(progress, bool):
-        return Narrator() if progress else None
+        return LineWriter() if progress else None
     return progress
 
 
