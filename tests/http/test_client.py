@@ -281,6 +281,12 @@ async def test_a_header_that_cannot_be_sent_is_refused_without_its_value() -> No
             assert value not in str(caught.value.to_dict())
 
 
+async def _give_up_reading(http: HttpClient, url: str) -> None:
+    async with http.stream(url) as reading:
+        async for _ in reading.chunks():
+            raise LookupError
+
+
 async def test_stopping_in_the_middle_of_an_answer_leaves_nothing_behind(served: Any) -> None:
     async def handler(peer: Any) -> None:
         await peer.head()
@@ -295,9 +301,7 @@ async def test_stopping_in_the_middle_of_an_answer_leaves_nothing_behind(served:
                     assert chunk
                     break
         with pytest.raises(LookupError):
-            async with http.stream(url) as reading:
-                async for _ in reading.chunks():
-                    raise LookupError
+            await _give_up_reading(http, url)
 
 
 async def test_an_error_of_the_readers_own_code_is_not_the_networks() -> None:

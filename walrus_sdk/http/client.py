@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
@@ -78,8 +78,7 @@ class Reading:
     def __init__(self, response: httpx.Response, address: str) -> None:
         self._response = response
         self._address = address
-        self._raw: AsyncIterator[bytes] | None = None
-        self._ended = False
+        self._chunks: _Chunks | None = None
         self.status = response.status_code
         self.headers: Mapping[str, str] = {name.lower(): value for name, value in response.headers.items()}
 
@@ -94,22 +93,14 @@ class Reading:
         value = self.headers.get("content-length", "")
         return int(value) if value.isascii() and value.isdigit() and len(value) < 20 else None
 
-    async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """Yield the body as it was sent (no content decoding). Raises errors of the tree."""
+    def chunks(self) -> AsyncIterator[bytes]:
+        """Iterate over the body as it was sent (no content decoding), once. Raises errors of the tree."""
+        assert self._chunks is None, "an answer is read once"
         # Not `aiter_raw`: it refuses a response that a test's transport made with its content in hand.
         stream = self._response.stream
         assert isinstance(stream, httpx.AsyncByteStream), "answers are asynchronous here"
-        self._raw = aiter(stream)
-        while True:
-            try:
-                chunk = await anext(self._raw)
-            except StopAsyncIteration:
-                self._ended = True
-                return
-            except Exception as error:
-                mapped = _mapped(error, self._address)
-                raise mapped from mapped.__cause__
-            yield chunk
+        self._chunks = _Chunks(aiter(stream), self._address)
+        return self._chunks
 
     async def whole(self, max_size: int) -> bytes:
         """Return the body. Raises ``answer_too_large`` beyond `max_size` bytes; an encoded body is ``bad_answer``."""
@@ -120,11 +111,10 @@ class Reading:
         if (self.length or 0) > max_size:
             raise too_large(self.endpoint, max_size)
         body = bytearray()
-        async with aclosing(self.chunks()) as chunks:
-            async for chunk in chunks:
-                body += chunk
-                if len(body) > max_size:
-                    raise too_large(self.endpoint, max_size)
+        async for chunk in self.chunks():
+            body += chunk
+            if len(body) > max_size:
+                raise too_large(self.endpoint, max_size)
         return bytes(body)
 
     async def aclose(self) -> None:
@@ -139,13 +129,40 @@ class Reading:
     async def _drop_rest(self) -> None:
         # The libraries' iterators are nested generators; left suspended, trio warns of each. A stopped connection
         # makes the innermost end, and so all of them.
+        if self._chunks is None or self._chunks.ended:
+            return
         stream = self._response.extensions.get("network_stream")
-        if isinstance(stream, WatchedStream) and self._raw is not None and not self._ended:
+        if isinstance(stream, WatchedStream):
             stream.stop()
             with suppress(httpx.HTTPError):
-                async for _ in self._raw:
+                async for _ in self._chunks.raw:
                     continue
                 stream.go_on()  # the rest was here already: the connection is whole, and is used again
+        elif isinstance(self._chunks.raw, AsyncGenerator):
+            await self._chunks.raw.aclose()
+
+
+class _Chunks:
+    """The chunks of an answer; not a generator, for readers may leave it in the middle (see `Reading._drop_rest`)."""
+
+    def __init__(self, raw: AsyncIterator[bytes], address: str) -> None:
+        self.raw = raw
+        self.ended = False
+        self._address = address
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            return await anext(self.raw)
+        except StopAsyncIteration:
+            self.ended = True
+            raise
+        except Exception as error:
+            self.ended = True
+            mapped = _mapped(error, self._address)
+            raise mapped from mapped.__cause__
 
 
 def too_large(endpoint: str, max_size: int) -> NetworkError:

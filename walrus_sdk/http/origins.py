@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import ipaddress
+import re
 from collections.abc import Mapping
 
 import httpx
@@ -13,6 +14,8 @@ from walrus_sdk.http import redact
 
 __all__ = ["checked", "join", "same_origin", "split_user"]
 
+_HOST = re.compile(rb"[A-Za-z0-9._:-]+")
+
 
 def checked(address: str | httpx.URL) -> httpx.URL:
     """Return the address parsed. Raises `ConfigurationError` ``setting_invalid`` or ``insecure_url``."""
@@ -21,7 +24,9 @@ def checked(address: str | httpx.URL) -> httpx.URL:
     except (httpx.InvalidURL, TypeError, UnicodeError):
         # Not chained: the library's text repeats the address, which may hold a password.
         raise ConfigurationError("setting_invalid", f"not a URL: {redact.url(str(address))}") from None
-    if url.scheme not in {"http", "https"} or not url.host:
+    # httpx takes every number for a port, and percent-encodes what cannot be in a host.
+    named = _HOST.fullmatch(url.raw_host) is not None and (url.port is None or 0 < url.port < 65_536)
+    if url.scheme not in {"http", "https"} or not named:
         raise ConfigurationError("setting_invalid", f"an http or https URL is needed, found {redact.url(str(url))}")
     if url.scheme == "http" and not _is_loopback(url.host):
         shown = redact.url(str(url))

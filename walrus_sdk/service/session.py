@@ -83,7 +83,7 @@ class Endpoints:
 async def open_session(
     settings: Settings | None = None,
     *,
-    network: str | None = None,
+    network: str | Network | None = None,
     home: str | Path | None = None,
     publisher: str | Sequence[str] = (),
     aggregator: str | Sequence[str] = (),
@@ -95,7 +95,8 @@ async def open_session(
 ) -> AsyncIterator[Session]:
     """Open a session on a home; it lasts as long as the block.
 
-    `network` is ``local`` (the default: the embedded local network, started when needed), ``testnet`` or ``mainnet``.
+    `network` is ``local`` (the default: the embedded local network, started when needed), ``testnet``, ``mainnet``, or
+    a `Network` of your own.
     `home` is the state folder. Addresses replace the network's own. `signer` signs instead of the key that is found
     in the environment. `publisher_token` is asked for a bearer token before each store. `shards` is for a local
     network that does not exist yet. Raises `ConfigurationError` ``network_unknown``, `StateError` when the home
@@ -104,7 +105,7 @@ async def open_session(
     found = settings or environment.load()
     if home is not None:
         found = dataclasses.replace(found, home=_place(home))
-    chosen = found.network(network)
+    chosen = network if isinstance(network, Network) else found.network(network)
     addresses = Endpoints(_texts(publisher), _texts(aggregator), _texts(graphql), portal)
     clock = SystemClock()
     with one_error():
@@ -167,7 +168,7 @@ class _Wiring:
 
     async def _connect(self) -> Connection:
         network = self._network
-        if network.name == "local":
+        if network.name == "local" and not network.graphql_urls:
             running = await self._threads.run(self._start_local)
             network, self._dev_key = running.network, running.key_file
         network = self._addresses.over(network)

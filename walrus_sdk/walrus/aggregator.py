@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from contextlib import aclosing
 from dataclasses import replace
 
 from walrus_sdk.errors import StorageError, WalrusError
@@ -101,10 +100,9 @@ class Aggregators:
             if reading.status not in {200, 206}:
                 raise _refused(reading, await reading.whole(_MAX_REASON), self._wall_ms())
             cursor.begin(reading)
-            async with aclosing(reading.chunks()) as chunks:
-                async for chunk in chunks:
-                    if cursor.take(chunk, reading.endpoint):
-                        break
+            async for chunk in reading.chunks():
+                if cursor.take(chunk, reading.endpoint):
+                    break
             cursor.end(reading)
 
 

@@ -1,0 +1,221 @@
+"""What a stop in the middle leaves, and the same call again: nothing recorded is paid twice, no site is made twice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import pytest
+
+from walrus_sdk.errors import BlockchainError, DeploymentStopped, OwnershipError, WalrusError
+from walrus_sdk.model.options import RecoveryOptions
+from walrus_sdk.model.progress import Phase, Progress
+
+pytestmark = pytest.mark.anyio
+
+NO_RETRY = RecoveryOptions(max_retries=0, retry_delay_s=0.0)
+
+
+def many(count: int) -> dict[str, bytes]:
+    return {f"page-{number:02}.html": b"<p>%d</p>" % number * 9 for number in range(count)}
+
+
+async def stop_when(house: Any, reached: Any, **asked: Any) -> None:
+    """Deploy and cancel as soon as a progress satisfies `reached`."""
+    with anyio.CancelScope() as scope:
+
+        def listen(progress: Progress) -> None:
+            if reached(progress):
+                scope.cancel()
+
+        async with house.session() as sites:
+            await sites.deploy(house.folder, site_name="tides", progress=listen, **asked)
+    assert scope.cancelled_caught
+
+
+async def test_a_cancelled_deploy_goes_on_with_the_same_call_and_pays_each_blob_once(house: Any) -> None:
+    house.write(many(20))
+    await stop_when(house, lambda p: p.stores_confirmed >= 2, max_quilt_files=3, concurrency=2)
+    async with house.session() as sites:
+        (left,) = await sites.list()
+        assert (left.status, left.resumable) == ("interrupted", True)
+        result = await sites.deploy(house.folder, site_name="tides", max_quilt_files=3)
+        (now,) = await sites.list()
+    assert result.deployment_id == left.deployment_id
+    assert (now.status, now.progress) == ("completed", 1.0)
+    assert set(house.paid().values()) == {1}
+    assert house.served(result.url) == house.source()
+
+
+async def test_paid_stores_are_finished_and_recorded_when_a_deploy_is_cancelled(house: Any) -> None:
+    house.net.faults.reshape(latency_s=0.3)
+    await stop_when(house, lambda p: p.bytes_sent >= sum(map(len, house_bytes(house))), concurrency=1)
+    async with house.session() as sites:
+        (left,) = await sites.list()
+        report = await sites.status(left.deployment_id)
+    assert {row["state"] for row in report.details["operations"]} <= {"done", "intent", "failed"}
+    paid = house.paid()
+    async with house.session() as sites:
+        await sites.deploy(house.folder, site_name="tides")
+    assert house.paid() | paid == house.paid()
+    assert set(house.paid().values()) == {1}
+
+
+def house_bytes(house: Any) -> list[bytes]:
+    return [path.read_bytes() for path in house.folder.rglob("*") if path.is_file()]
+
+
+async def test_changed_files_supersede_the_unfinished_deployment_and_reuse_its_stores(house: Any) -> None:
+    house.write(many(20))
+    await stop_when(house, lambda p: p.phase is Phase.CHAIN, max_quilt_files=3)
+    before = house.paid()
+    house.write({"about.html": b"changed meanwhile"})
+    async with house.session() as sites:
+        result = await sites.deploy(house.folder, site_name="tides", max_quilt_files=3)
+        newest, oldest = await sites.list()
+    assert (oldest.status, oldest.reason) == ("cancelled", "superseded")
+    assert newest.deployment_id == result.deployment_id
+    assert sum(house.paid().values()) == sum(before.values()) + 1
+    assert house.served(result.url) == house.source()
+
+
+async def test_a_site_made_by_an_interrupted_deployment_is_not_made_again(house: Any) -> None:
+    house.fault("sui.execute.after", "drop")  # the site is made, and nobody hears of it
+    async with house.session() as sites:
+        with pytest.raises(WalrusError):
+            await sites.deploy(house.folder, site_name="tides", recovery=NO_RETRY, deadline_s=4.0)
+    house.net.faults.clear()
+    house.write({"about.html": b"changed meanwhile"})
+    async with house.session() as sites:
+        result = await sites.deploy(house.folder, site_name="tides")
+        found = await sites.plan(house.folder, site_name="tides")
+    assert found.target.site_id == result.site_id
+    assert len(house.net.world.chain.objects.ids_of(house.net.key.address.raw)) > 0
+    assert sites_of(house) == [result.site_id]
+    assert house.served(result.url) == house.source()
+
+
+def sites_of(house: Any) -> list[Any]:
+    chain = house.net.world.chain
+    owned = (chain.objects.get(id_) for id_ in chain.objects.ids_of(house.net.key.address.raw))
+    from walrus_sdk.model.units import ObjectId
+
+    return [ObjectId(item.id.raw) for item in owned if item is not None and item.type.endswith("::site::Site")]
+
+
+async def test_a_lost_answer_of_the_publisher_is_looked_up_and_not_paid_again(house: Any) -> None:
+    house.fault("publisher.after_certify", "drop", times=1)
+    async with house.session() as sites:
+        result = await sites.deploy(house.folder, site_name="tides")
+    assert set(house.paid().values()) == {1}
+    assert result.possibly_paid_in_vain == ()
+    assert house.served(result.url) == house.source()
+
+
+async def test_a_store_that_was_paid_and_never_certified_is_paid_again_and_said(house: Any) -> None:
+    house.fault("publisher.after_pay", "drop", times=1)
+    async with house.session() as sites:
+        result = await sites.deploy(house.folder, site_name="tides")
+    twice = {blob_id for blob_id, times in house.paid().items() if times == 2}
+    assert len(twice) == 1
+    assert set(result.possibly_paid_in_vain) == twice
+    assert house.served(result.url) == house.source()
+
+
+async def test_a_lost_answer_of_the_node_is_found_by_the_digest(house: Any) -> None:
+    house.fault("sui.execute.after", "drop", times=1)
+    async with house.session() as sites:
+        result = await sites.deploy(house.folder, site_name="tides", recovery=RecoveryOptions(retry_delay_s=0.01))
+    assert len(result.digests) == 1
+    assert sites_of(house) == [result.site_id]
+
+
+async def test_a_failed_deployment_goes_on_once_the_cause_is_gone(house: Any) -> None:
+    house.fault("publisher.request", "error", status=500)
+    async with house.session() as sites:
+        with pytest.raises(WalrusError) as caught:
+            await sites.deploy(house.folder, site_name="tides", recovery=NO_RETRY)
+        assert caught.value.fields["resumable"] is True
+        (left,) = await sites.list()
+        assert (left.status, left.resumable) == ("failed", True)
+        house.net.faults.clear()
+        result = await sites.deploy(house.folder, site_name="tides")
+    assert str(result.deployment_id) == caught.value.fields["deployment_id"]
+    assert house.served(result.url) == house.source()
+
+
+async def test_a_deadline_stops_resumably(house: Any) -> None:
+    house.fault("publisher.request", "stall")
+    async with house.session() as sites:
+        with pytest.raises(DeploymentStopped) as caught:
+            await sites.deploy(house.folder, site_name="tides", deadline_s=0.5)
+        assert caught.value.code == "deadline_reached"
+        (left,) = await sites.list()
+        assert left.resumable
+        house.net.faults.clear()
+        result = await sites.deploy(house.folder, site_name="tides")
+    assert result.deployment_id == left.deployment_id
+
+
+async def test_a_site_changed_by_somebody_else_in_the_middle_is_not_overwritten(house: Any) -> None:
+    async with house.session() as sites:
+        made = await sites.deploy(house.folder, site_name="tides")
+        plan = await sites.plan(house.folder, site_name="tides", fresh=True)
+        house.write({"about.html": b"mine"})
+        await sites.deploy(house.folder, object_id=made.site_id, site_name="tides")
+        house.write({"about.html": b"<p>about</p>" * 20})
+        with pytest.raises(BlockchainError) as caught:
+            await sites.apply(plan)
+        assert caught.value.code == "site_changed"
+        assert caught.value.fields["resumable"] is False
+    assert house.get(made.url, "/about.html")[2] == b"mine"
+
+
+async def test_a_deployment_that_another_session_works_on_is_refused(house: Any) -> None:
+    house.fault("publisher.request", "latency", latency_s=30.0)
+    async with anyio.create_task_group() as tasks:
+        started = anyio.Event()
+
+        async def first() -> None:
+            async with house.session() as sites:
+                await sites.deploy(
+                    house.folder,
+                    site_name="tides",
+                    progress=lambda p: started.set() if p.phase is Phase.STORE else None,
+                )
+
+        tasks.start_soon(first)
+        await started.wait()
+        async with house.session() as sites:
+            with pytest.raises(OwnershipError) as caught:
+                await sites.deploy(house.folder, site_name="tides")
+        assert caught.value.code == "deployment_owned"
+        tasks.cancel_scope.cancel()
+
+
+async def test_watching_yields_all_events_and_ends_with_the_deployment(house: Any) -> None:
+    async with house.session() as sites:
+        result = await sites.deploy(house.folder, site_name="tides")
+        events = [event async for event in sites.watch(result.deployment_id)]
+    assert [event.number for event in events] == list(range(1, len(events) + 1))
+    assert events[0].type == "deployment.planned"
+    assert events[-1].data["to"] == "completed"
+
+
+async def test_the_log_of_the_home_has_a_line_for_each_event(house: Any) -> None:
+    async with house.session() as sites:
+        result = await sites.deploy(house.folder, site_name="tides")
+        events = [event async for event in sites.watch(result.deployment_id)]
+    lines = (house.home / "logs" / "deployment.log").read_text().splitlines()
+    assert len(lines) == len(events)
+
+
+async def test_checkpoints_are_written_at_their_moments(house: Any) -> None:
+    house.write(many(20))
+    async with house.session() as sites:
+        result = await sites.deploy(house.folder, site_name="tides", max_quilt_files=3)
+    names = sorted(path.name for path in (house.home / "checkpoints" / str(result.deployment_id)).iterdir())
+    moments = [name.split("-", 1)[1].removesuffix(".json.zst") for name in names]
+    assert moments[0] == "initialization"
+    assert moments[-2:] == ["manifest", "finalization"]
+    assert "upload-100" in moments

@@ -1,0 +1,107 @@
+"""Options that several commands share, and from their values to the service's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from walrus_sdk.cli import kinds
+from walrus_sdk.model.options import DeployOptions, RecoveryOptions, Verify
+from walrus_sdk.model.units import Frost
+from walrus_sdk.settings import NETWORKS
+
+__all__ = ["COMMON", "DEPLOY", "NETWORK", "SHARDS", "deploy_options", "verify_kind"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+Decorator = Callable[[F], F]
+
+_DEFAULT = DeployOptions()
+_RECOVERY = RecoveryOptions()
+
+COMMON: Sequence[Decorator[Any]] = (
+    click.option("--json", "as_json", is_flag=True, help="One JSON object a line on the standard output."),
+    click.option("--home", metavar="FOLDER",
+                 help="State folder (default: WALRUS_DEPLOYMENT_HOME, else ~/.walrus-deployment)."),
+    click.option("--verbose", is_flag=True, help="Log to the terminal; show the traceback of a bug (VERBOSE=true)."),
+)  # fmt: skip
+
+NETWORK: Sequence[Decorator[Any]] = (
+    click.option(
+        "--network",
+        metavar="NAME",
+        help=f"{', '.join(NETWORKS)} (default: the project file's, else local, which is started when needed).",
+    ),
+    click.option("--publisher", multiple=True, metavar="URL", help="Publisher to store with; several: tried in order."),
+    click.option("--aggregator", multiple=True, metavar="URL", help="Aggregator to read from; several as above."),
+    click.option("--graphql", multiple=True, metavar="URL", help="Sui node (GraphQL); several as above."),
+    click.option("--portal", metavar="URL", help="Portal's address, {base36} stands for the site."),
+)  # fmt: skip
+
+SHARDS: Decorator[Any] = click.option(
+    "--shards", type=click.IntRange(1, 65535), default=1000, show_default=True, help="Shards of the network."
+)
+
+verify_kind = click.Choice([kind.value for kind in Verify])
+
+_WHAT: Sequence[Decorator[Any]] = (
+    click.option("--site-name", metavar="NAME", help="Site's name (default: ws-resources.json, project file, folder)."),
+    click.option("--object-id", type=kinds.OBJECT_ID, metavar="ID", help="The site to update, whatever its name."),
+    click.option("--epochs", type=int, metavar="N", help="Walrus epochs that new storage is paid for (default 5)."),
+    click.option("--message", default="", metavar="TEXT", help="What this version is about; kept with it."),
+    click.option("--ws-resources", metavar="FILE", help="Rules to use instead of FOLDER/ws-resources.json."),
+    click.option("--ignore", multiple=True, metavar="GLOB", help="Site paths to leave out, e.g. '/drafts/*'."),
+    click.option("--allow-file", "allow_files", multiple=True, metavar="PATH",
+                 help="Publish this file although it looks like a secret; from the folder."),
+    click.option("--write-object-id", is_flag=True, help="Write the site's id into ws-resources.json at the end."),
+    click.option("--deletable", is_flag=True,
+                 help="Store blobs that can be deleted again. Costs safety: a deletable blob is not recognised when it "
+                      "is stored again, so a store whose answer was lost is paid twice, and whoever has the key can "
+                      "delete what the site serves."),
+    click.option("--fresh", is_flag=True, help="Go on with no unfinished deployment, use nothing that is stored."),
+    click.option("--verify", type=verify_kind, default=Verify.AUTO.value, show_default=True,
+                 help="What is read back: auto is all up to 200 files, else each new store, all HTML, a sample."),
+)  # fmt: skip
+
+_LIMITS: Sequence[Decorator[Any]] = (
+    click.option("--max-cost", type=kinds.WAL, metavar="WAL",
+                 help="Most that storage may cost: WAL as 0.5, or FROST as 500000frost; else nothing is spent."),
+    click.option("--max-delete", type=kinds.SHARE, default="50%", show_default=True, metavar="SHARE",
+                 help="Most of the site's pages that may go: 0.5 or 50%."),
+    click.option("--max-quilt-size", type=kinds.SIZE, metavar="SIZE", help="Largest quilt: 10MiB, 500kB, or bytes."),
+    click.option("--max-quilt-files", type=int, metavar="N", help="Most files in one quilt."),
+    click.option("--concurrency", type=int, default=_DEFAULT.concurrency, show_default=True, metavar="N",
+                 help="Store requests at once."),
+    click.option("--deadline", "deadline_s", type=kinds.DURATION, metavar="TIME",
+                 help="Stop after 30m, 90s, …; the same command goes on later."),
+    click.option("--settle-time", "settle_s", type=kinds.DURATION, metavar="TIME",
+                 help="How long a store whose answer was lost may still complete (default 2m, local 5s)."),
+    click.option("--max-retries", type=int, default=_RECOVERY.max_retries, show_default=True, metavar="N",
+                 help="Further tries of one operation."),
+    click.option("--retry-delay", "retry_delay_s", type=kinds.DURATION, default="5s", show_default=True, metavar="TIME",
+                 help="Pause before the first further try; it doubles, with chance."),
+    click.option("--timeout", "timeout_s", type=kinds.DURATION, default="5m", show_default=True, metavar="TIME",
+                  help="Longest try of one operation, plus a second a MiB."),
+    click.option("--wal-price", type=kinds.PRICE, metavar="USD", help="USD for one WAL, to show the cost in USD."),
+    click.option("--sui-price", type=kinds.PRICE, metavar="USD", help="USD for one SUI, to show the cost in USD."),
+)  # fmt: skip
+
+DEPLOY: Sequence[Decorator[Any]] = (*_WHAT, *_LIMITS)
+"""Everything that `DeployOptions` holds, for `deploy` and `plan`."""
+
+
+def deploy_options(given: Mapping[str, Any]) -> DeployOptions:
+    """Return the options of a deployment from those of the command line; a ws-resources file is from where one stands.
+
+    Raises `ConfigurationError` ``option_invalid``.
+    """
+    recovery = {field.name: given[field.name] for field in fields(RecoveryOptions) if field.name in given}
+    chosen = {field.name: given[field.name] for field in fields(DeployOptions) if field.name in given}
+    rules, limit = chosen.get("ws_resources"), chosen.get("max_cost")
+    assert limit is None or isinstance(limit, Frost)
+    chosen["ws_resources"] = str(Path(rules).expanduser().absolute()) if rules else None
+    chosen["verify"] = Verify(chosen["verify"])
+    return DeployOptions(**chosen, recovery=RecoveryOptions(**recovery))
