@@ -18,9 +18,9 @@ Must not live here: code that does anything.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+import typing
 
-if TYPE_CHECKING:
+if typing.TYPE_CHECKING:
     from walrus_sdk import codecs, errors, run
     from walrus_sdk.errors import WalrusError
     from walrus_sdk.host import Connection, Handle, connect
@@ -89,7 +89,7 @@ _HOME = {name: module for module, names in _PLACES.items() for name in names}
 _OTHER_NAMES = {"open": "open_session"}
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> typing.Any:
     if name in _MODULES:
         return importlib.import_module(f"walrus_sdk.{name}")
     if name not in _HOME:

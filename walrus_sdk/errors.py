@@ -17,9 +17,7 @@ Must not live here: anything that imports another module of the package.
     ├── ProtocolError        a service answered something that its contract does not allow
     ├── EffectFailed         an effect is known not to have happened
     ├── EffectUnknown        an effect may have happened; look it up by name before doing it again
-    ├── DeploymentStopped    stopped before the end, can be resumed by the same command
-    ├── DeploymentFailed     a deployment ended as failed
-    └── MissingExtraError    an optional dependency is not installed
+    └── DeploymentStopped    stopped before the end, can be resumed by the same command
 """
 
 from __future__ import annotations
@@ -34,14 +32,12 @@ __all__ = [
     "BlockchainError",
     "CodecError",
     "ConfigurationError",
-    "DeploymentFailed",
     "DeploymentStopped",
     "EffectFailed",
     "EffectUnknown",
     "ErrorClass",
     "ErrorCode",
     "LimitError",
-    "MissingExtraError",
     "NetworkError",
     "OwnershipError",
     "ProtocolError",
@@ -211,18 +207,6 @@ class DeploymentStopped(WalrusError):
     group = "deployment"
 
 
-class DeploymentFailed(WalrusError):
-    """A deployment ended as failed."""
-
-    group = "deployment"
-
-
-class MissingExtraError(WalrusError):
-    """An optional dependency is not installed."""
-
-    group = "configuration"
-
-
 _R, _L, _I, _W, _G = (
     ErrorClass.RETRY,
     ErrorClass.LOOK_FIRST,
@@ -296,7 +280,6 @@ _ROWS: tuple[tuple[str, ErrorClass, str, str], ...] = (
     ("stale_object", _R, "an object has a newer version", "It is read again and the step rebuilt."),
     ("object_locked", _L, "another transaction holds an object", "Wait for that transaction, or the epoch's end."),
     ("insufficient_gas", _W, "not enough SUI for gas", "Send SUI to the address that the message names."),
-    ("insufficient_wal", _W, "not enough WAL for storage", "Send WAL to the address that the message names."),
     ("congestion", _R, "cancelled because of congestion", "It is tried again with a higher gas price."),
     ("object_not_found", _I, "no such object on this chain", "Check the id and the network."),
     ("site_not_found", _I, "no such site on this chain", "Check the id or name, and the network."),
@@ -327,10 +310,8 @@ _ROWS: tuple[tuple[str, ErrorClass, str, str], ...] = (
     ("publisher_missing", _I, "this network has no public publisher", "Set a publisher URL with --publisher."),
     ("key_missing", _W, "no key to sign with", "Set SUI_PRIVATE_KEY, or create a Sui keystore."),
     ("key_invalid", _W, "the key or keystore cannot be used", "Check the key's form and the file's owner and mode."),
-    ("permission_denied", _I, "a file or folder may not be used", "Mend its owner and mode."),
     ("name_ambiguous", _I, "several sites have this name", "Name one by --object-id."),
     ("deployment_not_found", _I, "no such deployment in this home", "Run `walrus-sdk list`."),
-    ("extra_missing", _I, "an optional package is not installed", "Install the extra that the message names."),
     # limits
     ("cost_limit", _I, "the plan costs more than allowed", "Raise --max-cost, or publish less."),
     ("delete_limit", _I, "the plan removes more pages than allowed", "Raise --max-delete if it is meant."),
@@ -357,12 +338,10 @@ _ROWS: tuple[tuple[str, ErrorClass, str, str], ...] = (
     # effects
     ("effect_failed", _R, "the effect did not happen", "It is tried again by itself."),
     ("effect_unsettled", _L, "the effect may still complete", "Run the same command again in a while."),
-    ("effect_refused", _G, "the effect was refused for good", "Read the reason in the message."),
     # deployment
     ("deadline_reached", _R, "the deadline passed; what is done is kept", "Run the same command again."),
     ("plan_expired", _R, "the storage that was planned would be over", "Run the same command again: it plans anew."),
     ("interrupted", _R, "interrupted; what is done is kept", "Run the same command again."),
-    ("deployment_failed", _G, "the deployment failed", "Read the errors, then run the same command again."),
     ("attempts_exhausted", _R, "tried as often as allowed", "Run the same command again later."),
     # local network
     ("localnet_not_running", _I, "the embedded local network does not run", "Run `walrus-sdk localnet start`."),

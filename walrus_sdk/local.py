@@ -230,9 +230,7 @@ def _no_start(folder: Path) -> Exception:
 def _found(home: Path) -> Local:
     found = _running(_folder(home))
     if found is None:
-        raise NetworkError(
-            "service_unavailable", "the local network does not run; `walrus-sdk localnet start` starts it"
-        )
+        raise ConfigurationError("localnet_not_running", f"no local network runs for {home}")
     return found
 
 

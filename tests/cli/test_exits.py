@@ -21,7 +21,7 @@ def test_every_error_code_has_an_exit_code_and_no_other_stands_there() -> None:
         ("blob_id_mismatch", 1), ("internal", 1), ("site_changed", 1),
         ("folder_missing", 2), ("cost_limit", 2), ("delete_limit", 2), ("secret_found", 2), ("key_missing", 2),
         ("deadline_reached", 3), ("deployment_owned", 3), ("state_busy", 3), ("connect_failed", 3),
-        ("insufficient_wal", 3), ("effect_unsettled", 3),
+        ("object_locked", 3), ("effect_unsettled", 3),
     ],
 )  # fmt: skip
 def test_a_code_ends_with_its_number(code: str, number: int) -> None:

@@ -108,9 +108,9 @@ def test_its_owner_reads_the_ledger_sets_faults_and_moves_time(home: Path) -> No
 
 def test_nothing_can_be_asked_of_a_network_that_does_not_run(home: Path) -> None:
     for ask in (local.ledger, local.faults, local.advance_epoch):
-        with pytest.raises(NetworkError) as caught:
+        with pytest.raises(ConfigurationError) as caught:
             ask(home)
-        assert caught.value.code == "service_unavailable"
+        assert caught.value.code == "localnet_not_running"
 
 
 def test_starters_at_once_get_one_network(home: Path) -> None:

@@ -53,6 +53,14 @@ class House:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
 
+    def names(self) -> set[str]:
+        """The names of the folder's own entries."""
+        return {path.name for path in self.folder.iterdir()}
+
+    def rules(self) -> bytes:
+        """What ws-resources.json holds."""
+        return (self.folder / "ws-resources.json").read_bytes()
+
     def fault(self, point: str, action: str, **figures: Any) -> None:
         self.net.faults.add(Fault(point, action, **figures))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,12 +100,11 @@ async def test_rules_of_ws_resources_reach_visitors_and_the_file_itself_does_not
 
 
 async def test_the_object_id_is_written_only_when_asked_and_found_again(house: Any) -> None:
-    path: Path = house.folder / "ws-resources.json"
     async with house.session() as sites:
         await sites.deploy(house.folder, site_name="tides")
-        assert not path.exists()
+        assert "ws-resources.json" not in house.names()
         result = await sites.deploy(house.folder, site_name="tides", write_object_id=True)
-    assert json.loads(path.read_bytes())["object_id"] == str(result.site_id)
+    assert json.loads(house.rules())["object_id"] == str(result.site_id)
 
 
 async def test_another_machine_updates_the_site_of_that_name_instead_of_making_a_second_one(
@@ -339,8 +339,6 @@ async def test_retries_meet_a_busy_publisher(house: Any) -> None:
 
 
 async def test_the_wrong_chain_is_refused_before_anything_is_signed(house: Any) -> None:
-    from dataclasses import replace
-
     other = replace(house.net.network, chain_id="00000000")
     async with house.session(network=other) as sites:
         with pytest.raises(BlockchainError) as caught:

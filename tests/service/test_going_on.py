@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -10,6 +11,7 @@ import pytest
 from walrus_sdk.errors import BlockchainError, DeploymentStopped, OwnershipError, WalrusError
 from walrus_sdk.model.options import RecoveryOptions
 from walrus_sdk.model.progress import Phase, Progress
+from walrus_sdk.model.units import ObjectId
 
 pytestmark = pytest.mark.anyio
 
@@ -80,26 +82,23 @@ async def test_changed_files_supersede_the_unfinished_deployment_and_reuse_its_s
 
 
 async def test_a_site_made_by_an_interrupted_deployment_is_not_made_again(house: Any) -> None:
-    house.fault("sui.execute.after", "drop")  # the site is made, and nobody hears of it
-    async with house.session() as sites:
-        with pytest.raises(WalrusError):
-            await sites.deploy(house.folder, site_name="tides", recovery=NO_RETRY, deadline_s=4.0)
+    house.fault("sui.execute.after", "stall")  # the site is made, and nobody hears of it
+    network = replace(house.net.network, settle_s=0.2, grace_s=0.2)
+    async with house.session(network=network) as sites:
+        with pytest.raises(DeploymentStopped):
+            await sites.deploy(house.folder, site_name="tides", deadline_s=3.0)
+    (made,) = sites_of(house)
     house.net.faults.clear()
     house.write({"about.html": b"changed meanwhile"})
     async with house.session() as sites:
         result = await sites.deploy(house.folder, site_name="tides")
-        found = await sites.plan(house.folder, site_name="tides")
-    assert found.target.site_id == result.site_id
-    assert len(house.net.world.chain.objects.ids_of(house.net.key.address.raw)) > 0
-    assert sites_of(house) == [result.site_id]
+    assert sites_of(house) == [result.site_id] == [made]
     assert house.served(result.url) == house.source()
 
 
 def sites_of(house: Any) -> list[Any]:
     chain = house.net.world.chain
     owned = (chain.objects.get(id_) for id_ in chain.objects.ids_of(house.net.key.address.raw))
-    from walrus_sdk.model.units import ObjectId
-
     return [ObjectId(item.id.raw) for item in owned if item is not None and item.type.endswith("::site::Site")]
 
 
@@ -146,7 +145,7 @@ async def test_a_failed_deployment_goes_on_once_the_cause_is_gone(house: Any) ->
 
 async def test_a_deadline_stops_resumably(house: Any) -> None:
     house.fault("publisher.request", "stall")
-    async with house.session() as sites:
+    async with house.session(network=replace(house.net.network, settle_s=0.2, grace_s=0.2)) as sites:
         with pytest.raises(DeploymentStopped) as caught:
             await sites.deploy(house.folder, site_name="tides", deadline_s=0.5)
         assert caught.value.code == "deadline_reached"

@@ -32,7 +32,7 @@ ALLOWED: dict[str, set[str]] = {
     "watch": ABOVE_PORTS,
     "service": {"engine", "watch", "planning", "sites", "model", "errors", "ports", "settings"},
     "local": {"model", "errors", "ports", "http"},
-    "run": {"service", "model", "errors"},
+    "run": {"service", "model", "errors", "host"},
     "host": {"service", "model", "errors"},
     "bench": {"service", "model", "errors"},
     "frames": {"model", "errors", "ports"},
@@ -49,7 +49,7 @@ EXTRA: dict[str, set[str]] = {
     "frames.load": {"journal.reader"},
     "localnet.portal": {"sites.portal"},
     "cli.drill": {"testing.drill"},
-    "": {"run", "host", "service", "model", "errors", "codecs", "frames", "notebook", "settings"},
+    "": {"run", "host", "service", "model", "ports", "errors", "codecs", "frames", "notebook", "settings"},
 }
 EXTRA_BY_ROOM: dict[str, set[str]] = {
     "localnet": {"sites.portal"},

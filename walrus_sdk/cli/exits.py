@@ -16,16 +16,16 @@ __all__ = ["BAD_INPUT", "CHANGES", "DONE", "EXITS", "FAILED", "LATER", "exit_cod
 DONE, FAILED, BAD_INPUT, LATER, CHANGES = 0, 1, 2, 3, 4
 
 _FAILED = """
-    answer_too_large blob_blocked blob_id_mismatch chain_refused content_mismatch deployment_failed effect_refused
+    answer_too_large blob_blocked blob_id_mismatch chain_refused content_mismatch 
     http_error internal move_abort range_not_satisfiable site_changed state_damaged state_replaced store_refused
     transaction_failed transaction_refused
 """
 _BAD_INPUT = """
     body_too_large chain_mismatch checkpoint_invalid confirmation_needed cost_limit delete_limit deployment_not_found
-    extra_missing file_too_large file_unreadable folder_empty folder_missing header_invalid identifier_invalid
+    file_too_large file_unreadable folder_empty folder_missing header_invalid identifier_invalid
     illegal_move insecure_url key_invalid key_missing link_broken link_outside localnet_not_running
     localnet_other_genesis malformed name_ambiguous network_unknown no_index not_a_quilt object_not_found
-    option_invalid path_conflict path_invalid permission_denied publisher_missing redirect_refused route_invalid
+    option_invalid path_conflict path_invalid publisher_missing redirect_refused route_invalid
     secret_found setting_invalid site_name_invalid site_not_found site_not_owned special_file state_newer state_unsafe
     state_unwritable tls_failed token_refused too_many_patches transaction_too_large wrong_object_type
     ws_resources_invalid
@@ -33,7 +33,7 @@ _BAD_INPUT = """
 _LATER = """
     attempts_exhausted bad_answer blob_expires_early blob_not_found blob_too_large blob_unavailable chain_unavailable
     congestion connect_failed connection_lost deadline_exceeded deadline_reached deployment_owned dns_failed
-    effect_failed effect_unsettled fenced file_changed insufficient_gas insufficient_wal interrupted
+    effect_failed effect_unsettled fenced file_changed insufficient_gas interrupted
     localnet_start_failed object_locked plan_expired rate_limited send_failed service_unavailable signature_refused
     stale_object state_busy state_full state_io store_failed store_uncertified timeout_connect timeout_read
     timeout_send token_expired token_used transaction_expired transaction_unknown verification_failed

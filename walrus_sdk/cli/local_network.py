@@ -23,14 +23,6 @@ def _say(call: Call, fields: Mapping[str, Any]) -> None:
     call.output.result(fields, pages.facts(fields))
 
 
-def _need_running(call: Call) -> None:
-    """Raise `ConfigurationError` ``localnet_not_running`` when it does not run."""
-    from walrus_sdk import local
-
-    if local.status(call.home) is None:
-        raise ConfigurationError("localnet_not_running", f"no local network runs for {call.home}")
-
-
 @command(
     "start",
     click.option("--shards", type=click.IntRange(4, 65535), help="Shards of a new network (1000); 10 is quick."),
@@ -83,7 +75,6 @@ def ledger(call: Call) -> None:
     """List what was stored and paid on the local network, oldest first."""
     from walrus_sdk import local
 
-    _need_running(call)
     rows = local.ledger(call.home)
     call.output.rows(rows, _LEDGER, [[str(row.get(name)) for name in _LEDGER] for row in rows])
 
@@ -110,7 +101,6 @@ def faults(call: Call, clear: bool, source: str | None, rules: Sequence[str], **
     from walrus_sdk import local
 
     data = _faults(call, source, rules, given)
-    _need_running(call)
     found = local.set_faults(call.home, None) if clear else None
     if data:
         found = local.set_faults(call.home, data)
@@ -183,7 +173,6 @@ def advance_epoch(call: Call, walrus: int, sui: int) -> None:
     """Let epochs pass on the local network."""
     from walrus_sdk import local
 
-    _need_running(call)
     _say(call, local.advance_epoch(call.home, walrus=walrus, sui=sui))
 
 
@@ -198,7 +187,6 @@ def faucet(call: Call, address: SuiAddress, sui: Mist) -> None:
     """Give ADDRESS SUI on the local network."""
     from walrus_sdk import local
 
-    _need_running(call)
     _say(call, {"address": str(address), **local.faucet(call.home, address, sui.units)})
 
 
