@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types docs check clean setup
+.PHONY: demo test lint types docs readme check clean setup
 
 setup: $(VENV)/.ready
 
@@ -29,6 +29,9 @@ types: setup
 docs: setup  ## build the documentation; warnings are errors
 	@$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
 	@echo "open docs/_build/html/index.html"
+
+readme: setup  ## record the demo's output into README.md
+	@$(BIN)/python docs/record_demo.py
 
 check: lint types test docs  ## everything that a change must pass
 

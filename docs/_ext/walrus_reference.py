@@ -1,4 +1,4 @@
-"""Directives that write reference pages from the code: error codes, CLI commands, environment, faults."""
+"""Directives that write reference pages from the code: error codes, commands, environment, faults."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from sphinx.application import Sphinx
 
 from walrus_sdk import settings
 from walrus_sdk.errors import CODES
+from walrus_sdk.localnet import faults
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> nodes.table:
@@ -45,6 +46,20 @@ class Environment(Directive):
     def run(self) -> list[nodes.Node]:
         """Write one row a variable."""
         return [table(("variable", "meaning"), settings.ENVIRONMENT.items())]
+
+
+class FaultTables(Directive):
+    """``walrus-faults``: points, actions, and what holds all the time."""
+
+    def run(self) -> list[nodes.Node]:
+        """Write two tables from the local network's own, and its docstring of the shape."""
+        shape = (faults.Shape.__doc__ or "").replace("``", "").replace("`", "")
+        paragraphs = [nodes.paragraph("", " ".join(part.split())) for part in shape.split("\n\n")[1:]]
+        return [
+            table(("point", "what is true there"), faults.POINTS.items()),
+            table(("action", "what happens"), faults.ACTIONS.items()),
+            *paragraphs,
+        ]
 
 
 class Commands(Directive):
@@ -85,4 +100,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("walrus-errors", Errors)
     app.add_directive("walrus-environment", Environment)
     app.add_directive("walrus-commands", Commands)
+    app.add_directive("walrus-faults", FaultTables)
     return {"parallel_read_safe": True}

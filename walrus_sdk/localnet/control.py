@@ -90,6 +90,7 @@ class Control:
         genesis, chain = self._world.genesis, self._world.chain
         return {
             "instance": self._instance,
+            "simulation": True,
             "chain_id": genesis.chain_id,
             "n_shards": genesis.n_shards,
             "walrus_epoch": chain.walrus_epoch.number,
