@@ -16,7 +16,7 @@ __all__ = ["BAD_INPUT", "CHANGES", "DONE", "EXITS", "FAILED", "LATER", "exit_cod
 DONE, FAILED, BAD_INPUT, LATER, CHANGES = 0, 1, 2, 3, 4
 
 _FAILED = """
-    answer_too_large blob_blocked blob_id_mismatch chain_refused content_mismatch 
+    answer_too_large blob_blocked blob_id_mismatch chain_refused content_mismatch
     http_error internal move_abort range_not_satisfiable site_changed state_damaged state_replaced store_refused
     transaction_failed transaction_refused
 """
