@@ -53,7 +53,7 @@ EXTRA: dict[str, set[str]] = {
 }
 EXTRA_BY_ROOM: dict[str, set[str]] = {
     "localnet": {"sites.portal"},
-    "testing": {"localnet.world"},
+    "testing": {"localnet", "planning", "settings", "journal.schema", "sui.failures"},
     "frames": {"journal.reader"},
     "cli": {"testing.drill"},
 }

@@ -19,6 +19,7 @@ from walrus_sdk.ports import (
     Checkpoints,
     Clock,
     Folder,
+    Hook,
     Ids,
     Journal,
     Ownership,
@@ -27,6 +28,7 @@ from walrus_sdk.ports import (
     Sleep,
     Threads,
     World,
+    no_hook,
 )
 from walrus_sdk.settings import Project
 
@@ -39,7 +41,7 @@ class Connection:
 
     `store` gives the store with the time limits that are asked for, `signer` the key's signer (or raises
     ``key_missing``), `folder` opens a site folder, `commit` tells the commit that a folder was built from,
-    `is_live` whether a process works on a deployment.
+    `is_live` whether a process works on a deployment. `hook` is for crash tests.
     """
 
     network: Network
@@ -58,6 +60,7 @@ class Connection:
     folder: Callable[[Path], AbstractAsyncContextManager[Folder]]
     commit: Callable[[Path], Awaitable[str]]
     is_live: Callable[[DeploymentId], bool]
+    hook: Hook = no_hook
 
     def context(self, owner: Ownership, folder: Folder, options: DeployOptions, feed: Feed) -> Context:
         """Return what the engine needs to work on a deployment."""
@@ -73,5 +76,6 @@ class Connection:
             journal=self.journal,
             checkpoints=self.checkpoints,
             folder=folder,
+            hook=self.hook,
         )
         return Context(world, owner, self.network, options, feed, self.patience)

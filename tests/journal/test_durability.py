@@ -1,0 +1,319 @@
+"""The journal's file: killed, full, replaced, damaged, newer, unsafe (faults P1, P8, D1, D5, D6, D8, D9)."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import anyio
+import pytest
+
+from walrus_sdk.errors import CODES, OwnershipError, StateError
+from walrus_sdk.journal import database, schema
+from walrus_sdk.journal.checkpoints import read_checkpoint, write_checkpoint
+from walrus_sdk.journal.reader import Reader
+from walrus_sdk.journal.store import journal_path, open_journal
+from walrus_sdk.machine.clock import SystemClock
+from walrus_sdk.model.units import DeploymentId
+from walrus_sdk.ports import Change, Put
+
+ONE = DeploymentId("deploy_1800000000001_00000001")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "home"
+
+
+def child(code: str, home: Path) -> subprocess.Popen[str]:
+    """Start a process that runs `code` with the home as its argument; it says when it is ready."""
+    return subprocess.Popen(
+        [sys.executable, "-c", _PROLOGUE + code, str(home)], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True
+    )
+
+
+_PROLOGUE = """
+import sys, anyio
+from pathlib import Path
+from walrus_sdk.journal.store import open_journal
+from walrus_sdk.machine.clock import SystemClock
+from walrus_sdk.model.units import DeploymentId
+from walrus_sdk.ports import Change
+ONE = DeploymentId("deploy_1800000000001_00000001")
+home = Path(sys.argv[1])
+"""
+
+
+@pytest.mark.processes
+@pytest.mark.anyio
+async def test_what_was_acknowledged_survives_kill_9(home: Path) -> None:
+    writing = child(
+        """
+async def main():
+    async with open_journal(home, SystemClock()) as journal:
+        owner = await journal.claim(ONE, new=True)
+        while True:
+            (event,) = await journal.append(owner, [Change("a")])
+            print(event.number, flush=True)
+anyio.run(main)
+""",
+        home,
+    )
+    with writing:
+        assert writing.stdout is not None
+        last = 0
+        while last < 25:
+            last = int(await anyio.to_thread.run_sync(writing.stdout.readline))
+        writing.kill()
+        rest = writing.stdout.read().split()
+        last = max([last, *(int(text) for text in rest if text.isdigit())])
+    async with open_journal(home, SystemClock()) as journal:
+        found = await journal.events(ONE)
+        assert [event.number for event in found] == list(range(1, len(found) + 1))
+        assert len(found) >= last
+        owner = await journal.claim(ONE)
+        assert owner.incarnation == 2, "the kernel let the dead owner's lock go"
+
+
+@pytest.mark.processes
+@pytest.mark.anyio
+async def test_a_live_owner_in_another_process_is_named(home: Path) -> None:
+    owning = child(
+        """
+async def main():
+    async with open_journal(home, SystemClock()) as journal:
+        await journal.claim(ONE, new=True)
+        print("ready", flush=True)
+        await anyio.to_thread.run_sync(sys.stdin.readline)
+anyio.run(main)
+""",
+        home,
+    )
+    with owning:
+        assert owning.stdout is not None
+        assert (await anyio.to_thread.run_sync(owning.stdout.readline)).strip() == "ready"
+        async with open_journal(home, SystemClock()) as journal:
+            assert journal.locks.is_held(ONE)
+            with pytest.raises(OwnershipError) as caught:
+                await journal.claim(ONE)
+        assert caught.value.fields["pid"] == owning.pid
+        assert f"process {owning.pid}" in caught.value.message
+        owning.communicate("\n")
+
+
+@pytest.mark.anyio
+async def test_another_reader_sees_commits_and_notices_them(home: Path) -> None:
+    async with open_journal(home, SystemClock()) as journal:
+        owner = await journal.claim(ONE, new=True)
+        await journal.append(owner, [Change("a")])
+        reader = Reader(journal_path(home))
+        before = reader.data_version()
+        await journal.append(owner, [Change("b")])
+        assert reader.data_version() != before
+        assert [event.type for event in reader.events(ONE)] == ["a", "b"]
+        reader.close()
+
+
+@pytest.mark.anyio
+async def test_one_callers_bad_rows_do_not_sink_the_others_of_its_batch(home: Path) -> None:
+    async with open_journal(home, SystemClock()) as journal:
+        owner = await journal.claim(ONE, new=True)
+        failed: list[BaseException] = []
+
+        async def bad() -> None:
+            try:
+                await journal.append(owner, [Change("bad", {}, (Put("sites", {"chain": "c"}, {}),))])
+            except AssertionError as error:
+                failed.append(error)
+
+        async with anyio.create_task_group() as tasks:
+            for index in range(6):
+                tasks.start_soon(bad if index == 3 else _append(journal, owner))
+        assert len(failed) == 1
+        assert [event.type for event in await journal.events(ONE)] == ["good"] * 5
+
+
+def _append(journal: object, owner: object) -> object:
+    async def good() -> None:
+        await journal.append(owner, [Change("good")])  # type: ignore[attr-defined]
+
+    return good
+
+
+@pytest.mark.anyio
+async def test_a_cancelled_caller_leaves_its_rows_in_the_queue_and_the_writer_alive(home: Path) -> None:
+    async with open_journal(home, SystemClock()) as journal:
+        owner = await journal.claim(ONE, new=True)
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await journal.append(owner, [Change("cancelled")])
+        await journal.append(owner, [Change("after")])
+        assert [event.type for event in await journal.events(ONE)] == ["cancelled", "after"]
+
+
+@pytest.mark.anyio
+async def test_files_are_private_from_the_beginning(home: Path) -> None:
+    before = os.umask(0)
+    try:
+        async with open_journal(home, SystemClock()) as journal:
+            await journal.append(await journal.claim(ONE, new=True), [Change("a")])
+            await journal.cache("k", b"v")
+            files = [path for path in home.rglob("*") if path.is_file()]
+            folders = [path for path in (home, *home.rglob("*")) if path.is_dir()]
+            assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
+            assert {stat.S_IMODE(path.stat().st_mode) for path in folders} == {0o700}
+    finally:
+        os.umask(before)
+
+
+@pytest.mark.anyio
+async def test_a_home_that_others_may_write_to_is_refused(home: Path) -> None:
+    home.mkdir(mode=0o777)
+    home.chmod(0o777)
+    with pytest.raises(StateError) as caught:
+        async with open_journal(home, SystemClock()):
+            pass
+    assert caught.value.code == "state_unsafe"
+
+
+@pytest.mark.anyio
+async def test_a_link_in_the_journals_place_is_refused(home: Path, tmp_path: Path) -> None:
+    (home / "state").mkdir(parents=True, mode=0o700)
+    home.chmod(0o700)
+    (tmp_path / "target").touch()
+    journal_path(home).symlink_to(tmp_path / "target")
+    with pytest.raises(StateError) as caught:
+        async with open_journal(home, SystemClock()):
+            pass
+    assert caught.value.code == "state_unsafe"
+
+
+@pytest.mark.parametrize("how", ["removed", "replaced"])
+@pytest.mark.anyio
+async def test_a_journal_that_is_no_longer_there_acknowledges_nothing(home: Path, how: str) -> None:
+    async with open_journal(home, SystemClock()) as journal:
+        owner = await journal.claim(ONE, new=True)
+        journal_path(home).unlink()
+        if how == "replaced":
+            journal_path(home).touch()
+        with pytest.raises(StateError) as caught:
+            await journal.append(owner, [Change("a")])
+        assert caught.value.code == "state_replaced"
+
+
+@pytest.mark.anyio
+async def test_a_damaged_journal_is_named_as_such(home: Path) -> None:
+    async with open_journal(home, SystemClock()):
+        pass
+    journal_path(home).write_bytes(b"not a database" * 100)
+    for beside in ("-wal", "-shm"):
+        Path(f"{journal_path(home)}{beside}").unlink(missing_ok=True)
+    with pytest.raises(StateError) as caught:
+        async with open_journal(home, SystemClock()):
+            pass
+    assert caught.value.code == "state_damaged"
+
+
+@pytest.mark.anyio
+async def test_a_journal_of_a_newer_program_is_left_alone(home: Path) -> None:
+    async with open_journal(home, SystemClock()):
+        pass
+    with sqlite3.connect(journal_path(home)) as db:
+        db.execute(f"pragma user_version = {schema.VERSION + 1}")
+    db.close()
+    with pytest.raises(StateError) as caught:
+        async with open_journal(home, SystemClock()):
+            pass
+    assert caught.value.code == "state_newer"
+
+
+@pytest.mark.anyio
+async def test_a_cache_of_garbage_is_made_anew(home: Path) -> None:
+    async with open_journal(home, SystemClock()) as journal:
+        await journal.cache("k", b"v")
+    (home / "state" / "cache.db").write_bytes(b"garbage" * 1000)
+    async with open_journal(home, SystemClock()) as journal:
+        assert await journal.cache("k") is None
+        await journal.cache("k", b"again")
+        assert await journal.cache("k") == b"again"
+
+
+@pytest.mark.processes
+def test_a_full_disk_fails_one_append_whole_and_later_ones_succeed(home: Path) -> None:
+    """A limit on file sizes stands for a disk without room (D1): SQLite rolls back by itself then."""
+    filling = child(
+        """
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+async def main():
+    async with open_journal(home, SystemClock()) as journal:
+        owner = await journal.claim(ONE, new=True)
+        await journal.append(owner, [Change("before")])
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, hard))
+        try:
+            await journal.append(owner, [Change("large", {"text": "x" * 2_000_000})])
+        except Exception as error:
+            print(error.code)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        await journal.append(owner, [Change("after")])
+        print(*[event.type for event in await journal.events(ONE)])
+anyio.run(main)
+""",
+        home,
+    )
+    out, _ = filling.communicate(timeout=60)
+    code, kinds = out.splitlines()
+    assert code in ("state_full", "state_io")
+    assert kinds == "before after"
+
+
+def test_descriptors_of_the_journal_do_not_reach_children(home: Path) -> None:
+    async def main() -> str:
+        async with open_journal(home, SystemClock()) as journal:
+            await journal.claim(ONE, new=True)
+            code = (
+                "import os; print([os.readlink(f'/proc/self/fd/{n}') for n in os.listdir('/proc/self/fd') if n > '2'])"
+            )
+            done = await anyio.run_process([sys.executable, "-c", code], check=False)
+            return done.stdout.decode()
+
+    if not Path("/proc/self/fd").exists():
+        pytest.skip("no /proc here to look at")
+    assert str(home) not in anyio.run(main)
+
+
+def test_every_primary_code_of_sqlite_has_an_error_of_the_tree() -> None:
+    names = [name for name in dir(sqlite3) if name.startswith("SQLITE_")]
+    codes = {getattr(sqlite3, name) for name in names if isinstance(getattr(sqlite3, name), int)}
+    for code in sorted({code & 0xFF for code in codes} - {sqlite3.SQLITE_OK}):
+        error = sqlite3.OperationalError("it failed")
+        error.sqlite_errorcode = code
+        with pytest.raises(StateError) as caught, database.failures(Path("journal.db")):
+            raise error
+        assert caught.value.code in CODES
+
+
+# ── checkpoints ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_checkpoint_is_read_as_it_was_written(home: Path) -> None:
+    name = write_checkpoint(home, ONE, 3, "upload-30", {"plan": {"x": [1, "ü"]}})
+    path = home / "checkpoints" / str(ONE) / name
+    assert name == "03-upload-30.json.zst"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    found = read_checkpoint(path)
+    assert (found["plan"], found["moment"], found["format"]) == ({"x": [1, "ü"]}, "upload-30", 1)
+
+
+@pytest.mark.parametrize("data", [b"", b"garbage", b"(\xb5/\xfd\x04\x00\x11\x00\x00[]\x9e"])
+def test_what_is_no_checkpoint_is_refused(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "01-manifest.json.zst"
+    path.write_bytes(data)
+    with pytest.raises(StateError) as caught:
+        read_checkpoint(path)
+    assert caught.value.code == "checkpoint_invalid"

@@ -1,0 +1,185 @@
+"""Sui without HTTP: the simulated chain's state behind the port, with lost answers and lagging reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import anyio
+
+from walrus_sdk.codecs import objects
+from walrus_sdk.codecs.bcs import Reader
+from walrus_sdk.codecs.ids import REDIRECTS_KEY, ROUTES_KEY
+from walrus_sdk.errors import BlockchainError
+from walrus_sdk.localnet.chain.checks import Refused
+from walrus_sdk.localnet.chain.objects import StoredObject
+from walrus_sdk.localnet.chain.site_package import site_type
+from walrus_sdk.localnet.chain.state import Record, SuiState
+from walrus_sdk.localnet.genesis import GAS_TYPE, coin_type
+from walrus_sdk.model.chain import BlobObject, Coin, OwnedObject, Simulation, TransactionOutcome
+from walrus_sdk.model.network import ChainState
+from walrus_sdk.model.site import Redirect, Resource, SiteContent, SiteSnapshot
+from walrus_sdk.model.units import Digest, ObjectId, SuiAddress
+from walrus_sdk.sui.failures import graphql_error
+from walrus_sdk.testing.death import Life
+
+__all__ = ["MemoryChain"]
+
+_FIELD_ID = 32
+
+
+class MemoryChain:
+    """Implements `ports.Chain` over a local network's state.
+
+    `faults` is called before and after an execution (``"execute"``, ``"executed"``); what it returns is raised there.
+    `behind` lets reads of transactions and sites lag by so many transactions.
+    """
+
+    def __init__(self, state: SuiState, life: Life) -> None:
+        self.sui = state
+        self.faults: Callable[[str], BaseException | None] = lambda _moment: None
+        self.behind = 0
+        self.executed = 0
+        self._life = life
+
+    async def _turn(self) -> None:
+        await anyio.lowlevel.checkpoint()
+        self._life.check()
+
+    async def state(self) -> ChainState:
+        """Read the chain's state; see the port."""
+        await self._turn()
+        genesis = self.sui.genesis
+        return ChainState(
+            chain_id=genesis.chain_id,
+            sui_epoch=self.sui.sui_epoch,
+            gas_price=genesis.gas_price,
+            walrus_epoch=self.sui.walrus_epoch,
+            n_shards=genesis.n_shards,
+            prices=genesis.prices,
+            max_epochs_ahead=genesis.max_epochs_ahead,
+            walrus_package=genesis.walrus_package,
+            blob_package=genesis.blob_package,
+        )
+
+    # ── sites ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def site(self, site_id: ObjectId, *, known: SiteSnapshot | None = None) -> SiteSnapshot | None:
+        """Read a site; see the port."""
+        await self._turn()
+        view = self.sui.objects.view(self.behind)
+        item = view.get(site_id)
+        if item is None:
+            return None
+        if item.type != site_type(self.sui.genesis):
+            raise BlockchainError("wrong_object_type", f"{site_id} is no site but {item.type}")
+        if known is not None and (known.version, known.digest) == (item.version, item.digest):
+            return known
+        content = _content(objects.decode_site(item.contents), view.owned_by(site_id.raw))
+        owner = SuiAddress(item.owner.id) if item.owner.kind == "AddressOwner" else None
+        return SiteSnapshot(site_id, item.version, item.digest, owner, content)
+
+    def _owned(self, owner: SuiAddress, kind: str) -> list[StoredObject]:
+        return [item for item in self.sui.objects.view().owned_by(owner.raw) if item.type == kind]
+
+    async def sites(self, owner: SuiAddress) -> Sequence[tuple[ObjectId, str]]:
+        """List an owner's sites; see the port."""
+        await self._turn()
+        found = self._owned(owner, site_type(self.sui.genesis))
+        return [(item.id, objects.decode_site(item.contents).name) for item in found]
+
+    # ── objects ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def blobs(self, owner: SuiAddress) -> Sequence[BlobObject]:
+        """List an owner's Blob objects; see the port."""
+        await self._turn()
+        found = self._owned(owner, f"{self.sui.genesis.blob_package}::blob::Blob")
+        blobs = [(item.ref, objects.decode_blob(item.contents)) for item in found]
+        return [BlobObject(ref, b.blob_id, b.size, b.certified_epoch, b.end_epoch, b.deletable) for ref, b in blobs]
+
+    async def coins(self, owner: SuiAddress) -> Sequence[Coin]:
+        """List an owner's SUI coins, largest first; see the port."""
+        await self._turn()
+        found = self._owned(owner, coin_type(GAS_TYPE))
+        coins = [Coin(item.ref, objects.decode_coin(item.contents)[1]) for item in found]
+        return sorted(coins, key=lambda coin: (-coin.balance, coin.ref.id))
+
+    async def objects(self, ids: Sequence[ObjectId]) -> Sequence[OwnedObject | None]:
+        """Read references; see the port."""
+        await self._turn()
+        view = self.sui.objects.view()
+        return [_reference(view.get(id_)) for id_ in ids]
+
+    # ── transactions ──────────────────────────────────────────────────────────────────────────────────────────
+
+    async def simulate(self, transaction: bytes, *, estimate: bool = False) -> Simulation:
+        """Dry-run a transaction; see the port."""
+        await self._turn()
+        try:
+            gas, failure = self.sui.simulate(transaction, checked=not estimate)
+        except Refused as error:
+            raise _refusal(error, executing=False) from error
+        return Simulation(failure, gas)
+
+    async def execute(self, transaction: bytes, signatures: Sequence[bytes]) -> TransactionOutcome:
+        """Send a signed transaction; see the port."""
+        await self._turn()
+        self._raise("execute")
+        try:
+            record = self.sui.execute(transaction, signatures)
+        except Refused as error:
+            raise _refusal(error, executing=True) from error
+        self.executed += 1
+        self._raise("executed")
+        return _outcome(record)
+
+    def _raise(self, moment: str) -> None:
+        fault = self.faults(moment)
+        if fault is not None:
+            raise fault
+
+    async def transaction(self, digest: Digest) -> TransactionOutcome | None:
+        """Look a transaction up; see the port."""
+        await self._turn()
+        record = self.sui.transaction(digest)
+        late = record is not None and record.checkpoint > self.sui.checkpoint - self.behind
+        return None if record is None or late else _outcome(record)
+
+
+def _refusal(error: Refused, *, executing: bool) -> Exception:
+    """Return what the GraphQL client makes of the node's words, so that both sides refuse alike."""
+    answer = {"message": f"Invalid argument: {error}", "extensions": {"code": "BAD_USER_INPUT"}}
+    return graphql_error([answer], executing=executing)
+
+
+def _outcome(record: Record) -> TransactionOutcome:
+    return TransactionOutcome(
+        record.digest, record.failure, record.gas, record.gas_object, record.changes, record.checkpoint
+    )
+
+
+def _reference(item: StoredObject | None) -> OwnedObject | None:
+    if item is None:
+        return None
+    owned = item.owner.kind == "AddressOwner"
+    shared = item.owner.initial_version if item.owner.kind == "Shared" else None
+    return OwnedObject(item.ref, item.type, SuiAddress(item.owner.id) if owned else None, item.previous, shared)
+
+
+def _content(site: objects.SiteContents, fields: Iterator[StoredObject]) -> SiteContent:
+    resources: dict[str, Resource] = {}
+    routes: tuple[tuple[str, str], ...] | None = None
+    redirects: tuple[tuple[str, Redirect], ...] | None = None
+    for item in fields:
+        if "::dynamic_field::Field<" not in item.type:
+            continue
+        # Both kinds of key are a length and so many bytes.
+        reader = Reader(item.contents, _FIELD_ID)
+        name = reader.bytes()
+        value = objects.decode_field(item.contents, reader.at - _FIELD_ID).value
+        if "::site::ResourcePath" in item.type:
+            resources[name.decode()] = objects.decode_resource(value)
+        elif name == ROUTES_KEY:
+            routes = objects.decode_routes(value)
+        elif name == REDIRECTS_KEY:
+            redirects = objects.decode_redirects(value)
+    return SiteContent(site.name, site.metadata, dict(sorted(resources.items())), routes, redirects)

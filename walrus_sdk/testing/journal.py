@@ -1,0 +1,119 @@
+"""A journal and checkpoints in memory: what was appended survives a simulated death, as a disk would keep it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import anyio
+
+from walrus_sdk.errors import OwnershipError
+from walrus_sdk.journal.schema import COLUMNS, KEYS
+from walrus_sdk.model.deployment import Event
+from walrus_sdk.model.units import DeploymentId
+from walrus_sdk.ports import Change, Clock, Ownership, Put
+from walrus_sdk.testing.death import Life
+
+__all__ = ["Disk", "MemoryCheckpoints", "MemoryJournal"]
+
+
+class Disk:
+    """What lasts: rows by table and key, events, incarnations, cache, checkpoints."""
+
+    def __init__(self) -> None:
+        self.tables: dict[str, dict[tuple[Any, ...], dict[str, Any]]] = {name: {} for name in COLUMNS}
+        self.events: dict[str, list[Event]] = {}
+        self.incarnations: dict[str, int] = {}
+        self.held: set[str] = set()
+        self.cache: dict[str, bytes] = {}
+        self.checkpoints: dict[str, str] = {}
+
+    def put(self, put: Put) -> None:
+        """Insert or update a row."""
+        assert set(put.key) == set(KEYS[put.table]), (put.table, tuple(put.key))
+        assert {*put.key, *put.values} <= set(COLUMNS[put.table]), put
+        rows = self.tables[put.table]
+        key = tuple(put.key[name] for name in KEYS[put.table]) or (len(rows),)
+        row = rows.setdefault(key, dict.fromkeys(COLUMNS[put.table]))
+        row.update(put.key)
+        row.update(put.values)
+
+
+class MemoryJournal:
+    """Implements `ports.Journal` on a `Disk`."""
+
+    def __init__(self, disk: Disk, clock: Clock, life: Life) -> None:
+        self.disk = disk
+        self._clock = clock
+        self._life = life
+
+    async def append(self, owner: Ownership, changes: Sequence[Change]) -> Sequence[Event]:
+        """Commit; see the port."""
+        await anyio.lowlevel.checkpoint()
+        self._life.check()
+        name = str(owner.deployment)
+        if self.disk.incarnations.get(name) != owner.incarnation:
+            raise OwnershipError("fenced", f"{name} has a new owner", deployment_id=name)
+        return [self._change(owner, change) for change in changes]
+
+    def _change(self, owner: Ownership, change: Change) -> Event:
+        history = self.disk.events.setdefault(str(owner.deployment), [])
+        data = json.loads(json.dumps(dict(change.data)))
+        clock = self._clock
+        event = Event(
+            owner.deployment, len(history) + 1, owner.incarnation, clock.wall_ms(), clock.monotonic(), change.type, data
+        )
+        history.append(event)
+        for put in change.puts:
+            self.disk.put(put)
+        return event
+
+    async def events(self, deployment: DeploymentId, *, after: int = 0) -> Sequence[Event]:
+        """Read events; see the port."""
+        self._life.check()
+        return [event for event in self.disk.events.get(str(deployment), []) if event.number > after]
+
+    async def rows(self, table: str, where: Mapping[str, Any] | None = None) -> Sequence[Mapping[str, Any]]:
+        """Read rows; see the port."""
+        self._life.check()
+        wanted = dict(where or {})
+        found = self.disk.tables[table].values()
+        return [dict(row) for row in found if all(row[name] == value for name, value in wanted.items())]
+
+    async def claim(self, deployment: DeploymentId, *, new: bool = False) -> Ownership:
+        """Become the owner; see the port."""
+        self._life.check()
+        name = str(deployment)
+        if name in self.disk.held:
+            raise OwnershipError("deployment_owned", f"{name} is being worked on", deployment_id=name)
+        self.disk.held.add(name)
+        self.disk.incarnations[name] = self.disk.incarnations.get(name, 0) + 1
+        return Ownership(deployment, self.disk.incarnations[name])
+
+    async def release(self, owner: Ownership) -> None:
+        """Give the ownership back; see the port. A dead process gives nothing back: its system does."""
+        if self._life.alive:
+            self.disk.held.discard(str(owner.deployment))
+
+    async def cache(self, key: str, value: bytes | None = None) -> bytes | None:
+        """Use the cache; see the port."""
+        self._life.check()
+        if value is not None:
+            self.disk.cache[key] = value
+        return self.disk.cache.get(key)
+
+
+class MemoryCheckpoints:
+    """Implements `ports.Checkpoints` on a `Disk`."""
+
+    def __init__(self, disk: Disk, life: Life) -> None:
+        self._disk = disk
+        self._life = life
+
+    async def write(self, deployment: DeploymentId, number: int, moment: str, data: Mapping[str, Any]) -> str:
+        """Keep a checkpoint; see the port."""
+        self._life.check()
+        name = f"{number:02}-{moment}.json.zst"
+        self._disk.checkpoints[f"{deployment}/{name}"] = json.dumps(dict(data))
+        return name

@@ -1,0 +1,134 @@
+"""A publisher and an aggregator without HTTP: stores are not atomic, and answers can be lost at each moment."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+import anyio
+
+from walrus_sdk.codecs import quilt
+from walrus_sdk.errors import NetworkError, StorageError, ValidationError, WalrusError
+from walrus_sdk.localnet.blobs import Blobs, LedgerRow, Registration
+from walrus_sdk.model.plan import StoreKind
+from walrus_sdk.model.units import BlobId, Frost, ObjectId, QuiltPatchId, WalrusEpoch
+from walrus_sdk.ports import Part, Release, StoreReceipt, StoreRequest
+from walrus_sdk.testing.death import Life
+
+__all__ = ["MOMENTS", "MemoryStore", "lost"]
+
+MOMENTS = ("request", "released", "paid", "certified")
+"""A store's moments: nothing sent yet; whole, nothing looked up; paid, not certified; certified, not answered."""
+
+
+def lost(what: str = "the answer was lost") -> NetworkError:
+    """Return the error of an answer that never came."""
+    return NetworkError("connection_lost", what)
+
+
+class MemoryStore:
+    """Implements `ports.BlobStore` over the blobs of a local network.
+
+    `faults` is called at each moment of a store with its name and the blob id; what it returns is raised there.
+    `stored` counts the requests that came in whole.
+    """
+
+    def __init__(self, blobs: Blobs, n_shards: int, life: Life) -> None:
+        self.blobs = blobs
+        self.faults: Callable[[str, BlobId], BaseException | None] = lambda _moment, _blob_id: None
+        self.stored = 0
+        self._n_shards = n_shards
+        self._life = life
+
+    async def store(self, request: StoreRequest, release: Release) -> StoreReceipt:
+        """Store one blob or quilt; see the port."""
+        await self._moment("request", request.blob_id)
+        contents = [await _whole(part) for part in request.parts]
+        data = self._assembled(request, contents)
+        await release()
+        self.stored += 1
+        await self._moment("released", request.blob_id)
+        blob_id = self.blobs.encode(data)
+        found = None if request.deletable else self.blobs.certified(blob_id, permanent=True)
+        if found is not None and found.end_epoch >= self.blobs.epoch.number + request.epochs:
+            self._note(request, found, 0, sum(map(len, contents)))
+            return _receipt(found, Frost(), already=True)
+        return await self._buy(request, blob_id, data, sum(map(len, contents)))
+
+    async def _buy(self, request: StoreRequest, blob_id: BlobId, data: bytes, received: int) -> StoreReceipt:
+        found = self.blobs.pay(blob_id, len(data), request.epochs, deletable=request.deletable)
+        price = self.blobs.price(len(data), request.epochs)
+        self._note(request, found, price, received)
+        await self._moment("paid", blob_id)
+        certified = self.blobs.certify(found, data, request.owner)
+        await self._moment("certified", blob_id)
+        return _receipt(certified, Frost(price), already=False)
+
+    async def _moment(self, moment: str, blob_id: BlobId) -> None:
+        await anyio.lowlevel.checkpoint()
+        self._life.check()
+        fault = self.faults(moment, blob_id)
+        if fault is not None:
+            raise fault
+
+    def _assembled(self, request: StoreRequest, contents: list[bytes]) -> bytes:
+        if request.kind is StoreKind.BLOB:
+            return contents[0]
+        names = [part.identifier for part in request.parts]
+        files = [quilt.QuiltFile(name, data) for name, data in zip(names, contents, strict=True)]
+        return quilt.encode(files, self._n_shards)
+
+    def _note(self, request: StoreRequest, found: Registration, price: int, received: int) -> None:
+        kind = request.kind.value
+        self.blobs.note(LedgerRow(kind, found.blob_id, price > 0, price, received, str(request.owner)))
+
+    async def read(
+        self,
+        ref: BlobId | QuiltPatchId,
+        sink: Callable[[bytes], object],
+        *,
+        span: tuple[int, int] | None = None,
+        max_size: int,
+    ) -> int:
+        """Feed the bytes of a blob or patch to `sink`; see the port."""
+        await anyio.lowlevel.checkpoint()
+        self._life.check()
+        data = self._bytes(ref)
+        if span is not None:
+            data = data[span[0] : span[0] + span[1]]
+        if len(data) > max_size:
+            raise NetworkError("answer_too_large", f"more than {max_size} bytes")
+        sink(data)
+        return len(data)
+
+    def _bytes(self, ref: BlobId | QuiltPatchId) -> bytes:
+        blob_id = ref.quilt if isinstance(ref, QuiltPatchId) else ref
+        whole = self.blobs.read(blob_id)
+        if whole is None:
+            raise StorageError("blob_not_found", f"no blob {blob_id}")
+        if isinstance(ref, BlobId):
+            return bytes(whole)
+        try:
+            return bytes(quilt.patch_bytes(whole, ref.start, ref.end, self._n_shards).data)
+        except WalrusError as error:
+            raise StorageError("blob_not_found", f"no patch {ref}") from error
+
+
+async def _whole(part: Part) -> bytes:
+    data = bytearray()
+    async for chunk in part.content:
+        data += chunk
+    if len(data) != part.size or hashlib.sha256(data).digest() != part.sha256:
+        raise ValidationError("file_changed", f"{part.identifier!r} changed while it was sent", path=part.identifier)
+    return bytes(data)
+
+
+def _receipt(found: Registration, cost: Frost, *, already: bool) -> StoreReceipt:
+    return StoreReceipt(
+        BlobId.parse(found.blob_id),
+        WalrusEpoch(found.end_epoch),
+        cost,
+        already,
+        None if already else ObjectId.parse(found.object_id),
+        endpoint="memory",
+    )

@@ -1,0 +1,146 @@
+"""The simulated world, put together: deploy into it, kill it anywhere, deploy again, count what was paid."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Unpack
+
+from walrus_sdk.engine.feed import Feed
+from walrus_sdk.engine.patience import Patience
+from walrus_sdk.localnet.world import network_of, open_world
+from walrus_sdk.model.network import Network
+from walrus_sdk.model.options import Asked, DeployOptions, DeployResult
+from walrus_sdk.model.plan import Plan
+from walrus_sdk.model.units import SuiAddress
+from walrus_sdk.ports import Folder, SigningRequest
+from walrus_sdk.service import deploy, reports
+from walrus_sdk.service.connection import Connection
+from walrus_sdk.settings import Project
+from walrus_sdk.testing.chain import MemoryChain
+from walrus_sdk.testing.death import Life
+from walrus_sdk.testing.folder import MemoryFolder
+from walrus_sdk.testing.journal import Disk, MemoryCheckpoints, MemoryJournal
+from walrus_sdk.testing.machine import InlineThreads, ManualClock, SeededRandom, SequentialIds
+from walrus_sdk.testing.store import MemoryStore
+
+__all__ = ["PAGES", "SimulatedWorld"]
+
+PAGES: Mapping[str, bytes] = {
+    "index.html": b"<h1>home</h1>",
+    "about.html": b"<p>about</p>" * 20,
+    "assets/app.js": b"console.log(1)\n" * 30,
+    "assets/logo.svg": b"<svg></svg>",
+}
+
+
+class _DevSigner:
+    def __init__(self, world: SimulatedWorld) -> None:
+        self._world = world
+        self._key = world.net.chain.dev_key()
+
+    @property
+    def address(self) -> SuiAddress:
+        return self._key.address
+
+    async def sign(self, request: SigningRequest) -> bytes:
+        self._world.life.check()
+        return self._key.sign_transaction(request.transaction)
+
+
+class SimulatedWorld:
+    """One local network in memory, one home, one folder; `deploy` runs the real service and engine on it.
+
+    What lasts (`net`, `disk`, `clock`, `files`) survives `revive`, which stands for the next process.
+    """
+
+    def __init__(self, files: Mapping[str, bytes] = PAGES, *, n_shards: int = 10, settle_s: float = 5.0) -> None:
+        self.clock = ManualClock()
+        self.net = open_world(None, now_ms=self.clock.wall_ms, n_shards=n_shards)
+        self.disk = Disk()
+        self.files = dict(files)
+        self.ids = SequentialIds()
+        self.network: Network = replace(network_of(self.net.genesis, "http://127.0.0.1:1"), settle_s=settle_s)
+        self.revive()
+
+    def revive(self) -> None:
+        """Begin a new process: living ports over what lasted."""
+        self.life = Life()
+        self.disk.held.clear()
+        self.journal = MemoryJournal(self.disk, self.clock, self.life)
+        self.store = MemoryStore(self.net.blobs, self.net.genesis.n_shards, self.life)
+        self.chain = MemoryChain(self.net.chain, self.life)
+        self.signer = _DevSigner(self)
+
+    @property
+    def connection(self) -> Connection:
+        """The ports, as the service takes them."""
+
+        async def commit(_: Path) -> str:
+            return ""
+
+        return Connection(
+            network=self.network,
+            project=Project(),
+            journal=self.journal,
+            checkpoints=MemoryCheckpoints(self.disk, self.life),
+            chain=self.chain,
+            clock=self.clock,
+            sleep=self.clock.sleep,
+            random=SeededRandom(),
+            ids=self.ids,
+            threads=InlineThreads(),
+            patience=Patience(),
+            store=lambda _: self.store,
+            signer=lambda: self.signer,
+            folder=self._folder,
+            commit=commit,
+            is_live=lambda deployment: str(deployment) in self.disk.held,
+            hook=self.life.hook,
+        )
+
+    @asynccontextmanager
+    async def _folder(self, place: Path) -> AsyncIterator[Folder]:
+        yield MemoryFolder(self.files, self.life, str(place))
+
+    async def plan(self, **asked: Unpack[Asked]) -> Plan:
+        """Plan a deployment of `files`."""
+        return await deploy.plan(self.connection, Path("/site"), _options(asked), Feed())
+
+    async def deploy(self, *, feed: Feed | None = None, **asked: Unpack[Asked]) -> DeployResult:
+        """Deploy `files`, as the command does."""
+        return await deploy.deploy(self.connection, Path("/site"), _options(asked), feed or Feed())
+
+    # ── what is seen from outside ─────────────────────────────────────────────────────────────────────────────
+
+    def paid(self) -> Counter[str]:
+        """How often each blob was paid."""
+        return Counter(row["blob_id"] for row in self.net.blobs.ledger() if row["paid"])
+
+    async def served(self) -> dict[str, bytes]:
+        """What visitors get at each path of the owner's one site; raises `AssertionError` unless there is one."""
+        ((site_id, _),) = await self.chain.sites(self.signer.address)
+        site = await self.chain.site(site_id)
+        assert site is not None
+        pages: dict[str, bytes] = {}
+        for path, resource in site.content.resources.items():
+            body = bytearray()
+            await self.store.read(resource.patch or resource.blob_id, body.extend, max_size=2**30)
+            pages[path] = bytes(body)
+        return pages
+
+    def published(self) -> dict[str, bytes]:
+        """What visitors should get: every file but the rules, at its path."""
+        return {f"/{name}": data for name, data in self.files.items() if name != "ws-resources.json"}
+
+    async def statuses(self) -> list[str]:
+        """The statuses of all deployments, oldest first."""
+        found = await reports.summaries(self.journal, self.connection.is_live)
+        return [item.status for item in reversed(found)]
+
+
+def _options(asked: Asked) -> DeployOptions:
+    return replace(DeployOptions(site_name="simulated"), **asked)
