@@ -60,5 +60,5 @@ def _mapped(path: Path) -> bytes | mmap.mmap:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else file.read()
-    except (OSError, ValueError) as error:
-        raise ValidationError("file_unreadable", f"{path}: {error}", path=str(path)) from error
+    except OSError as error:
+        raise ValidationError("file_unreadable", f"{path}: {error.strerror}", path=str(path)) from error
