@@ -17,6 +17,7 @@ from walrus_sdk.errors import (
     EffectUnknown,
     ErrorClass,
     LimitError,
+    StateError,
     ValidationError,
     WalrusError,
 )
@@ -113,6 +114,11 @@ def test_what_follows_a_failure_is_decided_by_its_class(code: str) -> None:
     action = retry.next_action(1, failed, OPTIONS, 0.5)
     expected = CODES[code].error_class in (ErrorClass.RETRY, ErrorClass.LOOK_FIRST)
     assert isinstance(action, retry.Again) == expected
+
+
+def test_a_journal_that_cannot_be_written_ends_a_deployment_at_once() -> None:
+    full = StateError("state_full", "no room")
+    assert retry.next_action(1, full, OPTIONS, 0.5) == retry.Stop(full)
 
 
 def test_pauses_have_full_jitter_and_a_service_is_never_asked_earlier_than_it_said() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from walrus_sdk.errors import EffectFailed, EffectUnknown, ErrorClass, WalrusError
+from walrus_sdk.errors import EffectFailed, EffectUnknown, ErrorClass, StateError, WalrusError
 from walrus_sdk.model.options import RecoveryOptions
 
 __all__ = ["LOOK_PAUSES", "Again", "Stop", "budget", "look_pause", "next_action"]
@@ -48,6 +48,8 @@ def next_action(attempts: int, error: WalrusError, options: RecoveryOptions, jit
     Effects whose outcome is unknown are not decided here: they are looked up first.
     """
     cause = error.cause if isinstance(error, EffectFailed | EffectUnknown) and error.cause is not None else error
+    if isinstance(cause, StateError):
+        return Stop(cause)  # D1: without a journal no effect may begin, so there is nothing to try again
     if cause.error_class is not ErrorClass.RETRY and not (
         isinstance(error, EffectFailed) and cause.error_class is ErrorClass.LOOK_FIRST
     ):
