@@ -1,0 +1,119 @@
+"""Without an event loop of one's own: `run`, `connect`, handles; and what the package gives."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import walrus_sdk as ws
+from walrus_sdk.errors import DeploymentStopped
+from walrus_sdk.model.progress import Phase
+from walrus_sdk.sui.signers import KeySigner
+
+
+@pytest.fixture
+def options(house: Any) -> dict[str, Any]:
+    return {"home": house.home, "network": house.net.network, "signer": KeySigner(house.net.key)}
+
+
+def test_one_call_deploys_and_the_others_look_at_it(house: Any, options: dict[str, Any]) -> None:
+    seen: list[ws.Progress] = []
+    result = ws.run.deploy(house.folder, site_name="tides", progress=seen.append, **options)
+    assert house.served(result.url) == house.source()
+    assert seen[-1].phase is Phase.DONE
+    assert [item.deployment_id for item in ws.run.list(**options)] == [result.deployment_id]
+    assert ws.run.status(str(result.deployment_id), **options).summary.status == "completed"
+    assert ws.run.verify("tides", **options).files == 4
+    assert ws.run.url("tides", **options) == result.url
+    assert ws.run.plan(house.folder, site_name="tides", **options).nothing_to_do
+
+
+def test_progress_is_told_in_lines_when_asked_for(
+    house: Any, options: dict[str, Any], capfd: pytest.CaptureFixture[str]
+) -> None:
+    ws.run.deploy(house.folder, site_name="tides", progress=True, **options)
+    lines = capfd.readouterr().err.splitlines()
+    assert any("confirmed" in line for line in lines)
+    assert lines == list(dict.fromkeys(lines)), "no line is told twice"
+
+
+def test_errors_come_out_as_they_are(house: Any, options: dict[str, Any]) -> None:
+    with pytest.raises(ws.WalrusError) as caught:
+        ws.run.deploy(house.folder / "nowhere", **options)
+    assert caught.value.code == "folder_missing"
+
+
+def test_a_connection_lasts_and_its_handles_tell_how_far_they_are(house: Any, options: dict[str, Any]) -> None:
+    with ws.connect(**options) as sites:
+        handle = sites.deploy(house.folder, site_name="tides")
+        result = handle.wait(60)
+        assert handle.done
+        assert handle.progress.phase is Phase.DONE
+        assert sites.url("tides").wait() == result.url
+
+
+def test_a_cancelled_handle_leaves_a_deployment_that_goes_on(house: Any, options: dict[str, Any]) -> None:
+    house.net.faults.reshape(latency_s=0.5)
+    storing = threading.Event()
+
+    def listen(progress: ws.Progress) -> None:
+        if progress.phase is Phase.STORE:
+            storing.set()
+
+    with ws.connect(**options) as sites:
+        handle = sites.deploy(house.folder, site_name="tides", progress=listen)
+        assert storing.wait(30)
+        handle.cancel()
+        with pytest.raises(DeploymentStopped) as caught:
+            handle.wait()
+        assert caught.value.code == "interrupted"
+    with ws.connect(**options) as sites:
+        (left,) = sites.list().wait()
+        assert left.resumable
+        result = sites.deploy(house.folder, site_name="tides").wait()
+        assert result.deployment_id == left.deployment_id
+    assert set(house.paid().values()) == {1}
+
+
+@pytest.mark.anyio
+async def test_a_handle_can_be_awaited_on_any_event_loop(house: Any, options: dict[str, Any]) -> None:
+    with ws.connect(**options) as sites:
+        result = await sites.deploy(house.folder, site_name="tides")
+        assert (await sites.status(str(result.deployment_id))).summary.version == 1
+
+
+def test_waiting_has_a_limit(house: Any, options: dict[str, Any]) -> None:
+    house.fault("publisher.request", "stall")
+    with ws.connect(**options) as sites:
+        handle = sites.deploy(house.folder, site_name="tides")
+        with pytest.raises(TimeoutError):
+            handle.wait(0.2)
+        assert not handle.done
+        house.net.faults.clear()
+
+
+@pytest.mark.processes
+def test_a_script_ends_although_its_connection_was_left_open(tmp_path: Path) -> None:
+    code = f"import walrus_sdk as ws; sites = ws.connect(home={str(tmp_path / 'home')!r}); print(sites.list().wait())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_blob_ids_of_bytes_and_of_files_agree(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"hello")
+    (tmp_path / "empty").touch()
+    assert ws.blob_id(b"hello", 10) == ws.blob_id(tmp_path / "f", 10) == ws.blob_id(str(tmp_path / "f"), 10)
+    assert ws.blob_id(b"", 10) == ws.blob_id(tmp_path / "empty", 10)
+    assert len(str(ws.blob_id(b"hello"))) == 43
+
+
+@pytest.mark.processes
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    code = "import sys, walrus_sdk; print([m for m in ('numpy', 'httpx', 'pandas', 'anyio') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"
