@@ -155,6 +155,27 @@ async def test_a_cancelled_caller_leaves_its_rows_in_the_queue_and_the_writer_al
         assert [event.type for event in await journal.events(ONE)] == ["cancelled", "after"]
 
 
+@pytest.mark.parametrize("steps", range(8))
+@pytest.mark.anyio
+async def test_a_journal_whose_opening_is_cancelled_leaves_no_writer_behind(home: Path, steps: int) -> None:
+    async with anyio.create_task_group() as tasks:
+
+        async def open_and_stay() -> None:
+            async with open_journal(home, SystemClock()):
+                opened.set()
+                await anyio.sleep_forever()
+
+        opened = anyio.Event()
+        tasks.start_soon(open_and_stay)
+        for _ in range(steps):
+            await anyio.lowlevel.checkpoint()
+        if steps == 7:
+            await opened.wait()
+        tasks.cancel_scope.cancel()
+    async with open_journal(home, SystemClock()) as journal:
+        await journal.claim(ONE, new=True)
+
+
 @pytest.mark.anyio
 async def test_files_are_private_from_the_beginning(home: Path) -> None:
     before = os.umask(0)

@@ -192,6 +192,45 @@ async def test_a_deployment_that_another_session_works_on_is_refused(house: Any)
         tasks.cancel_scope.cancel()
 
 
+async def test_two_first_deploys_at_the_same_moment_make_one_site(house: Any) -> None:
+    codes: list[str] = []
+
+    async def deploy() -> None:
+        try:
+            async with house.session() as sites:
+                await sites.deploy(house.folder, site_name="tides")
+            codes.append("done")
+        except OwnershipError as error:
+            codes.append(error.code)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(deploy)
+    assert len(sites_of(house)) == 1
+    assert "done" in codes
+    assert set(codes) <= {"done", "deployment_owned"}
+    assert set(house.paid().values()) == {1}
+
+
+async def test_a_stop_says_how_many_paid_stores_it_waits_for(house: Any) -> None:
+    house.net.faults.reshape(latency_s=0.5)
+    waited: list[str] = []
+
+    async def stop_once_paid(scope: anyio.CancelScope) -> None:
+        while not house.net.ledger():  # noqa: ASYNC110  # another thread's
+            await anyio.sleep(0.01)
+        scope.cancel()
+
+    async with anyio.create_task_group() as tasks, house.session() as sites:
+        with anyio.CancelScope() as scope:
+            tasks.start_soon(stop_once_paid, scope)
+            await sites.deploy(house.folder, site_name="tides", progress=lambda p: waited.append(p.waiting))
+        (left,) = await sites.list()
+        report = await sites.status(left.deployment_id)
+    assert {row["state"] for row in report.details["operations"]} == {"done"}
+    assert "finishing 1 paid store" in waited
+
+
 async def test_watching_yields_all_events_and_ends_with_the_deployment(house: Any) -> None:
     async with house.session() as sites:
         result = await sites.deploy(house.folder, site_name="tides")

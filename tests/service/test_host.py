@@ -113,6 +113,15 @@ def test_blob_ids_of_bytes_and_of_files_agree(tmp_path: Path) -> None:
 
 
 @pytest.mark.processes
+def test_quilts_are_reached_from_the_package() -> None:
+    code = (
+        "from walrus_sdk import codecs as c; q = c.quilt; print(q.decode(q.encode([q.QuiltFile('a', b'x')], 10), 10))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert "QuiltFile(identifier='a', data=b'x'" in done.stdout
+
+
+@pytest.mark.processes
 def test_importing_the_package_loads_nothing_heavy() -> None:
     code = "import sys, walrus_sdk; print([m for m in ('numpy', 'httpx', 'pandas', 'anyio') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)

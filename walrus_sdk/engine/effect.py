@@ -285,11 +285,11 @@ class Performer:
         """Pass a hook point."""
         await self._point(effect, point)
 
-    def finishing(self, change: int) -> None:
+    def finishing(self, effect: Effect) -> None:
         """Tell how many paid effects run on through a cancellation."""
-        self._finishing += change
-        waiting = f"finishing {self._finishing} paid effects" if self._finishing else ""
-        self._context.feed.set(waiting=waiting)
+        self._finishing += 1
+        plural = "s" if self._finishing > 1 else ""
+        self._context.feed.set(waiting=f"finishing {self._finishing} paid {effect.kind}{plural}")
 
     @property
     def patience(self) -> Patience:
@@ -379,4 +379,4 @@ class _Step:
         finally:
             if self._released and not self._over:
                 self._performer.patience.limit(self._scope, anyio.current_time() + self._performer.grace_s)
-                self._performer.finishing(+1)
+                self._performer.finishing(self._effect)

@@ -6,6 +6,7 @@ import errno
 import os
 import sqlite3
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ FileIdentity = tuple[int, int]
 """Device and inode: the file that was opened, whatever stands at its path later."""
 
 _BUSY_MS = 10_000
+_PAUSE_MS = 20
 
 
 def make_folder(path: Path) -> Path:
@@ -70,14 +72,31 @@ def open_database(path: Path) -> tuple[sqlite3.Connection, FileIdentity]:
     with failures(path):
         db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_BUSY_MS / 1000)
         try:
-            db.execute("pragma journal_mode = wal")
-            db.execute("pragma synchronous = full")
-            db.execute("pragma foreign_keys = on")
-            migrate(db)
+            _prepare(db)
         except BaseException:
             db.close()
             raise
     return db, identity
+
+
+def _prepare(db: sqlite3.Connection) -> None:
+    """Set the mode and bring the schema up to date.
+
+    Changing the mode of a new file does not wait for another process that does the same: SQLite says "busy" at once.
+    """
+    for _ in range(_BUSY_MS // _PAUSE_MS):
+        try:
+            db.execute("pragma journal_mode = wal")
+            db.execute("pragma synchronous = full")
+            db.execute("pragma foreign_keys = on")
+            migrate(db)
+        except sqlite3.OperationalError as error:
+            if (error.sqlite_errorcode & 0xFF) not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                raise
+            time.sleep(_PAUSE_MS / 1000)
+        else:
+            return
+    raise StateError("state_busy", "another process holds the journal")
 
 
 def open_reader(path: Path) -> sqlite3.Connection:

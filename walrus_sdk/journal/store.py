@@ -39,7 +39,8 @@ async def open_journal(home: Path, clock: Clock) -> AsyncIterator[SqliteJournal]
     journal = await to_thread.run_sync(SqliteJournal, home, clock)
     try:
         async with anyio.create_task_group() as tasks:
-            await tasks.start(journal.writer.run)
+            # Not `start`: cancelled there, it would wait for the writer, which is shielded and which nobody closes yet.
+            tasks.start_soon(journal.writer.run)
             try:
                 yield journal
             finally:

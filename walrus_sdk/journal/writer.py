@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
-import anyio.abc
 from anyio import to_thread
 
 from walrus_sdk.errors import OwnershipError, StateError, WalrusError
@@ -64,10 +63,9 @@ class Writer:
         self._closing = False
         self.limiter = anyio.CapacityLimiter(1)
 
-    async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+    async def run(self) -> None:
         """Commit until closed. Shielded for its whole life: outcomes are recorded while workers are cancelled."""
         with anyio.CancelScope(shield=True):
-            task_status.started()
             while True:
                 if not self._queue:
                     if self._closing:

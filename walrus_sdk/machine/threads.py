@@ -45,7 +45,7 @@ class SystemThreads:
         dies.
         """
         async with self._compute:
-            process = self._idle.pop() if self._idle else await anyio.to_thread.run_sync(_Worker)
+            process = await self._worker()
             try:
                 answer = await anyio.to_thread.run_sync(
                     process.call, f"{function.__module__}:{function.__qualname__}", args, abandon_on_cancel=True
@@ -55,6 +55,14 @@ class SystemThreads:
                 raise
             self._idle.append(process)
         return _result(answer)  # type: ignore[no-any-return]  # the wire carries plain values
+
+    async def _worker(self) -> _Worker:
+        if self._idle:
+            return self._idle.pop()
+        found: list[_Worker] = []
+        with anyio.CancelScope(shield=True):  # a process that was just started must not be lost to a cancellation
+            found.append(await anyio.to_thread.run_sync(_Worker))
+        return found[0]
 
     def close(self) -> None:
         """End the worker processes."""
