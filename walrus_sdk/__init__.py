@@ -1,4 +1,4 @@
-"""Publish static sites to Walrus and Sui: deployments that are never lost, repeated or half-finished.
+"""Publish static sites to Walrus and Sui: built so that deployments are not lost, repeated or half-finished.
 
     import walrus_sdk as ws
 

@@ -25,7 +25,7 @@ NAME = "walrus-sdk"
 main = click.version_option(package_name=NAME, prog_name=NAME, message="%(prog)s %(version)s")(
     group(
         NAME,
-        "Publish static sites to Walrus and Sui: deployments that are never lost, repeated or half-finished.",
+        "Publish static sites to Walrus and Sui: built so that deployments are not lost, repeated or half-finished.",
         deploy, plan, list_deployments, status, verify, open_site, blob_id, quilt, localnet, completion,
     )
 )  # fmt: skip
