@@ -85,8 +85,8 @@ def test_the_gas_budget_covers_an_estimate_with_headroom_and_never_more_than_the
 
 def test_usd_is_said_only_when_a_price_is_given() -> None:
     spent = Cost(frost=Frost(500_000_000), gas=Mist(2_000_000_000))
-    assert cost.usd(spent, None, None) is None
-    assert cost.usd(spent, Decimal("0.5"), Decimal(3)) == Decimal("6.25")
+    assert spent.usd(None, None) is None
+    assert spent.usd(Decimal("0.5"), Decimal(3)) == Decimal("6.25")
 
 
 def test_limits_say_no_only_beyond_them() -> None:

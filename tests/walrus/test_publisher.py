@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
-from walrus_sdk.errors import CODES, CodecError, ErrorClass, ProtocolError, StorageError, WalrusError
+from walrus_sdk.errors import CODES, CodecError, ErrorClass, StorageError, WalrusError
 from walrus_sdk.http.client import HttpClient
 from walrus_sdk.model.plan import StoreKind
 from walrus_sdk.model.units import BlobId, QuiltPatchId, SuiAddress
@@ -422,8 +422,3 @@ async def test_more_bytes_than_allowed_are_not_read(served: Any) -> None:
         with pytest.raises(WalrusError) as caught:
             await Aggregators(http, [url], wall_ms=lambda: 0).read(BLOB, lambda _: None, max_size=999)
     assert caught.value.code == "answer_too_large"
-
-
-def test_a_bad_answer_is_a_protocol_error() -> None:
-    assert CODES["bad_answer"].error_class is ErrorClass.LOOK_FIRST
-    assert issubclass(ProtocolError, WalrusError)

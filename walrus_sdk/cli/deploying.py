@@ -72,7 +72,7 @@ class _Dollars:
 
 
 def _dollars(cost: Cost, given: Mapping[str, Any]) -> _Dollars:
-    return _Dollars(pages.usd(cost, given["wal_price"], given["sui_price"]))
+    return _Dollars(cost.usd(given["wal_price"], given["sui_price"]))
 
 
 def _place(call: Call, folder: str | None) -> Path:
@@ -99,7 +99,7 @@ def _asked(call: Call, place: Path, options: DeployOptions) -> DeployResult:
 
     found, goes_on = call.run(prepare)
     if not goes_on and not found.nothing_to_do:
-        call.output.page(pages.plan_page(found, pages.usd(found.cost, options.wal_price, options.sui_price)))
+        call.output.page(pages.plan_page(found, found.cost.usd(options.wal_price, options.sui_price)))
         if not call.ask(pages.question(found)):
             raise ConfigurationError("confirmation_needed", "nothing was deployed: the answer was no")
     return call.run(lambda session, listen: session.apply(found, options, progress=listen))

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from walrus_sdk.model.options import DeployResult
-from walrus_sdk.model.plan import Cost, Plan
+from walrus_sdk.model.plan import Plan
 from walrus_sdk.model.reports import DeploymentReport, DeploymentSummary, VerifyReport
 from walrus_sdk.watch.progress import size
 
@@ -20,7 +20,6 @@ __all__ = [
     "question",
     "report_page",
     "result_page",
-    "usd",
     "verify_page",
 ]
 
@@ -30,13 +29,6 @@ DEPLOYMENTS = ("deployment", "site", "network", "status", "stored", "started", "
 """The head of the table of deployments."""
 _MAX_ERRORS = 10
 _MAX_EVENTS = 10
-
-
-def usd(cost: Cost, wal_price: Decimal | None, sui_price: Decimal | None) -> Decimal | None:
-    """Return a cost in USD by the prices of one WAL and one SUI; `None` when no price is given."""
-    if wal_price is None and sui_price is None:
-        return None
-    return Decimal(cost.frost.coins) * (wal_price or 0) + Decimal(cost.gas.coins) * (sui_price or 0)
 
 
 def plan_page(plan: Plan, dollars: Decimal | None) -> Page:

@@ -112,7 +112,6 @@ class Performer:
         self._context = context
         self._world = context.world
         self._chain = chain_id
-        self.paid_twice: list[str] = []
         self._finishing = 0
 
     async def row(self, kind: str, name: str) -> Mapping[str, Any] | None:
@@ -179,7 +178,6 @@ class Performer:
         if effect.same_again:
             return
         self._check_time(effect, row)
-        self.paid_twice.append(effect.name)
         await self._append(Change(events.SECOND_PAYMENT_POSSIBLE, {"kind": effect.kind, "name": effect.name}))
 
     # ── doing ─────────────────────────────────────────────────────────────────────────────────────────────────

@@ -46,10 +46,6 @@ class Diary:
         await self._append(Change(events.DEPLOYMENT_STATUS, data, (row, *puts)))
         self.status = status
 
-    async def note(self, message: str) -> None:
-        """Write down something that the user should know."""
-        await self._append(Change(events.NOTE, {"message": message}))
-
     async def event(self, kind: str, data: Mapping[str, Any], puts: Sequence[Put] = ()) -> None:
         """Write an event with its rows."""
         await self._append(Change(kind, data, tuple(puts)))

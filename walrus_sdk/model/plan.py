@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import Enum
 from typing import Any
 
@@ -171,6 +172,12 @@ class Cost:
     transactions: int = 0
     stored_bytes: int = 0
     skipped_bytes: int = 0
+
+    def usd(self, wal_price: Decimal | None, sui_price: Decimal | None) -> Decimal | None:
+        """Return the cost in USD by the prices of one WAL and one SUI; `None` when no price is given."""
+        if wal_price is None and sui_price is None:
+            return None
+        return Decimal(self.frost.coins) * (wal_price or 0) + Decimal(self.gas.coins) * (sui_price or 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What a plan costs: storage in FROST, gas in MIST, and both in USD when prices are given."""
+"""What a plan costs: storage in FROST, gas in MIST, and the limits on both."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from walrus_sdk.model.chain import GasUsed
 from walrus_sdk.model.plan import Cost, Entry, StoreOperation
 from walrus_sdk.model.units import Frost, Mist
 
-__all__ = ["check_cost", "check_deletes", "gas_budget", "plan_cost", "usd"]
+__all__ = ["check_cost", "check_deletes", "gas_budget", "plan_cost"]
 
-_COIN = 10**9
 _OVERHEAD = 1_000
 """Computation units on top of an estimate, as the official SDKs add."""
 
@@ -53,14 +52,6 @@ def plan_cost(
         stored_bytes=sum(stored.values()),
         skipped_bytes=sum(size for sha256, size in sizes.items() if sha256 not in stored),
     )
-
-
-def usd(cost: Cost, wal_price: Decimal | None, sui_price: Decimal | None) -> Decimal | None:
-    """Return a cost in USD by the prices of one WAL and one SUI; `None` when no price is given."""
-    if wal_price is None and sui_price is None:
-        return None
-    frost, mist = Decimal(cost.frost.units), Decimal(cost.gas.units)
-    return (frost * (wal_price or 0) + mist * (sui_price or 0)) / _COIN
 
 
 def check_cost(cost: Cost, limit: Frost | None) -> None:

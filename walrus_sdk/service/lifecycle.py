@@ -123,7 +123,7 @@ async def _yield_to_older(connection: Connection, owner: Ownership, plan: Plan) 
         if row["id"] == str(owner.deployment):
             return
         if is_unfinished(row):
-            await _cancel(connection, owner, "another deployment of this site was begun first")
+            await give_up(connection, owner, "another deployment of this site was begun first")
             text = f"{row['id']} was begun first and works on site {plan.target.name!r}"
             raise OwnershipError("deployment_owned", text, deployment_id=row["id"])
 
@@ -177,10 +177,6 @@ async def _append_failure(connection: Connection, owner: Ownership, error: Walru
 
 async def give_up(connection: Connection, owner: Ownership, reason: str) -> None:
     """End a deployment as cancelled, for `reason`."""
-    await _cancel(connection, owner, reason)
-
-
-async def _cancel(connection: Connection, owner: Ownership, reason: str) -> None:
     status = await status_of(connection, owner.deployment)
     data = {"from": status.value, "to": Status.CANCELLED.value, "reason": reason}
     await _move(connection, owner, Status.CANCELLED, data, {"reason": reason, "can_resume": 0})
