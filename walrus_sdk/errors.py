@@ -260,7 +260,12 @@ _ROWS: tuple[tuple[str, ErrorClass, str, str], ...] = (
     ("blob_not_found", _R, "the aggregator does not know the blob", "Wait for propagation, or use another aggregator."),
     ("blob_unavailable", _R, "the blob cannot be read just now", "Wait, or use another aggregator."),
     ("blob_too_large", _R, "larger than this aggregator serves", "Use another aggregator."),
-    ("blob_expires_early", _L, "stored, but it ends before the plan asks", "Run the same command again."),
+    (
+        "blob_expires_early",
+        _I,
+        "stored and paid, but it ends before the plan asks",
+        "Lower --epochs, or use another publisher; what is stored is kept.",
+    ),
     ("range_not_satisfiable", _G, "the byte range lies outside the blob", "Ask for a range inside the blob."),
     ("content_mismatch", _G, "served bytes differ from the plan", "Use another aggregator; run verify again."),
     ("token_used", _R, "the publisher's one-time token was used before", "Give a fresh token for each request."),
@@ -329,6 +334,7 @@ _ROWS: tuple[tuple[str, ErrorClass, str, str], ...] = (
     # ownership
     ("deployment_owned", _R, "another process works on this deployment", "Wait for it, or cancel it there."),
     ("fenced", _G, "another process took the deployment over", "Look at it with `walrus-sdk status`."),
+    ("row_changed", _R, "another deployment was faster", "Run the same command again."),
     ("illegal_move", _I, "the deployment's status does not allow this", "Look at it with `walrus-sdk status`."),
     # codecs
     ("malformed", _I, "bytes or text do not follow their format", "Check where the value came from."),

@@ -44,16 +44,26 @@ class _Host:
         self._lock = threading.Lock()
         self._pid = 0
         self._portal: BlockingPortal | None = None
+        self._open: set[Connection] = set()
 
     def portal(self) -> BlockingPortal:
         """Return the way into the thread."""
         with self._lock:
             if self._portal is None or self._pid != os.getpid():
-                self._portal, self._pid = _start(), os.getpid()
+                self._open = set()
+                self._portal, self._pid = _start(self._open), os.getpid()
             return self._portal
 
+    def opened(self, connection: Connection) -> None:
+        """Remember a connection, to close it when the main thread ends."""
+        self._open.add(connection)
 
-def _start() -> BlockingPortal:
+    def closed(self, connection: Connection) -> None:
+        """Forget a connection."""
+        self._open.discard(connection)
+
+
+def _start(opened: set[Connection]) -> BlockingPortal:
     started: Future[BlockingPortal] = Future()
 
     async def serve() -> None:
@@ -68,6 +78,8 @@ def _start() -> BlockingPortal:
 
     def end_with_main() -> None:
         threading.main_thread().join()
+        for connection in list(opened):
+            connection.close()
         portal.call(portal.stop, True)
 
     threading.Thread(target=end_with_main, name="walrus_sdk host's end", daemon=True).start()
@@ -80,10 +92,11 @@ _HOST = _Host()
 class Handle(Generic[T]):
     """Something that runs on the host thread: `await handle` in a coroutine, `handle.wait()` anywhere else."""
 
-    def __init__(self, future: Future[T], session: Session, seen: list[Progress]) -> None:
+    def __init__(self, future: Future[T], session: Session, seen: list[Progress], ended: threading.Event) -> None:
         self._future = future
         self._session = session
         self._seen = seen
+        self._ended = ended
 
     @property
     def progress(self) -> Progress:
@@ -124,10 +137,19 @@ class Handle(Generic[T]):
 
     def _wait_for_grace(self) -> None:
         try:
-            while self._session.busy:
-                threading.Event().wait(_ALIVE_S)
+            self.settle()
         except KeyboardInterrupt:
             self._session.hurry()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing of it runs any more; `done` can be true before, when it was cancelled."""
+        return self._ended.is_set()
+
+    def settle(self) -> None:
+        """Wait until nothing of it runs any more: what was paid when it was cancelled is recorded then."""
+        while not self._ended.wait(_ALIVE_S):  # not for ever at once: Ctrl-C is to be seen
+            pass
 
     def __await__(self) -> Generator[Any, None, T]:
         return self._await().__await__()
@@ -149,6 +171,8 @@ class Connection:
         self._context = self._portal.wrap_async_context_manager(open_session(**options))
         self._session = self._context.__enter__()
         self._closed = False
+        self._handles: list[Handle[Any]] = []
+        _HOST.opened(self)
 
     def __enter__(self) -> Self:
         return self
@@ -159,9 +183,23 @@ class Connection:
         self.close()
 
     def close(self) -> None:
-        """End the session; what still runs is stopped, resumably."""
-        if not self._closed:
-            self._closed = True
+        """End the session. What still runs is stopped, resumably; what is paid for gets its time of grace.
+
+        Ctrl-C meanwhile ends the grace.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            for handle in self._handles:
+                handle.cancel()
+            for handle in self._handles:
+                handle.settle()
+        except KeyboardInterrupt:
+            self._session.hurry()
+            raise
+        finally:
+            _HOST.closed(self)
             self._context.__exit__(None, None, None)
 
     def _start(self, verb: Callable[[Listener], Coroutine[Any, Any, T]], listener: Listener | None = None) -> Handle[T]:
@@ -172,10 +210,17 @@ class Connection:
             if listener is not None:
                 listener(progress)
 
-        async def run() -> T:
-            return await verb(listen)
+        ended = threading.Event()
 
-        return Handle(self._portal.start_task_soon(run), self._session, seen)
+        async def run() -> T:
+            try:
+                return await verb(listen)
+            finally:
+                ended.set()
+
+        handle = Handle(self._portal.start_task_soon(run), self._session, seen, ended)
+        self._handles = [*(other for other in self._handles if not other.is_over), handle]
+        return handle
 
     def plan(
         self,

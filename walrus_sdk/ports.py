@@ -270,11 +270,16 @@ class Signer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """Insert or update one row: `key` finds it, `values` are set; columns not named keep their value."""
+    """Insert or update one row: `key` finds it, `values` are set; columns not named keep their value.
+
+    `expect`: columns that the row must still have (empty: there must be no such row), else nothing of the whole
+    append is written and it raises `OwnershipError` ``row_changed``: somebody else was faster.
+    """
 
     table: str
     key: Mapping[str, Any]
     values: Mapping[str, Any]
+    expect: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,8 +305,8 @@ class Journal(Protocol):
     async def append(self, owner: Ownership, changes: Sequence[Change]) -> Sequence[Event]:
         """Commit events and rows durably in one transaction.
 
-        Raises `OwnershipError` ``fenced`` when a newer incarnation exists, `StateError` when it cannot be written;
-        then nothing of it is there.
+        Raises `OwnershipError` ``fenced`` when a newer incarnation exists and ``row_changed`` when a row is not as
+        a put expects it, `StateError` when it cannot be written; then nothing of it is there.
         """
         ...
 

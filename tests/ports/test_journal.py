@@ -130,3 +130,43 @@ async def test_the_cache_gives_back_what_was_put(opened: Opened) -> None:
         assert await journal.cache("k") is None
         await journal.cache("k", b"v")
         assert await journal.cache("k") == b"v"
+
+
+async def test_a_row_that_is_not_as_expected_leaves_nothing_of_the_append(opened: Opened) -> None:
+    def put(expect: dict[str, Any] | None, **values: Any) -> Change:
+        return Change("a", {}, (Put("sites", {"chain": "c", "owner": "o", "name": "x"}, values, expect),))
+
+    async with opened() as journal:
+        owner = await journal.claim(ONE, new=True)
+        with pytest.raises(OwnershipError) as caught:
+            await journal.append(owner, [Change("first"), put({"object_id": "1"}, object_id="2")])
+        assert caught.value.code == "row_changed"
+        assert await journal.events(ONE) == []
+        await journal.append(owner, [put({}, object_id="1")])
+        for wrong in ({}, {"object_id": "9"}, {"object_id": "1", "deployment": "d"}):
+            with pytest.raises(OwnershipError):
+                await journal.append(owner, [put(wrong, object_id="2")])
+        await journal.append(owner, [put({"object_id": "1", "deployment": None}, object_id="2")])
+        assert [row["object_id"] for row in await journal.rows("sites")] == ["2"]
+
+
+async def test_of_two_that_expect_the_same_row_one_is_written(opened: Opened) -> None:
+    won: list[str] = []
+    refused: list[str] = []
+
+    async def write(journal: Journal, owner: Ownership) -> None:
+        name = str(owner.deployment)
+        put = Put("sites", {"chain": "c", "owner": "o", "name": "x"}, {"deployment": name}, {})
+        try:
+            await journal.append(owner, [Change("a", {}, (put,))])
+            won.append(name)
+        except OwnershipError as error:
+            refused.append(error.code)
+
+    async with opened() as journal:
+        owners = [await journal.claim(which, new=True) for which in (ONE, TWO)]
+        async with anyio.create_task_group() as tasks:
+            for owner in owners:
+                tasks.start_soon(write, journal, owner)
+        (row,) = await journal.rows("sites")
+        assert (won, refused) == ([row["deployment"]], ["row_changed"])

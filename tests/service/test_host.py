@@ -97,6 +97,55 @@ def test_waiting_has_a_limit(house: Any, options: dict[str, Any]) -> None:
         house.net.faults.clear()
 
 
+def test_closing_a_connection_lets_paid_stores_of_a_running_deploy_finish(house: Any, options: dict[str, Any]) -> None:
+    house.net.faults.reshape(latency_s=0.5)
+    sites = ws.connect(**options)
+    handle = sites.deploy(house.folder, site_name="tides", concurrency=1)
+    while not house.net.ledger():
+        assert not handle.is_over
+    sites.close()
+    assert handle.is_over
+    with ws.connect(**options) as again:
+        (left,) = again.list().wait()
+        report = again.status(str(left.deployment_id)).wait()
+    assert left.resumable
+    assert [row["state"] for row in report.details["operations"]] == ["done"]
+
+
+def test_haste_with_one_deploy_takes_no_grace_from_another(house: Any, options: dict[str, Any]) -> None:
+    house.net.faults.reshape(latency_s=0.5)
+    with ws.connect(**options) as sites:
+        handle = sites.deploy(house.folder, site_name="tides", concurrency=1)
+        while not house.net.ledger():
+            assert not handle.is_over
+        sites._session.hurry()  # somebody else's second Ctrl-C
+        handle.cancel()
+        handle.settle()
+        (left,) = sites.list().wait()
+        report = sites.status(str(left.deployment_id)).wait()
+    assert [row["state"] for row in report.details["operations"]] == ["done"]
+
+
+@pytest.mark.processes
+def test_a_script_that_ends_while_it_deploys_lets_what_is_paid_finish(tmp_path: Path) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "index.html").write_text("home")
+    home = str(tmp_path / "home")
+    code = f"""
+import time, urllib.request, walrus_sdk as ws
+sites = ws.connect(home={home!r}, shards=10)
+storing = []
+handle = sites.deploy({str(tmp_path / "site")!r}, progress=lambda p: storing.append(p.bytes_sent))
+while not any(storing):
+    time.sleep(0.001)
+"""
+    subprocess.run([sys.executable, "-c", code], timeout=60, check=True)
+    (left,) = ws.run.list(home=home)
+    report = ws.run.status(str(left.deployment_id), home=home)
+    assert left.status in ("interrupted", "completed")
+    assert "released" not in {row["state"] for row in report.details["operations"]}
+
+
 @pytest.mark.processes
 def test_a_script_ends_although_its_connection_was_left_open(tmp_path: Path) -> None:
     code = f"import walrus_sdk as ws; sites = ws.connect(home={str(tmp_path / 'home')!r}); print(sites.list().wait())"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from walrus_sdk.engine.feed import Feed
 from walrus_sdk.engine.patience import Patience
 from walrus_sdk.model.network import Network
 from walrus_sdk.model.options import DeployOptions
+from walrus_sdk.model.units import DeploymentId
 from walrus_sdk.ports import Ownership, World
 
 __all__ = ["Context"]
@@ -15,13 +17,17 @@ __all__ = ["Context"]
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The world, whose deployment it is, the network, the options, where progress goes, how long a stop may take."""
+    """The world, whose deployment it is, the network, the options, where progress goes, how long a stop may take.
+
+    `is_live` tells whether a process works on a deployment of this home.
+    """
 
     world: World
     owner: Ownership
     network: Network
     options: DeployOptions
     feed: Feed
+    is_live: Callable[[DeploymentId], bool]
     patience: Patience = field(default_factory=Patience)
 
     @property

@@ -10,16 +10,17 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import anyio
 
 from walrus_sdk.engine.context import Context
 from walrus_sdk.engine.patience import Patience
-from walrus_sdk.errors import EffectFailed, EffectUnknown, ErrorClass, WalrusError
+from walrus_sdk.errors import DeploymentStopped, EffectFailed, EffectUnknown, ErrorClass, OwnershipError, WalrusError
 from walrus_sdk.model import events
 from walrus_sdk.model.deployment import EffectState
+from walrus_sdk.model.units import DeploymentId
 from walrus_sdk.ports import Change, Put, Release
 
 __all__ = ["POINTS", "Absent", "Done", "Effect", "Found", "Look", "Outcome", "Performer", "Readable", "settled_in"]
@@ -36,6 +37,10 @@ POINTS = tuple(
 """Every moment around a commit or an external call of an effect, eight for each kind; crash tests count these."""
 
 _TABLE = "operations"
+_UNDER_WAY = (EffectState.INTENT, EffectState.RELEASED)
+_TIMES = ("released_wall_ms", "released_boot_s", "boot_id", "lost_wall_ms", "lost_boot_s")
+_OTHERS_S = 8.0
+"""Seconds between looks at an effect that another live deployment is at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +96,15 @@ class Done:
     how: str
 
 
+def _is_free(effect: Effect, row: Mapping[str, Any], found: Found | Readable | Absent) -> bool:
+    """Return whether doing it again costs nothing whatever became of the open try.
+
+    A signed transaction is the same one again. Bytes that can be read, and that nothing here had recorded before
+    they were sent, are those that were sent.
+    """
+    return effect.same_again or (isinstance(found, Readable) and row["outcome"] is None)
+
+
 def settled_in(row: Mapping[str, Any], settle_s: float, boot_id: str, boot_s: float, wall_ms: int) -> float:
     """Return the seconds until a released effect counts as settled; 0 when it does.
 
@@ -119,6 +133,11 @@ class Performer:
         rows = await self._world.journal.rows(_TABLE, {"chain": self._chain, "kind": kind, "name": name})
         return rows[0] if rows else None
 
+    async def open_row(self, effect: Effect) -> Mapping[str, Any] | None:
+        """Return the row of an effect whose outcome is not known."""
+        row = await self.row(effect.kind, effect.name)
+        return row if row is not None and row["state"] == EffectState.RELEASED.value else None
+
     def settles_in(self, row: Mapping[str, Any]) -> float:
         """Return the seconds until a released effect counts as settled."""
         clock = self._world.clock
@@ -131,30 +150,40 @@ class Performer:
         look: Look,
         *,
         look_first: bool = False,
+        own_only: bool = False,
         enough: Callable[[Mapping[str, Any]], bool] = lambda _: True,
+        may_repeat: Callable[[], bool] = lambda: True,
     ) -> Done:
         """Bring an effect about, once.
 
-        `look_first` asks for a look even when nothing is open. `enough` tells whether a recorded outcome still
-        serves. Raises `EffectFailed` (known not to have happened) or `EffectUnknown` (may have happened; with
-        ``settles_in``, seconds, when it was looked for in vain).
+        `look_first` asks for a look even when nothing is open. `enough` tells whether an outcome still serves,
+        `own_only` lets what other deployments recorded not count. `may_repeat` is asked before something whose
+        outcome stays unknown is done again.
+
+        Raises `EffectFailed` (known not to have happened); `EffectUnknown` (may have happened), with ``settles_in``
+        (seconds until the next look makes sense) when nothing was done now; `DeploymentStopped`
+        ``attempts_exhausted`` when it may not be repeated.
         """
         row = await self.row(effect.kind, effect.name)
         state = EffectState(row["state"]) if row is not None else EffectState.PLANNED
-        if row is not None and state is EffectState.DONE:
+        if row is not None and state is EffectState.DONE and not (own_only and self._is_foreign(row)):
             recorded: Mapping[str, Any] = json.loads(row["outcome"])
             if enough(recorded):
                 return Done(recorded, "recorded")
+        if row is not None and state in _UNDER_WAY:
+            self._check_other_owner(effect, row)
         if state is EffectState.RELEASED or look_first:
             found = await look()
             if isinstance(found, Found) and enough(found.outcome.data):
                 await self._commit_found(effect, row, found.outcome)
                 return Done(found.outcome.data, "found")
-            if row is not None and state is EffectState.RELEASED and isinstance(found, Absent):
-                await self._check_settled(effect, row)
+            if row is not None and state is EffectState.RELEASED:
+                await self._before_again(effect, row, _is_free(effect, row, found), may_repeat)
         return await self._do(effect, row, do)
 
-    async def settle(self, effect: Effect, look: Look) -> None:
+    async def settle(
+        self, effect: Effect, look: Look, enough: Callable[[Mapping[str, Any]], bool] = lambda _: True
+    ) -> None:
         """Look for an effect that was left open until it is found or can no longer complete; nothing is done again.
 
         Raises `EffectUnknown` with ``settles_in`` (seconds) while it may still complete.
@@ -163,10 +192,19 @@ class Performer:
         if row is None or row["state"] != EffectState.RELEASED.value:
             return
         found = await look()
-        if isinstance(found, Found):
+        if isinstance(found, Found) and enough(found.outcome.data):
             await self._commit_found(effect, row, found.outcome)
-        elif isinstance(found, Absent):
+        elif not _is_free(effect, row, found):
             self._check_time(effect, row)
+
+    def _is_foreign(self, row: Mapping[str, Any]) -> bool:
+        return bool(row["deployment"] != str(self._context.owner.deployment))
+
+    def _check_other_owner(self, effect: Effect, row: Mapping[str, Any]) -> None:
+        """Leave an effect to the live deployment that is at it: its outcome is used, and not paid beside it."""
+        if self._is_foreign(row) and self._context.is_live(DeploymentId(row["deployment"])):
+            text = f"{row['deployment']} is at the same {effect.kind} {effect.name}"
+            raise EffectUnknown("effect_unsettled", text, name=effect.name, settles_in=_OTHERS_S)
 
     def _check_time(self, effect: Effect, row: Mapping[str, Any]) -> None:
         wait = self.settles_in(row)
@@ -174,11 +212,17 @@ class Performer:
             text = f"{effect.kind} {effect.name} may still complete for {math.ceil(wait)} s"
             raise EffectUnknown("effect_unsettled", text, name=effect.name, settles_in=wait)
 
-    async def _check_settled(self, effect: Effect, row: Mapping[str, Any]) -> None:
-        if effect.same_again:
-            return
-        self._check_time(effect, row)
-        await self._append(Change(events.SECOND_PAYMENT_POSSIBLE, {"kind": effect.kind, "name": effect.name}))
+    async def _before_again(
+        self, effect: Effect, row: Mapping[str, Any], free: bool, may_repeat: Callable[[], bool]
+    ) -> None:
+        """Check that what was looked for in vain may be done again, and say so when that may cost twice."""
+        if not free:
+            self._check_time(effect, row)
+        if not may_repeat():
+            text = f"{effect.kind} {effect.name} stays unknown, and it was tried as often as allowed"
+            raise DeploymentStopped("attempts_exhausted", text, name=effect.name)
+        if not free:
+            await self._append(Change(events.SECOND_PAYMENT_POSSIBLE, {"kind": effect.kind, "name": effect.name}))
 
     # ── doing ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -188,12 +232,19 @@ class Performer:
         attempt = (row["attempts"] or 0) + 1 if row is not None else 1
         was_open = row is not None and row["state"] == EffectState.RELEASED.value
         await self._point(effect, "intent.before")
-        await self._intent(effect, attempt, was_open=was_open)
+        try:
+            await self._intent(effect, row, attempt, was_open=was_open)
+        except OwnershipError as error:
+            if error.code != "row_changed":
+                raise
+            text = f"another deployment began {effect.kind} {effect.name} just now"
+            raise EffectUnknown("effect_unsettled", text, name=effect.name, settles_in=_OTHERS_S) from error
         await self._point(effect, "intent.after")
-        step = _Step(self, effect, attempt, do, was_open=was_open)
+        step = _Step(self, effect, attempt, do, row if was_open else None)
         return await step.run()
 
-    async def _intent(self, effect: Effect, attempt: int, *, was_open: bool) -> None:
+    async def _intent(self, effect: Effect, row: Mapping[str, Any] | None, attempt: int, *, was_open: bool) -> None:
+        """Write the intent, if the row is still as it was read: of two deployments only one begins."""
         values: dict[str, Any] = {
             "deployment": str(self._context.owner.deployment),
             "operation": effect.operation,
@@ -207,7 +258,9 @@ class Performer:
             values["state"] = EffectState.INTENT.value
         data = {"kind": effect.kind, "name": effect.name, "operation": effect.operation, "attempt": attempt}
         tried = self._attempt(effect, attempt, {"started_ms": self._world.clock.wall_ms()})
-        await self._append(Change(events.EFFECT_INTENT, data, (self._put(effect, values), tried)))
+        seen = {} if row is None else {name: row[name] for name in ("deployment", "state", "attempts")}
+        put = replace(self._put(effect, values), expect=seen)
+        await self._append(Change(events.EFFECT_INTENT, data, (put, tried)))
 
     async def released(self, effect: Effect) -> None:
         """Make durable that the last bytes may have left."""
@@ -238,15 +291,19 @@ class Performer:
         await self._append(Change(events.EFFECT_DONE, data | {"outcome": dict(outcome.data)}, tuple(puts)))
         await self._point(effect, "outcome.after")
 
-    async def failed(self, effect: Effect, attempt: int, error: WalrusError, *, unknown: bool, was_open: bool) -> None:
-        """Record a failure: known not to have happened, or lost."""
+    async def failed(
+        self, effect: Effect, attempt: int, error: WalrusError, before: Mapping[str, Any] | None, *, unknown: bool
+    ) -> None:
+        """Record a failure: known not to have happened, or lost. `before`: the row of an earlier try that is open."""
         await self._point(effect, "outcome.before")
         clock = self._world.clock
         values: dict[str, Any] = {"error": json.dumps({"code": error.code, "message": error.message})}
         if unknown:
             values |= {"lost_wall_ms": clock.wall_ms(), "lost_boot_s": clock.boot_s()}
-        elif not was_open:
+        elif before is None:
             values["state"] = EffectState.FAILED.value
+        else:  # this try is known to be over, the earlier one is as open as it was
+            values |= {name: before[name] for name in _TIMES}
         data = {"kind": effect.kind, "name": effect.name, "operation": effect.operation}
         data |= {"code": error.code, "message": error.message}
         facts = {"finished_ms": clock.wall_ms(), "outcome": "unknown" if unknown else "failed", "code": error.code}
@@ -309,14 +366,13 @@ class _Step:
         effect: Effect,
         attempt: int,
         do: Callable[[Release], Awaitable[Outcome]],
-        *,
-        was_open: bool,
+        before: Mapping[str, Any] | None,
     ) -> None:
         self._performer = performer
         self._effect = effect
         self._attempt = attempt
         self._do = do
-        self._was_open = was_open
+        self._before = before
         self._scope = anyio.CancelScope()
         self._released = False
         self._outcome: Outcome | None = None
@@ -353,14 +409,13 @@ class _Step:
             self._outcome = outcome
 
     async def _release(self) -> None:
+        self._released = self._scope.shield = True  # before the row is written: a stop between them would leave it open
         await self._performer.released(self._effect)
-        self._released = True
-        self._scope.shield = True
 
     async def _failed(self, error: WalrusError) -> None:
         unknown = self._released and error.error_class is ErrorClass.LOOK_FIRST
         performer, effect = self._performer, self._effect
-        await performer.failed(effect, self._attempt, error, unknown=unknown, was_open=self._was_open)
+        await performer.failed(effect, self._attempt, error, self._before, unknown=unknown)
         fields = {"name": effect.name, "attempt": self._attempt}
         if unknown:
             text = f"the answer to {effect.kind} {effect.name} was lost: {error.message}"

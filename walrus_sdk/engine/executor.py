@@ -13,7 +13,7 @@ from walrus_sdk.engine.retries import Retries
 from walrus_sdk.engine.transactions import SiteWriter, target_resources
 from walrus_sdk.engine.uploads import Uploads
 from walrus_sdk.engine.verify import Checked, check_bytes, check_records, choose
-from walrus_sdk.errors import BlockchainError
+from walrus_sdk.errors import BlockchainError, DeploymentStopped
 from walrus_sdk.model import events
 from walrus_sdk.model.deployment import Status
 from walrus_sdk.model.options import DeployResult, Verify
@@ -43,6 +43,7 @@ class Executor:
         """Store, write the site, verify, complete. Raises errors of the tree; what was done stays recorded."""
         if self._plan.nothing_to_do:
             return await self._nothing()
+        await self._check_lifetimes()
         if self._diary.status is Status.PENDING:
             await self._diary.checkpoint("initialization")
         stored = await self._upload()
@@ -50,13 +51,23 @@ class Executor:
         site, checked = await self._verify(site_id, stored)
         return await self._complete(site, checked.how, changed=True)
 
-    async def settle(self) -> ObjectId | None:
-        """Bring what an earlier run left open to its end and begin nothing new; returns the site's id, if it has one.
+    async def settle(self) -> None:
+        """Bring what an earlier run left open to its end and begin nothing new.
 
         For a plan that is given up: what was paid is found and can be used again, and its site is not made twice.
         """
         await self._uploads().settle()
-        return await self._writer.settle()
+        await self._writer.settle()
+
+    async def _check_lifetimes(self) -> None:
+        """Check that what the site will refer to lives. Raises `DeploymentStopped` ``plan_expired``."""
+        now = (await self._world.chain.state()).walrus_epoch
+        ends = [stored.end_epoch for stored in self._plan.known.values() if stored.end_epoch is not None]
+        if self._plan.operations:
+            ends.append(self._plan.end_epoch)
+        if ends and min(ends).number <= now.number:
+            text = f"the plan counts on storage until Walrus epoch {min(ends)}, and it is {now} now"
+            raise DeploymentStopped("plan_expired", text)
 
     def _uploads(self) -> Uploads:
         return Uploads(self._context, self._plan, self._performer, self._diary, self._retries)
@@ -73,6 +84,7 @@ class Executor:
         self._context.feed.phase(Phase.CHAIN)
         await self._diary.move(Status.PROCESSING)
         await self._diary.checkpoint("manifest")
+        await self._check_lifetimes()  # once more: uploads may have taken long
         return await self._writer.run(stored)
 
     async def _verify(self, site_id: ObjectId, stored: Mapping[bytes, Stored]) -> tuple[SiteSnapshot, Checked]:
@@ -97,12 +109,15 @@ class Executor:
         return [by_content[operation.pieces[0].sha256] for operation in self._plan.operations]
 
     async def _nothing(self) -> DeployResult:
-        """Complete a plan that changes nothing: the site was read at its current version while planning."""
-        assert self._plan.target.site_id is not None
-        checked = "chain"
-        site = await self._world.chain.site(self._plan.target.site_id)
+        """Complete a plan that changes nothing, if the site is still what it was when the plan was made."""
+        target, checked = self._plan.target, "chain"
+        assert target.site_id is not None
+        site = await self._world.chain.site(target.site_id)
         if site is None:
-            raise BlockchainError("site_not_found", f"site {self._plan.target.site_id} is not there")
+            raise BlockchainError("site_not_found", f"site {target.site_id} is not there")
+        if (site.version, site.digest) != (target.version, target.digest):
+            text = f"site {target.site_id} is at version {site.version}, planned was {target.version}"
+            raise BlockchainError("site_changed", text, site_id=str(target.site_id))
         if self._context.options.verify in (Verify.ALL, Verify.SAMPLE):
             seed = str(self._context.owner.deployment)
             checked, paths = choose(list(site.content.resources), [], self._context.options.verify, seed)
@@ -119,9 +134,7 @@ class Executor:
         latest = max((row["n"] for row in versions), default=0)
         number = latest + 1 if changed or not latest else latest
         result = await self._result(site, verified, number, changed=changed)
-        puts = [self._site_row(site_id)]
-        if number != latest:
-            puts.append(self._version_row(site, number))
+        puts = [self._version_row(site, number)] if number != latest else []
         values: dict[str, Any] = {
             "site_id": site_id,
             "url": result.url,
@@ -135,11 +148,6 @@ class Executor:
         await self._diary.move(Status.COMPLETED, puts=puts, **values)
         self._context.feed.phase(Phase.DONE)
         return result
-
-    def _site_row(self, site_id: str) -> Put:
-        target = self._plan.target
-        key = {"chain": self._plan.chain_id, "owner": str(target.owner), "name": target.name}
-        return Put("sites", key, {"object_id": site_id, "deployment": str(self._context.owner.deployment)})
 
     def _version_row(self, site: SiteSnapshot, number: int) -> Put:
         manifest = canonical(dump(site.content)).decode()

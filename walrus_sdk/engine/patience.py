@@ -10,11 +10,16 @@ __all__ = ["Patience"]
 
 
 class Patience:
-    """The scopes that run on through a cancellation, and whether they still may."""
+    """The scopes of one verb that run on through a cancellation, and whether they still may."""
 
     def __init__(self) -> None:
         self._scopes: list[anyio.CancelScope] = []
         self._over = False
+
+    @property
+    def is_tried(self) -> bool:
+        """Whether something runs on, or ran on, through a cancellation."""
+        return bool(self._scopes)
 
     def limit(self, scope: anyio.CancelScope, deadline: float) -> None:
         """Let `scope` run on until `deadline` (the event loop's clock), or not at all when patience is over."""
@@ -26,4 +31,3 @@ class Patience:
         self._over = True
         for scope in self._scopes:
             scope.deadline = -math.inf
-        self._scopes.clear()

@@ -7,11 +7,14 @@ from typing import TypeVar
 
 from walrus_sdk.engine.context import Context
 from walrus_sdk.errors import DeploymentStopped, EffectUnknown, WalrusError
-from walrus_sdk.planning.retry import Stop, budget, look_pause, next_action
+from walrus_sdk.planning.retry import PATIENT_FACTOR, Stop, budget, look_pause, next_action
 
-__all__ = ["Retries"]
+__all__ = ["MayRepeat", "Retries"]
 
 T = TypeVar("T")
+
+MayRepeat = Callable[[], bool]
+"""Asked before something whose outcome stays unknown is done again; a yes uses up a retry."""
 
 
 class Retries:
@@ -21,22 +24,43 @@ class Retries:
         self._context = context
         self._left = budget(operations, context.options.recovery)
 
-    async def run(self, what: str, once: Callable[[], Awaitable[T]]) -> T:
+    async def run(self, what: str, once: Callable[[MayRepeat], Awaitable[T]], *, patient: bool = False) -> T:
         """Call `once` until it succeeds or there is no sense in another try. Raises the reason.
 
-        A look that finds nothing before the settle time is over is no attempt: it is repeated until then.
+        A look that finds nothing before the settle time is over is no try: it is repeated until then. A try whose
+        answer was lost counts as one; `once` asks what it is given before it does again what may have happened.
+        `patient`: such repeats cost nothing (the same signed transaction), so there may be more of them.
         """
-        attempts = looks = 0
+        tries = looks = 0
+        allowed = self._context.options.recovery.max_retries * (PATIENT_FACTOR if patient else 1)
+
+        def may_repeat() -> bool:
+            if tries == 0:
+                return True  # left open by an earlier run
+            if tries > allowed or not (patient or self._spend()):
+                return False
+            self._context.feed.add(retries=1)
+            return True
+
         while True:
             try:
-                return await once()
+                return await once(may_repeat)
             except EffectUnknown as error:
+                if "settles_in" not in error.fields:
+                    tries, looks = tries + 1, looks if patient else 0
                 pause = self._until_next_look(error, looks)
                 looks += 1
                 await self._pause(f"{what}: looking for it", pause)
             except WalrusError as error:
-                attempts += 1
-                await self._again(what, attempts, error)
+                tries += 1
+                await self._again(what, tries, error)
+
+    def _spend(self) -> bool:
+        """Take one retry from the deployment's budget, if there is one."""
+        if self._left <= 0:
+            return False
+        self._left -= 1
+        return True
 
     def _until_next_look(self, error: EffectUnknown, looks: int) -> float:
         settles_in = error.fields.get("settles_in")
@@ -48,10 +72,9 @@ class Retries:
         action = next_action(attempts, error, options, random.uniform(0.0, 1.0))
         if isinstance(action, Stop):
             raise action.error
-        if self._left <= 0:
+        if not self._spend():
             text = f"the deployment has used up its retries; the last failure: {error.message}"
             raise DeploymentStopped("attempts_exhausted", text) from error
-        self._left -= 1
         self._context.feed.add(retries=1)
         await self._pause(f"{what}: {error.message}", action.pause_s)
 

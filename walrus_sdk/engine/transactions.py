@@ -15,8 +15,9 @@ from walrus_sdk.codecs import transaction as tx
 from walrus_sdk.codecs.ids import fresh_object_id
 from walrus_sdk.engine.context import Context
 from walrus_sdk.engine.effect import Absent, Done, Effect, Found, Look, Outcome, Performer
-from walrus_sdk.engine.retries import Retries
-from walrus_sdk.errors import BlockchainError, EffectFailed
+from walrus_sdk.engine.finality import Verdict, judge
+from walrus_sdk.engine.retries import MayRepeat, Retries
+from walrus_sdk.errors import BlockchainError, EffectFailed, EffectUnknown
 from walrus_sdk.model import events
 from walrus_sdk.model.chain import Coin, GasUsed, ObjectRef, TransactionOutcome
 from walrus_sdk.model.network import ChainState
@@ -33,8 +34,13 @@ __all__ = ["SiteWriter", "remaining_change", "simulate_gas", "target_resources"]
 
 _ESTIMATE_BUDGET = 50_000_000_000
 _MAX_PAYMENT = 16
-_DEAD = ("stale_object", "transaction_expired", "transaction_refused")
-"""Refusals of a transaction that was not executed before and cannot be any more."""
+_LOOK_S = 2.0
+"""Seconds until a transaction that has happened, and is not indexed yet, is looked for again."""
+_REFUSED = frozenset({
+    "insufficient_gas", "signature_refused", "stale_object", "transaction_expired", "transaction_refused",
+    "transaction_too_large",
+})  # fmt: skip
+"""What a node says of bytes that it will not execute, whoever sends them again."""
 
 
 def target_resources(plan: Plan, stored: Mapping[bytes, Stored]) -> dict[str, Resource]:
@@ -108,34 +114,34 @@ class SiteWriter:
         """Send what is missing until nothing is; returns the site's id. Raises ``site_changed`` and chain errors."""
         target = target_resources(self._plan, stored)
 
-        async def advance() -> bool:
-            return await self._advance(target)
+        async def advance(may_repeat: MayRepeat) -> bool:
+            return await self._advance(target, may_repeat)
 
-        while await self._retries.run(f"transaction {self._step + 1}", advance):
+        while await self._retries.run(f"transaction {self._step + 1}", advance, patient=True):
             self._context.feed.add(transactions_confirmed=1)
         assert self.site_id is not None, "an empty difference has a site"
         return self.site_id
 
-    async def settle(self) -> ObjectId | None:
+    async def settle(self) -> None:
         """Bring every transaction that may have been sent to its end, for a plan that is given up.
 
-        Returns the site's id when there is one. What was signed and never sent is dropped.
+        What was signed and never sent is dropped.
         """
         while True:
             try:
-                await self._retries.run("open transactions", self._resolve_sent)
+                await self._retries.run("open transactions", self._resolve_sent, patient=True)
             except BlockchainError as error:
                 if not any(str(digest) == error.fields.get("digest") for digest in self.digests):
                     raise  # else it is final, and failed on chain: that is an end too
             else:
-                return self.site_id
+                return
 
-    async def _resolve_sent(self) -> None:
-        await self._resolve_open(sent_only=True)
+    async def _resolve_sent(self, may_repeat: MayRepeat) -> None:
+        await self._resolve_open(may_repeat, sent_only=True)
 
-    async def _advance(self, target: Mapping[str, Resource]) -> bool:
+    async def _advance(self, target: Mapping[str, Resource], may_repeat: MayRepeat) -> bool:
         """Settle what is open, then send one transaction; false when nothing is missing."""
-        await self._resolve_open()
+        await self._resolve_open(may_repeat)
         if not self._pending:
             self._pending = await self._missing(target)
         if not self._pending:
@@ -155,10 +161,22 @@ class SiteWriter:
         """Return the steps of the transactions that are still needed; none when the chain is as wanted."""
         plan = self._plan
         if self.site_id is None:
+            await self._check_still_new()
             return packing.pack(steps(plan.change, target, plan.target.name), self._calls())
         self.site = await self._site()
         change = remaining_change(plan.change, target, self.site.content)
         return packing.pack(steps(change, target), self._calls())
+
+    async def _check_still_new(self) -> None:
+        """Check that the site was not made since the plan, by another deployment of this home."""
+        rows = await self._world.journal.rows("sites", self._site_key())
+        if rows and rows[0]["object_id"]:
+            text = f"the plan makes a new site {self._plan.target.name!r}, which is {rows[0]['object_id']} by now"
+            raise BlockchainError("site_changed", text, site_id=rows[0]["object_id"])
+
+    def _site_key(self) -> dict[str, str]:
+        target = self._plan.target
+        return {"chain": self._plan.chain_id, "owner": str(target.owner), "name": target.name}
 
     def _calls(self) -> packing.Calls:
         package = self._context.network.call_package
@@ -266,10 +284,7 @@ class SiteWriter:
             await release()
             return self._outcome(await self._world.chain.execute(data, signatures), expected)
 
-        return await self._settle(effect, do, self._look(digest, expected))
-
-    async def _settle(self, effect: Effect, do: Any, look: Look) -> Done:
-        done = await self._performer.perform(effect, do, look, look_first=True)
+        done = await self._performer.perform(effect, do, self._look(digest, expected), look_first=True)
         self._take(done)
         return done
 
@@ -299,15 +314,22 @@ class SiteWriter:
             "gas_ref": _ref_json(result.gas_object),
         }
         key = {"chain": self._plan.chain_id, "digest": str(result.digest)}
-        return Outcome(data, (Put("transactions", key, {"state": "final" if failure is None else "failed"}),))
+        put = Put("transactions", key, {"state": "final" if failure is None else "failed"})
+        made = self._made(expected) if expected is not None and failure is None else ()
+        return Outcome(data, (put, *made))
+
+    def _made(self, site_id: ObjectId) -> tuple[Put, ...]:
+        """Return the rows that know a new site, written with the outcome that made it: it is never made again."""
+        deployment = str(self._context.owner.deployment)
+        return (
+            Put("sites", self._site_key(), {"object_id": str(site_id), "deployment": deployment}),
+            Put("deployments", {"id": deployment}, {"site_id": str(site_id)}),
+        )
 
     def _take(self, done: Done) -> None:
         """Go on from a final transaction. Raises when it failed on chain: gas was charged and versions moved on."""
         data = done.data
-        self._gas_ref = _json_ref(data["gas_ref"])
-        self._ref = _json_ref(data["site_ref"]) or self._ref
-        self.gas += int(data["gas"])
-        self.digests.append(Digest.parse(data["digest"]))
+        self._note(data)
         if not data["ok"]:
             code = {"MOVE_ABORT": "move_abort", "INSUFFICIENT_GAS": "insufficient_gas"}.get(
                 str(data["failure"]), "congestion" if "CONGESTION" in str(data["failure"]) else "transaction_failed"
@@ -317,9 +339,16 @@ class SiteWriter:
         if data["site_id"] is not None:
             self.site_id = ObjectId.parse(data["site_id"])
 
+    def _note(self, data: Mapping[str, Any]) -> None:
+        """Take over what a final transaction leaves: references for the next one, and what it cost."""
+        self._gas_ref = _json_ref(data["gas_ref"])
+        self._ref = _json_ref(data["site_ref"]) or self._ref
+        self.gas += int(data["gas"])
+        self.digests.append(Digest.parse(data["digest"]))
+
     # ── what an earlier run left open ─────────────────────────────────────────────────────────────────────────
 
-    async def _resolve_open(self, *, sent_only: bool = False) -> None:
+    async def _resolve_open(self, may_repeat: MayRepeat, *, sent_only: bool = False) -> None:
         """Bring every transaction of this deployment that was signed to its end before a new one is made.
 
         `sent_only`: what never left this machine is declared dead instead of being sent.
@@ -328,12 +357,20 @@ class SiteWriter:
         rows = sorted(await self._world.journal.rows("transactions", where), key=lambda row: row["step"])
         for row in rows:
             self._step = max(self._step, row["step"])
-            if row["state"] in ("failed", "dead") or Digest.parse(row["digest"]) in self.digests:
+            if row["state"] == "dead" or Digest.parse(row["digest"]) in self.digests:
                 continue
-            if sent_only and not await self._may_have_left(row["digest"]):
+            if row["state"] == "failed":
+                await self._note_failed(row["digest"])
+            elif sent_only and not await self._may_have_left(row["digest"]):
                 await self._bury(row["digest"], "never_sent")
             else:
-                await self._resolve(row)
+                await self._resolve(row, may_repeat)
+
+    async def _note_failed(self, digest: str) -> None:
+        """Take over the references of a transaction that failed on chain in an earlier run: versions moved on."""
+        row = await self._performer.row("transaction", digest)
+        if row is not None and row["outcome"] is not None:
+            self._note(json.loads(row["outcome"]))
 
     async def _may_have_left(self, digest: str) -> bool:
         row = await self._performer.row("transaction", digest)
@@ -344,7 +381,7 @@ class SiteWriter:
         put = Put("transactions", {"chain": self._plan.chain_id, "digest": digest}, {"state": "dead"})
         await self._journal(events.TRANSACTION_DEAD, {"digest": digest, "code": code}, put)
 
-    async def _resolve(self, row: Mapping[str, Any]) -> None:
+    async def _resolve(self, row: Mapping[str, Any], may_repeat: MayRepeat) -> None:
         """Look a transaction up, and send the same bytes again when it is not known; or prove it dead."""
         digest = Digest.parse(row["digest"])
         expected = ObjectId.parse(row["expected_id"]) if row["expected_id"] else None
@@ -359,16 +396,31 @@ class SiteWriter:
             return self._outcome(await self._world.chain.execute(row["bytes"], signatures), expected)
 
         try:
-            await self._settle(effect, again, look)
+            done = await self._performer.perform(effect, again, look, look_first=True, may_repeat=may_repeat)
         except EffectFailed as error:
-            cause = error.cause
-            if cause is None or cause.code not in _DEAD:
+            if error.cause is None or error.cause.code not in _REFUSED:
                 raise
-            if isinstance(await look(), Found):
-                await self._settle(effect, again, look)
+            await self._check_dead(effect, row["bytes"], digest, expected)
+            found = await look()  # after the objects were read: what moved them is known by now
+            if isinstance(found, Absent):
+                await self._bury(str(digest), error.cause.code)
                 return
-            # Refused for its references or its age, and not known by its digest.
-            await self._bury(str(digest), cause.code)
+            done = await self._performer.perform(effect, again, look, look_first=True)
+        self._take(done)
+
+    async def _check_dead(self, effect: Effect, data: bytes, digest: Digest, expected: ObjectId | None) -> None:
+        """Check that a transaction that was refused did not happen, by its objects or by its settle time.
+
+        Raises `EffectUnknown` with ``settles_in`` (seconds) while it may have.
+        """
+        open_row = await self._performer.open_row(effect)
+        if open_row is None:
+            return  # every time it was sent it was refused
+        verdict = await judge(self._world.chain, data, digest, expected)
+        wait = self._performer.settles_in(open_row)
+        if verdict is Verdict.HAPPENED or (verdict is Verdict.OPEN and wait > 0):
+            text = f"transaction {digest} was refused, and an earlier sending of it may have happened"
+            raise EffectUnknown("effect_unsettled", text, name=str(digest), settles_in=max(wait, _LOOK_S))
 
 
 def _effect(digest: Digest, step: int) -> Effect:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import anyio
@@ -12,7 +11,7 @@ from walrus_sdk.engine.bodies import name_of, request_of
 from walrus_sdk.engine.context import Context
 from walrus_sdk.engine.effect import Absent, Done, Effect, Found, Look, Outcome, Performer, Readable
 from walrus_sdk.engine.journaling import Diary
-from walrus_sdk.engine.retries import Retries
+from walrus_sdk.engine.retries import MayRepeat, Retries
 from walrus_sdk.errors import DeploymentStopped, StorageError, WalrusError
 from walrus_sdk.model import events
 from walrus_sdk.model.chain import BlobObject
@@ -73,7 +72,11 @@ class Uploads:
         mine = {"deployment": str(self._context.owner.deployment), "kind": "store", "state": "released"}
         for row in await self._world.journal.rows("operations", mine):
             operation, blob_id = by_key[row["operation"]], BlobId.parse(row["name"])
-            settled = partial(self._performer.settle, self._effect(operation, blob_id), self._look(operation, blob_id))
+            effect, look = self._effect(operation, blob_id), self._look(operation, blob_id)
+
+            async def settled(_: MayRepeat, effect: Effect = effect, look: Look = look) -> None:
+                await self._performer.settle(effect, look, self._covers)
+
             await self._retries.run(operation.key, settled)
 
     @staticmethod
@@ -98,19 +101,24 @@ class Uploads:
     async def _store(self, operation: StoreOperation) -> None:
         blob_id = await self._name(operation)
         self._context.feed.add(stores_encoded=1)
-        effect = self._effect(operation, blob_id)
+        effect, fresh = self._effect(operation, blob_id), self._context.options.fresh
 
-        async def once() -> Done:
+        async def once(may_repeat: MayRepeat) -> Done:
             return await self._performer.perform(
                 effect,
                 lambda release: self._do(operation, blob_id, release),
                 self._look(operation, blob_id),
-                look_first=operation.body_size > _LOOK_FIRST_SIZE,
+                look_first=operation.body_size > _LOOK_FIRST_SIZE and not fresh,
+                own_only=fresh,  # stored again whatever others recorded: free where the publisher finds it certified
                 enough=self._covers,
+                may_repeat=may_repeat,
             )
 
         done = await self._retries.run(effect.operation, once)
         end = WalrusEpoch(int(done.data["end_epoch"]))
+        if not self._covers(done.data):  # recorded as it is: paid, and of use until then
+            text = f"{blob_id} is stored until Walrus epoch {end}, planned is {self._plan.end_epoch}"
+            raise StorageError("blob_expires_early", text, blob_id=str(blob_id))
         for stored in places_of(operation, blob_id, self._plan.n_shards, end):
             self._places[stored.sha256] = stored
         await self._count(operation, blob_id, end, recorded=done.how == "recorded")
@@ -124,8 +132,6 @@ class Uploads:
         return self._names[operation.key]
 
     def _covers(self, outcome: Mapping[str, Any]) -> bool:
-        if self._context.options.fresh:
-            return False  # stored again whatever is known: it is free where the publisher finds it certified
         return int(outcome["end_epoch"]) >= self._plan.end_epoch.number
 
     async def _do(self, operation: StoreOperation, blob_id: BlobId, release: Release) -> Outcome:
@@ -156,9 +162,6 @@ class Uploads:
                 expected=str(blob_id),
                 found=str(receipt.blob_id),
             )
-        if receipt.end_epoch.number < self._plan.end_epoch.number:
-            text = f"{blob_id} is stored until Walrus epoch {receipt.end_epoch}, planned is {self._plan.end_epoch}"
-            raise StorageError("blob_expires_early", text, blob_id=str(blob_id))
 
     # ── looking ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -169,6 +172,8 @@ class Uploads:
             if found is not None and found.certified_epoch is not None:
                 receipt = StoreReceipt(blob_id, found.end_epoch, operation.cost * 0, True, found.ref.id)
                 return Found(Outcome(_receipt_json(receipt), self._puts(operation, blob_id, receipt)))
+            if self._context.options.deletable:
+                return Absent()  # a publisher stores deletable blobs again, whatever there is
             return Readable() if await self._readable(operation, blob_id) else Absent()
 
         return look

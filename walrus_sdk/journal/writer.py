@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import anyio
 from anyio import to_thread
@@ -27,7 +28,20 @@ def put_row(db: sqlite3.Connection, put: Put) -> None:
     assert put.table in COLUMNS, put.table
     assert set(columns) <= set(COLUMNS[put.table]), (put.table, columns)
     assert set(put.key) == set(KEYS[put.table]), (put.table, tuple(put.key))
+    if put.expect is not None:
+        _check_expected(db, put, put.expect)
     db.execute(_statement(put.table, columns, tuple(put.values)), (*put.key.values(), *put.values.values()))
+
+
+def _check_expected(db: sqlite3.Connection, put: Put, expect: Mapping[str, Any]) -> None:
+    """Compare a row with what it must still be, in the transaction that writes it. Raises ``row_changed``."""
+    assert set(expect) <= set(COLUMNS[put.table]), (put.table, tuple(expect))
+    names = tuple(expect) or ("1",)
+    where = " and ".join(f"{name} = ?" for name in put.key)
+    text = f"select {', '.join(names)} from {put.table} where {where}"  # noqa: S608  # names are those of COLUMNS
+    found = db.execute(text, tuple(put.key.values())).fetchone()
+    if found != (tuple(expect.values()) or None):
+        raise OwnershipError("row_changed", f"a row of {put.table} was changed by another deployment")
 
 
 def _statement(table: str, columns: tuple[str, ...], values: tuple[str, ...]) -> str:
@@ -37,6 +51,10 @@ def _statement(table: str, columns: tuple[str, ...], values: tuple[str, ...]) ->
         return text
     updates = ", ".join(f"{name} = excluded.{name}" for name in values) or f"{columns[0]} = excluded.{columns[0]}"
     return f"{text} on conflict ({', '.join(KEYS[table])}) do update set {updates}"
+
+
+def _shape(put: Put) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    return put.table, tuple(put.key), tuple(put.values)
 
 
 @dataclass(slots=True, eq=False)
@@ -153,9 +171,9 @@ class Writer:
         start = 0
         while start < len(puts):
             first = puts[start]
-            shape = (first.table, tuple(first.key), tuple(first.values))
+            shape = _shape(first)
             stop = start + 1
-            while stop < len(puts) and (puts[stop].table, tuple(puts[stop].key), tuple(puts[stop].values)) == shape:
+            while stop < len(puts) and _shape(puts[stop]) == shape and puts[stop].expect is None:
                 stop += 1
             put_row(self._db, first)
             if stop > start + 1:

@@ -7,10 +7,11 @@ from decimal import Decimal
 
 from walrus_sdk.errors import LimitError
 from walrus_sdk.model.chain import GasUsed
-from walrus_sdk.model.plan import Cost, Entry, StoreOperation
+from walrus_sdk.model.options import DeployOptions
+from walrus_sdk.model.plan import Cost, Entry, Plan, StoreOperation
 from walrus_sdk.model.units import Frost, Mist
 
-__all__ = ["check_cost", "check_deletes", "gas_budget", "plan_cost"]
+__all__ = ["check_cost", "check_deletes", "check_limits", "gas_budget", "plan_cost"]
 
 _OVERHEAD = 1_000
 """Computation units on top of an estimate, as the official SDKs add."""
@@ -52,6 +53,14 @@ def plan_cost(
         stored_bytes=sum(stored.values()),
         skipped_bytes=sum(size for sha256, size in sizes.items() if sha256 not in stored),
     )
+
+
+def check_limits(plan: Plan, options: DeployOptions) -> None:
+    """Hold a plan against what the user allows. Raises `LimitError` ``cost_limit`` or ``delete_limit``."""
+    check_cost(plan.cost, options.max_cost)
+    change = plan.change
+    there = len(change.keep) + len(change.replace) + len(change.remove)
+    check_deletes(len(change.remove), there, options.max_delete)
 
 
 def check_cost(cost: Cost, limit: Frost | None) -> None:

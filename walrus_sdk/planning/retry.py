@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from walrus_sdk.errors import EffectFailed, EffectUnknown, ErrorClass, StateError, WalrusError
 from walrus_sdk.model.options import RecoveryOptions
 
-__all__ = ["LOOK_PAUSES", "Again", "Stop", "budget", "look_pause", "next_action"]
+__all__ = ["LOOK_PAUSES", "PATIENT_FACTOR", "Again", "Stop", "budget", "look_pause", "next_action"]
 
 _LONGEST_S = 60.0
-_PATIENT_FACTOR = 10
+PATIENT_FACTOR = 10
 """A busy service is not a broken one: it is asked this many times more often before it counts as failed."""
 
 LOOK_PAUSES = (0.0, 1.0, 2.0, 4.0, 8.0)
@@ -54,7 +54,7 @@ def next_action(attempts: int, error: WalrusError, options: RecoveryOptions, jit
         isinstance(error, EffectFailed) and cause.error_class is ErrorClass.LOOK_FIRST
     ):
         return Stop(cause)
-    tries = options.max_retries * (_PATIENT_FACTOR if cause.code == "rate_limited" else 1)
+    tries = options.max_retries * (PATIENT_FACTOR if cause.code == "rate_limited" else 1)
     if attempts > tries:
         return Stop(cause)
     longest = min(_LONGEST_S, options.retry_delay_s * 2 ** min(attempts - 1, 16))

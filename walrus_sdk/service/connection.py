@@ -78,4 +78,4 @@ class Connection:
             folder=folder,
             hook=self.hook,
         )
-        return Context(world, owner, self.network, options, feed, self.patience)
+        return Context(world, owner, self.network, options, feed, self.is_live, self.patience)

@@ -17,6 +17,7 @@ from walrus_sdk.model.plan import Plan
 from walrus_sdk.model.progress import Phase
 from walrus_sdk.model.site import SiteSnapshot
 from walrus_sdk.planning import build, cost
+from walrus_sdk.planning.state import is_unfinished
 from walrus_sdk.ports import Folder, ScanRules
 from walrus_sdk.service.connection import Connection
 from walrus_sdk.service.lifecycle import Unfinished, as_planned, begin, carry_out
@@ -54,6 +55,7 @@ async def apply(connection: Connection, frozen: Plan, options: DeployOptions, fe
     or ``chain_mismatch``, `ConfigurationError` ``key_invalid`` for another owner's plan.
     """
     deadline = _deadline(options)
+    cost.check_limits(frozen, options)
     await _check_plan(connection, frozen)
     async with connection.folder(Path(frozen.root)) as folder:
         feed.phase(Phase.SCAN)
@@ -80,9 +82,7 @@ async def _plan(connection: Connection, found: Survey, place: Path, options: Dep
         draft.plan,
         cost.plan_cost(draft.plan.entries, draft.plan.operations, build.commands(draft.transactions), gas),
     )
-    cost.check_cost(frozen.cost, options.max_cost)
-    there = len(site.content.resources) if site is not None else 0
-    cost.check_deletes(len(frozen.change.remove), there, options.max_delete)
+    cost.check_limits(frozen, options)
     return frozen
 
 
@@ -107,12 +107,30 @@ async def _check_plan(connection: Connection, frozen: Plan) -> None:
         raise BlockchainError("chain_mismatch", text, expected=frozen.chain_id, found=state.chain_id)
     if owner != frozen.target.owner:
         raise ConfigurationError("key_invalid", f"the plan is for {frozen.target.owner}, the key is that of {owner}")
-    if frozen.target.site_id is None:
+    await _check_site(connection, frozen)
+
+
+async def _check_site(connection: Connection, frozen: Plan) -> None:
+    """Check that the site is as it was when the plan was made, before anything is paid."""
+    target, owner = frozen.target, frozen.target.owner
+    if target.site_id is not None:
+        (now,) = await connection.chain.objects([target.site_id])
+        found = (now.ref.version, now.ref.digest) if now is not None else None
+        if found != (target.version, target.digest) and not await _is_ours(connection, frozen):
+            text = f"site {target.site_id} is not what it was when the plan was made"
+            raise BlockchainError("site_changed", text, site_id=str(target.site_id))
+    else:
         key = {"chain": frozen.chain_id, "owner": str(owner), "name": frozen.target.name}
         rows = await connection.journal.rows("sites", key)
         if rows and rows[0]["object_id"]:
             text = f"the plan makes a new site {frozen.target.name!r}, which is {rows[0]['object_id']} by now"
             raise BlockchainError("site_changed", text, site_id=rows[0]["object_id"])
+
+
+async def _is_ours(connection: Connection, frozen: Plan) -> bool:
+    """Return whether this plan was begun already: then its own transactions may have changed the site."""
+    rows = await connection.journal.rows("deployments", {"plan_digest": frozen.digest})
+    return any(is_unfinished(row) for row in rows)
 
 
 async def _check_files(folder: Folder, frozen: Plan, feed: Feed) -> None:

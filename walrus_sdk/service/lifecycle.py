@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,16 +13,16 @@ from walrus_sdk.engine.executor import Executor
 from walrus_sdk.engine.feed import Feed
 from walrus_sdk.errors import DeploymentStopped, OwnershipError, WalrusError
 from walrus_sdk.model import events
-from walrus_sdk.model.deployment import Status, may_move
+from walrus_sdk.model.deployment import EffectState, Status, may_move
 from walrus_sdk.model.options import DeployOptions, DeployResult
 from walrus_sdk.model.plan import Plan
 from walrus_sdk.model.units import DeploymentId
 from walrus_sdk.planning.plan_json import canonical, dump
-from walrus_sdk.planning.state import can_resume, is_failure, is_unfinished
+from walrus_sdk.planning.state import can_resume, is_failure, is_same_site, is_unfinished
 from walrus_sdk.ports import Change, Folder, Ownership, Put
 from walrus_sdk.service.connection import Connection
 
-__all__ = ["Unfinished", "as_planned", "begin", "carry_out", "give_up", "status_of"]
+__all__ = ["Unfinished", "as_planned", "begin", "carry_out", "give_up", "matters", "status_of"]
 
 VERB = "deploy"
 
@@ -49,7 +49,8 @@ async def begin(connection: Connection, plan: Plan) -> Ownership:
     deployment = connection.ids.deployment_id()
     owner = await connection.journal.claim(deployment, new=True)
     try:
-        await connection.journal.append(owner, _first_rows(connection, deployment, plan))
+        changes = _first_rows(connection, deployment, plan)
+        await connection.journal.append(owner, [*changes, *await _adopted(connection, deployment, plan)])
         await _yield_to_older(connection, owner, plan)
     except BaseException:
         await connection.journal.release(owner)
@@ -90,12 +91,23 @@ def _first_rows(connection: Connection, deployment: DeploymentId, plan: Plan) ->
         Put("plans", {"digest": plan.digest}, frozen),
         *_entry_rows(deployment, plan),
     ]
-    changes = [Change(events.DEPLOYMENT_PLANNED, data, tuple(puts))]
-    if target.site_id is not None and target.how != "journal":
-        key = {"chain": plan.chain_id, "owner": str(target.owner), "name": target.name}
-        row = Put("sites", key, {"object_id": str(target.site_id), "deployment": str(deployment)})
-        changes.append(Change(events.SITE_ADOPTED, {"site_id": str(target.site_id), "how": target.how}, (row,)))
-    return changes
+    return [Change(events.DEPLOYMENT_PLANNED, data, tuple(puts))]
+
+
+async def _adopted(connection: Connection, deployment: DeploymentId, plan: Plan) -> list[Change]:
+    """Return the change that remembers a site by its name, where no other site of this home has the name.
+
+    Whoever gave an object id meant that site, not that its name is to mean another one from now on.
+    """
+    target = plan.target
+    if target.site_id is None:
+        return []
+    key = {"chain": plan.chain_id, "owner": str(target.owner), "name": target.name}
+    rows = await connection.journal.rows("sites", key)
+    if rows and rows[0]["object_id"]:
+        return []
+    row = Put("sites", key, {"object_id": str(target.site_id), "deployment": str(deployment)})
+    return [Change(events.SITE_ADOPTED, {"site_id": str(target.site_id), "how": target.how}, (row,))]
 
 
 def _entry_rows(deployment: DeploymentId, plan: Plan) -> Sequence[Put]:
@@ -118,14 +130,24 @@ def _entry_rows(deployment: DeploymentId, plan: Plan) -> Sequence[Put]:
 
 async def _yield_to_older(connection: Connection, owner: Ownership, plan: Plan) -> None:
     """End again when a deployment of the same site was begun just before: two would make two sites (K1)."""
-    where = {"chain": plan.chain_id, "owner": str(plan.target.owner), "site_name": plan.target.name}
-    for row in await connection.journal.rows("deployments", where):
+    target = plan.target
+    for row in await connection.journal.rows("deployments", {"chain": plan.chain_id, "owner": str(target.owner)}):
         if row["id"] == str(owner.deployment):
             return
-        if is_unfinished(row):
+        if is_same_site(row, target.site_id, target.name) and await matters(connection, row):
             await give_up(connection, owner, "another deployment of this site was begun first")
-            text = f"{row['id']} was begun first and works on site {plan.target.name!r}"
+            text = f"{row['id']} was begun first and works on site {target.name!r}"
             raise OwnershipError("deployment_owned", text, deployment_id=row["id"])
+
+
+async def matters(connection: Connection, row: Mapping[str, Any]) -> bool:
+    """Return whether a deployment can go on, or has left something open that may still happen."""
+    if is_unfinished(row):
+        return True
+    if Status(row["status"]) is not Status.FAILED:
+        return False
+    mine = {"deployment": row["id"], "state": EffectState.RELEASED.value}
+    return bool(await connection.journal.rows("operations", mine))
 
 
 async def carry_out(
@@ -167,12 +189,14 @@ async def _record_failure(connection: Connection, owner: Ownership, error: Walru
 async def _append_failure(connection: Connection, owner: Ownership, error: WalrusError) -> None:
     reason = f"{error.code}: {error.message}"
     status = await status_of(connection, owner.deployment)
-    if not is_failure(error) or not may_move(status, Status.FAILED):
-        await connection.journal.append(owner, [Change(events.NOTE, {"message": reason})])
-        return
-    data = {"from": status.value, "to": Status.FAILED.value, "code": error.code, "message": error.message}
     values: dict[str, Any] = {"reason": reason, "can_resume": int(can_resume(error))}
-    await _move(connection, owner, Status.FAILED, data, values)
+    if is_failure(error) and may_move(status, Status.FAILED):
+        data = {"from": status.value, "to": Status.FAILED.value, "code": error.code, "message": error.message}
+        await _move(connection, owner, Status.FAILED, data, values)
+        return
+    again = status is Status.FAILED and is_failure(error)  # before it could move on: it failed for another reason
+    row = Put("deployments", {"id": str(owner.deployment)}, values)
+    await connection.journal.append(owner, [Change(events.NOTE, {"message": reason}, (row,) if again else ())])
 
 
 async def give_up(connection: Connection, owner: Ownership, reason: str) -> None:

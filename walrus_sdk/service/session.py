@@ -7,8 +7,8 @@ deployments works without a key, a network or the embedded local network.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Unpack
 
@@ -136,7 +136,6 @@ class _Wiring:
     ) -> None:
         self.settings = settings
         self.journal = journal
-        self.patience = Patience()
         self._network = network
         self._addresses = addresses
         self._signer = signer
@@ -184,7 +183,7 @@ class _Wiring:
             random=SystemRandom(),
             ids=SystemIds(self._clock),
             threads=self._threads,
-            patience=self.patience,
+            patience=Patience(),
             store=lambda recovery: self._store(network, recovery),
             signer=self._find_signer,
             folder=self._folder,
@@ -239,21 +238,18 @@ class Session:
 
     def __init__(self, wiring: _Wiring) -> None:
         self._wiring = wiring
-        self._working = 0
+        self._working: list[Patience] = []
 
-    @property
-    def busy(self) -> bool:
-        """Whether a verb that changes a site is under way, or is finishing after it was cancelled."""
-        return self._working > 0
-
-    @contextmanager
-    def _work(self) -> Iterator[None]:
-        self._working += 1
+    @asynccontextmanager
+    async def _work(self) -> AsyncIterator[Connection]:
+        """Connect for a verb that changes a site; each has its own patience."""
+        patience = Patience()
+        self._working.append(patience)
         try:
             with one_error():
-                yield
+                yield dataclasses.replace(await self._wiring.connection(), patience=patience)
         finally:
-            self._working -= 1
+            self._working.remove(patience)
 
     async def plan(
         self,
@@ -281,8 +277,8 @@ class Session:
     ) -> DeployResult:
         """Carry a plan out. Raises `ValidationError` ``file_changed`` when its files are not as they were."""
         chosen = _options(options, asked)
-        with self._work():
-            result = await deploy.apply(await self._wiring.connection(), plan, chosen, Feed(progress))
+        async with self._work() as connection:
+            result = await deploy.apply(connection, plan, chosen, Feed(progress))
         return await self._finish(Path(plan.root), chosen, result)
 
     async def deploy(
@@ -298,8 +294,8 @@ class Session:
         Raises `WalrusError`; what was recorded as done is never paid again by the same call.
         """
         chosen, place = _options(options, asked), _place(folder)
-        with self._work():
-            result = await deploy.deploy(await self._wiring.connection(), place, chosen, Feed(progress))
+        async with self._work() as connection:
+            result = await deploy.deploy(connection, place, chosen, Feed(progress))
         return await self._finish(place, chosen, result)
 
     async def _finish(self, place: Path, options: DeployOptions, result: DeployResult) -> DeployResult:
@@ -343,8 +339,13 @@ class Session:
             await anyio.sleep(_POLL_S)
 
     def hurry(self) -> None:
-        """Stop waiting for paid effects that run on through a cancellation; they are looked up next time."""
-        self._wiring.patience.end()
+        """Stop waiting for paid effects that run on through a cancellation; they are looked up next time.
+
+        Verbs that were not cancelled keep their time of grace.
+        """
+        for patience in self._working:
+            if patience.is_tried:
+                patience.end()
 
 
 def _place(folder: str | Path) -> Path:

@@ -13,16 +13,16 @@ from typing import Any
 from walrus_sdk.engine.executor import Executor
 from walrus_sdk.engine.feed import Feed
 from walrus_sdk.errors import CodecError, StateError
-from walrus_sdk.model import events
 from walrus_sdk.model.deployment import Status
 from walrus_sdk.model.options import DeployOptions
 from walrus_sdk.model.plan import Plan
 from walrus_sdk.model.units import DeploymentId, ObjectId
+from walrus_sdk.planning.cost import check_limits
 from walrus_sdk.planning.plan_json import load_plan, plan_digest
-from walrus_sdk.planning.state import is_unfinished
-from walrus_sdk.ports import Change, Folder, Ownership, Put
+from walrus_sdk.planning.state import is_same_site, is_unfinished
+from walrus_sdk.ports import Folder
 from walrus_sdk.service.connection import Connection
-from walrus_sdk.service.lifecycle import Unfinished, as_planned, give_up
+from walrus_sdk.service.lifecycle import Unfinished, as_planned, give_up, matters
 from walrus_sdk.service.survey import Request
 
 __all__ = ["take_up"]
@@ -33,29 +33,31 @@ async def take_up(
 ) -> Unfinished | None:
     """Return the unfinished deployment of the same request, if there is one, and settle and end all others.
 
-    Raises `OwnershipError` ``deployment_owned`` while another process works on one.
+    Raises `OwnershipError` ``deployment_owned`` while another process works on one, `LimitError` when what goes on
+    is more than the options allow now.
     """
-    rows = [row for row in await _of_site(connection, request) if is_unfinished(row)]
-    same = [row for row in rows if row["request_digest"] == request.digest and not options.fresh]
+    rows = [row for row in await _of_site(connection, request) if await matters(connection, row)]
+    going = [row for row in rows if is_unfinished(row) and not options.fresh]
+    same = [row for row in going if row["request_digest"] == request.digest]
     for row in rows:
         if row not in same[-1:]:
             await _end(connection, row, folder, options, feed)
     if not same:
         return None
+    plan = await _plan(connection, same[-1])
+    check_limits(plan, options)
     owner = await connection.journal.claim(DeploymentId(same[-1]["id"]))
-    try:
-        return Unfinished(owner, await _plan(connection, same[-1]), Status(same[-1]["status"]))
-    except BaseException:
-        await connection.journal.release(owner)
-        raise
+    return Unfinished(owner, plan, Status(same[-1]["status"]))
 
 
 async def _of_site(connection: Connection, request: Request) -> list[Mapping[str, Any]]:
     mine = {"chain": request.chain_id, "owner": str(request.owner)}
-    named = await connection.journal.rows("sites", {**mine, "name": request.name})
-    ids = {str(request.site_id)} if request.site_id is not None else {r["object_id"] for r in named if r["object_id"]}
+    site_id = request.site_id
+    if site_id is None:
+        named = await connection.journal.rows("sites", {**mine, "name": request.name})
+        site_id = ObjectId.parse(named[0]["object_id"]) if named and named[0]["object_id"] else None
     rows = await connection.journal.rows("deployments", mine)
-    return [row for row in rows if row["site_name"] == request.name or row["site_id"] in ids]
+    return [row for row in rows if is_same_site(row, site_id, request.name)]
 
 
 async def _plan(connection: Connection, row: Mapping[str, Any]) -> Plan:
@@ -79,18 +81,8 @@ async def _end(
         plan = await _plan(connection, row)
         feed.set(waiting=f"settling {row['id']}")
         context = connection.context(owner, folder, as_planned(options, plan), feed)
-        executor = Executor(context, plan, Status(row["status"]))
-        site_id = await executor.settle()
-        if site_id is not None:
-            await _keep_site(connection, owner, plan, site_id)
+        await Executor(context, plan, Status(row["status"])).settle()
         await give_up(connection, owner, "superseded")
         feed.set(waiting="")
     finally:
         await connection.journal.release(owner)
-
-
-async def _keep_site(connection: Connection, owner: Ownership, plan: Plan, site_id: ObjectId) -> None:
-    key = {"chain": plan.chain_id, "owner": str(plan.target.owner), "name": plan.target.name}
-    row = Put("sites", key, {"object_id": str(site_id), "deployment": str(owner.deployment)})
-    data = {"site_id": str(site_id), "how": "made by a deployment that is superseded"}
-    await connection.journal.append(owner, [Change(events.SITE_ADOPTED, data, (row,))])

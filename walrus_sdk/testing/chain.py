@@ -31,7 +31,7 @@ class MemoryChain:
     """Implements `ports.Chain` over a local network's state.
 
     `faults` is called before and after an execution (``"execute"``, ``"executed"``); what it returns is raised there.
-    `behind` lets reads of transactions and sites lag by so many transactions.
+    `behind` lets reads of transactions, sites, coins and references lag by so many transactions.
     """
 
     def __init__(self, state: SuiState, life: Life) -> None:
@@ -78,8 +78,8 @@ class MemoryChain:
         owner = SuiAddress(item.owner.id) if item.owner.kind == "AddressOwner" else None
         return SiteSnapshot(site_id, item.version, item.digest, owner, content)
 
-    def _owned(self, owner: SuiAddress, kind: str) -> list[StoredObject]:
-        return [item for item in self.sui.objects.view().owned_by(owner.raw) if item.type == kind]
+    def _owned(self, owner: SuiAddress, kind: str, behind: int = 0) -> list[StoredObject]:
+        return [item for item in self.sui.objects.view(behind).owned_by(owner.raw) if item.type == kind]
 
     async def sites(self, owner: SuiAddress) -> Sequence[tuple[ObjectId, str]]:
         """List an owner's sites; see the port."""
@@ -99,14 +99,14 @@ class MemoryChain:
     async def coins(self, owner: SuiAddress) -> Sequence[Coin]:
         """List an owner's SUI coins, largest first; see the port."""
         await self._turn()
-        found = self._owned(owner, coin_type(GAS_TYPE))
+        found = self._owned(owner, coin_type(GAS_TYPE), self.behind)
         coins = [Coin(item.ref, objects.decode_coin(item.contents)[1]) for item in found]
         return sorted(coins, key=lambda coin: (-coin.balance, coin.ref.id))
 
     async def objects(self, ids: Sequence[ObjectId]) -> Sequence[OwnedObject | None]:
         """Read references; see the port."""
         await self._turn()
-        view = self.sui.objects.view()
+        view = self.sui.objects.view(self.behind)
         return [_reference(view.get(id_)) for id_ in ids]
 
     # ── transactions ──────────────────────────────────────────────────────────────────────────────────────────

@@ -29,12 +29,23 @@ class Disk:
         self.cache: dict[str, bytes] = {}
         self.checkpoints: dict[str, str] = {}
 
+    def _key(self, put: Put) -> tuple[Any, ...]:
+        return tuple(put.key[name] for name in KEYS[put.table]) or (len(self.tables[put.table]),)
+
+    def check(self, put: Put) -> None:
+        """Compare a row with what a put expects."""
+        row = self.tables[put.table].get(self._key(put))
+        if put.expect is not None and (
+            row is not None if not put.expect else row is None or not put.expect.items() <= row.items()
+        ):
+            raise OwnershipError("row_changed", f"a row of {put.table} was changed by another deployment")
+
     def put(self, put: Put) -> None:
         """Insert or update a row."""
         assert set(put.key) == set(KEYS[put.table]), (put.table, tuple(put.key))
         assert {*put.key, *put.values} <= set(COLUMNS[put.table]), put
         rows = self.tables[put.table]
-        key = tuple(put.key[name] for name in KEYS[put.table]) or (len(rows),)
+        key = self._key(put)
         row = rows.setdefault(key, dict.fromkeys(COLUMNS[put.table]))
         row.update(put.key)
         row.update(put.values)
@@ -55,6 +66,9 @@ class MemoryJournal:
         name = str(owner.deployment)
         if self.disk.incarnations.get(name) != owner.incarnation:
             raise OwnershipError("fenced", f"{name} has a new owner", deployment_id=name)
+        for change in changes:
+            for put in change.puts:
+                self.disk.check(put)
         return [self._change(owner, change) for change in changes]
 
     def _change(self, owner: Ownership, change: Change) -> Event:
@@ -71,11 +85,13 @@ class MemoryJournal:
 
     async def events(self, deployment: DeploymentId, *, after: int = 0) -> Sequence[Event]:
         """Read events; see the port."""
+        await anyio.lowlevel.checkpoint()
         self._life.check()
         return [event for event in self.disk.events.get(str(deployment), []) if event.number > after]
 
     async def rows(self, table: str, where: Mapping[str, Any] | None = None) -> Sequence[Mapping[str, Any]]:
         """Read rows; see the port."""
+        await anyio.lowlevel.checkpoint()
         self._life.check()
         wanted = dict(where or {})
         found = self.disk.tables[table].values()
@@ -83,6 +99,7 @@ class MemoryJournal:
 
     async def claim(self, deployment: DeploymentId, *, new: bool = False) -> Ownership:
         """Become the owner; see the port."""
+        await anyio.lowlevel.checkpoint()
         self._life.check()
         name = str(deployment)
         if name in self.disk.held:

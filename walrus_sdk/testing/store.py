@@ -30,12 +30,14 @@ class MemoryStore:
     """Implements `ports.BlobStore` over the blobs of a local network.
 
     `faults` is called at each moment of a store with its name and the blob id; what it returns is raised there.
-    `stored` counts the requests that came in whole.
+    `max_epochs` is the longest lifetime that it buys, whatever is asked. `stored` counts the requests that came in
+    whole.
     """
 
     def __init__(self, blobs: Blobs, n_shards: int, life: Life) -> None:
         self.blobs = blobs
         self.faults: Callable[[str, BlobId], BaseException | None] = lambda _moment, _blob_id: None
+        self.max_epochs = 1000
         self.stored = 0
         self._n_shards = n_shards
         self._life = life
@@ -49,15 +51,17 @@ class MemoryStore:
         self.stored += 1
         await self._moment("released", request.blob_id)
         blob_id = self.blobs.encode(data)
+        epochs = min(request.epochs, self.max_epochs)
         found = None if request.deletable else self.blobs.certified(blob_id, permanent=True)
-        if found is not None and found.end_epoch >= self.blobs.epoch.number + request.epochs:
+        if found is not None and found.end_epoch >= self.blobs.epoch.number + epochs:
             self._note(request, found, 0, sum(map(len, contents)))
             return _receipt(found, Frost(), already=True)
         return await self._buy(request, blob_id, data, sum(map(len, contents)))
 
     async def _buy(self, request: StoreRequest, blob_id: BlobId, data: bytes, received: int) -> StoreReceipt:
-        found = self.blobs.pay(blob_id, len(data), request.epochs, deletable=request.deletable)
-        price = self.blobs.price(len(data), request.epochs)
+        epochs = min(request.epochs, self.max_epochs)
+        found = self.blobs.pay(blob_id, len(data), epochs, deletable=request.deletable)
+        price = self.blobs.price(len(data), epochs)
         self._note(request, found, price, received)
         await self._moment("paid", blob_id)
         certified = self.blobs.certify(found, data, request.owner)

@@ -15,7 +15,7 @@ from walrus_sdk.localnet.world import network_of, open_world
 from walrus_sdk.model.network import Network
 from walrus_sdk.model.options import Asked, DeployOptions, DeployResult
 from walrus_sdk.model.plan import Plan
-from walrus_sdk.model.units import SuiAddress
+from walrus_sdk.model.units import ObjectId, SuiAddress
 from walrus_sdk.ports import Folder, SigningRequest
 from walrus_sdk.service import deploy, reports
 from walrus_sdk.service.connection import Connection
@@ -54,7 +54,8 @@ class _DevSigner:
 class SimulatedWorld:
     """One local network in memory, one home, one folder; `deploy` runs the real service and engine on it.
 
-    What lasts (`net`, `disk`, `clock`, `files`) survives `revive`, which stands for the next process.
+    `folders` holds further folders by their place. What lasts (`net`, `disk`, `clock`, `files`) survives `revive`,
+    which stands for the next process.
     """
 
     def __init__(self, files: Mapping[str, bytes] = PAGES, *, n_shards: int = 10, settle_s: float = 5.0) -> None:
@@ -62,6 +63,7 @@ class SimulatedWorld:
         self.net = open_world(None, now_ms=self.clock.wall_ms, n_shards=n_shards)
         self.disk = Disk()
         self.files = dict(files)
+        self.folders: dict[str, dict[str, bytes]] = {}
         self.ids = SequentialIds()
         self.network: Network = replace(network_of(self.net.genesis, "http://127.0.0.1:1"), settle_s=settle_s)
         self.revive()
@@ -104,15 +106,19 @@ class SimulatedWorld:
 
     @asynccontextmanager
     async def _folder(self, place: Path) -> AsyncIterator[Folder]:
-        yield MemoryFolder(self.files, self.life, str(place))
+        yield MemoryFolder(self.folders.get(str(place), self.files), self.life, str(place))
 
-    async def plan(self, **asked: Unpack[Asked]) -> Plan:
+    async def plan(self, *, place: str = "/site", **asked: Unpack[Asked]) -> Plan:
         """Plan a deployment of `files`."""
-        return await deploy.plan(self.connection, Path("/site"), _options(asked), Feed())
+        return await deploy.plan(self.connection, Path(place), _options(asked), Feed())
 
-    async def deploy(self, *, feed: Feed | None = None, **asked: Unpack[Asked]) -> DeployResult:
-        """Deploy `files`, as the command does."""
-        return await deploy.deploy(self.connection, Path("/site"), _options(asked), feed or Feed())
+    async def apply(self, plan: Plan, **asked: Unpack[Asked]) -> DeployResult:
+        """Carry a plan out."""
+        return await deploy.apply(self.connection, plan, _options(asked), Feed())
+
+    async def deploy(self, *, place: str = "/site", feed: Feed | None = None, **asked: Unpack[Asked]) -> DeployResult:
+        """Deploy `files` (or what `folders` has at `place`), as the command does."""
+        return await deploy.deploy(self.connection, Path(place), _options(asked), feed or Feed())
 
     # ── what is seen from outside ─────────────────────────────────────────────────────────────────────────────
 
@@ -120,9 +126,14 @@ class SimulatedWorld:
         """How often each blob was paid."""
         return Counter(row["blob_id"] for row in self.net.blobs.ledger() if row["paid"])
 
-    async def served(self) -> dict[str, bytes]:
-        """What visitors get at each path of the owner's one site; raises `AssertionError` unless there is one."""
-        ((site_id, _),) = await self.chain.sites(self.signer.address)
+    async def site_ids(self) -> list[ObjectId]:
+        """The sites that the owner has on chain."""
+        return [site_id for site_id, _ in await self.chain.sites(self.signer.address)]
+
+    async def served(self, site_id: ObjectId | None = None) -> dict[str, bytes]:
+        """What visitors get at each path of a site; without an id of the owner's one site."""
+        if site_id is None:
+            (site_id,) = await self.site_ids()
         site = await self.chain.site(site_id)
         assert site is not None
         pages: dict[str, bytes] = {}

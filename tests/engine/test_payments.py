@@ -1,0 +1,195 @@
+"""What is paid when things go wrong for long, or for several at once: bounded, waited for, and said (PAY-1, PAY-2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import pytest
+
+from walrus_sdk.errors import BlockchainError, DeploymentStopped, LimitError, StorageError
+from walrus_sdk.model.options import RecoveryOptions
+from walrus_sdk.model.units import BlobId, Frost
+from walrus_sdk.testing import PAGES, SimulatedWorld, at_point, is_death, lost
+
+pytestmark = pytest.mark.anyio
+
+QUICK = RecoveryOptions(max_retries=2, retry_delay_s=0.1)
+
+
+def always(moment: str) -> Any:
+    return lambda now, _: lost() if now == moment else None
+
+
+async def test_a_publisher_that_takes_payment_and_always_fails_is_paid_as_often_as_retries_allow() -> None:
+    world = SimulatedWorld()
+    world.store.faults = always("paid")
+    with pytest.raises(DeploymentStopped) as caught:
+        await world.deploy(recovery=QUICK)
+    assert (caught.value.code, caught.value.fields["resumable"]) == ("attempts_exhausted", True)
+    assert set(world.paid().values()) == {1 + QUICK.max_retries}
+    world.store.faults = lambda _moment, _blob_id: None
+    result = await world.deploy()
+    assert set(world.paid().values()) == {2 + QUICK.max_retries}
+    assert set(result.possibly_paid_in_vain) == set(world.paid())
+    assert await world.served() == world.published()
+
+
+async def test_with_no_retries_a_lost_answer_is_still_looked_up() -> None:
+    world, once = SimulatedWorld(), RecoveryOptions(max_retries=0)
+    world.store.faults = always("certified")
+    await world.deploy(recovery=once)
+    assert set(world.paid().values()) == {1}
+
+
+async def test_retries_after_lost_answers_come_out_of_the_budget_of_the_whole_deployment() -> None:
+    files = {"index.html": b"home", **{f"p{n}.html": b"%d" % n * 9 for n in range(19)}}
+    world = SimulatedWorld(files)
+    world.store.faults = always("paid")
+    with pytest.raises(DeploymentStopped):
+        await world.deploy(max_quilt_files=1, recovery=RecoveryOptions(max_retries=100, retry_budget=0.0))
+    # Ten retries in all, whatever one store may use; and one first try of each store that was begun.
+    assert sum(world.paid().values()) <= 10 + 8
+
+
+async def test_a_publisher_that_buys_less_than_asked_is_paid_once_and_told() -> None:
+    world = SimulatedWorld()
+    world.store.max_epochs = 2
+    with pytest.raises(StorageError) as caught:
+        await world.deploy(epochs=9)
+    assert caught.value.code == "blob_expires_early"
+    assert set(world.paid().values()) == {1}
+    result = await world.deploy(epochs=2)
+    assert set(world.paid().values()) == {1}, "what it bought serves a shorter plan"
+    assert result.cost.stored_bytes == 0
+    assert await world.served() == world.published()
+
+
+async def test_a_transaction_that_is_never_answered_is_sent_so_often_and_then_left_resumable() -> None:
+    world, sent = SimulatedWorld(), []
+
+    def silent(moment: str) -> BlockchainError | None:
+        sent.append(moment)
+        return BlockchainError("transaction_unknown", "no answer") if moment == "execute" else None
+
+    world.chain.faults = silent
+    with pytest.raises(DeploymentStopped) as caught:
+        await world.deploy(recovery=QUICK)
+    assert (caught.value.code, caught.value.fields["resumable"]) == ("attempts_exhausted", True)
+    assert len(sent) <= 10 * QUICK.max_retries + 1
+    world.chain.faults = lambda _: None
+    await world.deploy()
+    assert world.chain.executed == 1
+    assert world.net.chain.equivocations == []
+
+
+async def test_a_longer_life_whose_answer_is_lost_is_waited_for_and_said() -> None:
+    world = SimulatedWorld()
+    await world.deploy(epochs=2)
+    before = world.paid()
+    answers = [lost()]
+    world.store.faults = lambda moment, _: answers.pop() if moment == "paid" and answers else None
+    start = world.clock.monotonic()
+    result = await world.deploy(site_name="two", epochs=20)
+    assert world.clock.monotonic() - start >= world.network.settle_s
+    assert set((world.paid() - before).values()) == {2}
+    assert set(result.possibly_paid_in_vain) == set(before)
+
+
+async def test_a_longer_life_that_landed_although_its_answer_was_lost_is_not_paid_again() -> None:
+    world = SimulatedWorld()
+    await world.deploy(epochs=2)
+    answers = [lost()]
+    world.store.faults = lambda moment, _: answers.pop() if moment == "certified" and answers else None
+    result = await world.deploy(site_name="two", epochs=20)
+    assert set(world.paid().values()) == {2}
+    assert result.possibly_paid_in_vain == ()
+
+
+@pytest.mark.parametrize("moment", ["paid", "certified"])
+async def test_fresh_and_deletable_stores_are_looked_up_like_all_others(moment: str) -> None:
+    for asked in ({"fresh": True}, {"deletable": True}):
+        world = SimulatedWorld()
+        answers = [lost()]
+        world.store.faults = lambda now, _, left=answers: left.pop() if now == moment and left else None
+        result = await world.deploy(**asked)  # type: ignore[arg-type]
+        twice = {blob_id for blob_id, times in world.paid().items() if times > 1}
+        assert bool(twice) == (moment == "paid")
+        assert twice == set(result.possibly_paid_in_vain)
+
+
+async def test_two_sites_with_the_same_content_pay_for_it_once() -> None:
+    world = SimulatedWorld()
+    world.folders = {"/one": dict(PAGES), "/two": dict(PAGES)}
+
+    async def deploy(name: str) -> None:
+        await world.deploy(place=f"/{name}", site_name=name)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(deploy, "one")
+        tasks.start_soon(deploy, "two")
+    assert set(world.paid().values()) == {1}
+    assert len(await world.site_ids()) == 2
+    for site_id in await world.site_ids():
+        assert await world.served(site_id) == world.published()
+
+
+async def test_content_that_a_dead_deployment_had_in_flight_is_not_waited_for_longer_than_it_takes_to_settle() -> None:
+    world = SimulatedWorld()
+    world.folders = {"/two": dict(PAGES)}
+
+    def die(moment: str, _: BlobId) -> None:
+        if moment == "certified":
+            world.life.die()
+
+    world.store.faults = die
+    try:
+        await world.deploy()
+    except BaseException as error:
+        if not is_death(error):
+            raise
+    world.revive()
+    await world.deploy(place="/two", site_name="two")
+    assert set(world.paid().values()) == {1}
+
+
+async def test_limits_hold_when_a_plan_is_applied_and_when_a_deployment_goes_on() -> None:
+    world = SimulatedWorld()
+    plan = await world.plan()
+    with pytest.raises(LimitError) as caught:
+        await world.apply(plan, max_cost=Frost(1))
+    assert caught.value.code == "cost_limit"
+    assert (world.net.blobs.ledger(), await world.statuses()) == ([], [])
+    world.life.die_when(at_point(2))
+    try:
+        await world.deploy()
+    except BaseException as error:
+        if not is_death(error):
+            raise
+    world.revive()
+    with pytest.raises(LimitError):
+        await world.deploy(max_cost=Frost(1))
+    assert world.net.blobs.ledger() == []
+    assert await world.statuses() == ["interrupted"], "it can go on all the same"
+    await world.deploy()
+    assert await world.served() == world.published()
+
+
+async def test_what_was_begun_and_failed_for_good_is_settled_before_something_new_is_paid() -> None:
+    files = {"index.html": b"home", "good.html": b"good" * 9, "bad.html": b"bad" * 9}
+    world = SimulatedWorld(files)
+    moments: list[str] = []
+
+    def fault(moment: str, blob_id: BlobId) -> Exception | None:
+        moments.append(moment)
+        if moment == "request" and moments.count("request") == 2:
+            return StorageError("blob_blocked", "blocked")
+        return lost() if moment == "certified" else None
+
+    world.store.faults = fault
+    with pytest.raises(StorageError):
+        await world.deploy(max_quilt_files=1, concurrency=1, recovery=RecoveryOptions(max_retries=0))
+    world.store.faults = lambda _moment, _blob_id: None
+    world.files["index.html"] = b"another home"
+    await world.deploy(max_quilt_files=1)
+    assert set(world.paid().values()) == {1}

@@ -1,0 +1,264 @@
+"""A site is made once and only the one that is meant is written, whatever happens between plan and end (PAY-4, C11)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import pytest
+
+from walrus_sdk.engine import transactions
+from walrus_sdk.errors import BlockchainError, DeploymentStopped, OwnershipError
+from walrus_sdk.model.chain import TransactionOutcome
+from walrus_sdk.model.options import RecoveryOptions, Verify
+from walrus_sdk.model.units import DeploymentId, Digest
+from walrus_sdk.ports import Ownership
+from walrus_sdk.testing import PAGES, SimulatedWorld, at_point, is_death
+
+pytestmark = pytest.mark.anyio
+
+MANY = {"index.html": b"home", **{f"page-{n:03}.html": b"<p>%d</p>" % n * 3 for n in range(400)}}
+
+
+def fail_transaction(world: SimulatedWorld, number: int, moment: str, error: BlockchainError) -> None:
+    """Let the execution with this number (from 1) meet `error`, once."""
+    seen = [0]
+
+    def fault(now: str) -> BlockchainError | None:
+        seen[0] += now == moment
+        return error if now == moment and seen[0] == number else None
+
+    world.chain.faults = fault
+
+
+@pytest.mark.parametrize("name", [None, "simulated"])
+async def test_a_site_whose_second_transaction_fails_for_good_is_not_made_again(name: str | None) -> None:
+    world = SimulatedWorld(MANY)
+    fail_transaction(world, 2, "execute", BlockchainError("chain_refused", "no"))
+    with pytest.raises(BlockchainError) as caught:
+        await world.deploy(site_name=name)
+    assert caught.value.fields["resumable"] is False
+    made = await world.site_ids()
+    assert len(made) == 1
+    result = await world.deploy(site_name=name)
+    assert await world.site_ids() == made == [result.site_id]
+    assert await world.served() == world.published()
+
+
+async def test_a_site_that_was_made_without_an_answer_is_found_after_another_failure_for_good() -> None:
+    world = SimulatedWorld()
+    fail_transaction(world, 1, "executed", BlockchainError("transaction_unknown", "the answer was lost"))
+    look, looks = world.chain.transaction, []
+
+    async def refused_once(digest: Digest) -> TransactionOutcome | None:
+        looks.append(digest)
+        if len(looks) == 2:  # the first look is before the transaction is sent
+            raise BlockchainError("chain_refused", "no")
+        return await look(digest)
+
+    world.chain.transaction = refused_once  # type: ignore[method-assign]
+    with pytest.raises(BlockchainError) as caught:
+        await world.deploy(site_name=None)
+    assert caught.value.fields["resumable"] is False
+    assert world.chain.executed == 1
+    world.files["index.html"] = b"another home"
+    result = await world.deploy(site_name=None)
+    assert await world.site_ids() == [result.site_id]
+
+
+async def test_a_plan_of_a_new_site_is_refused_once_the_site_was_made() -> None:
+    world = SimulatedWorld()
+    plan = await world.plan(site_name=None)
+    made = await world.deploy(site_name=None)
+    with pytest.raises(BlockchainError) as caught:
+        await world.apply(plan, site_name=None)
+    assert caught.value.code == "site_changed"
+    assert await world.site_ids() == [made.site_id]
+
+
+async def test_a_site_that_is_made_between_plan_and_begin_is_not_made_twice() -> None:
+    world = SimulatedWorld()
+    claim, first = world.journal.claim, [True]
+
+    async def another_is_faster(deployment: DeploymentId, *, new: bool = False) -> Ownership:
+        if new and first:
+            first.clear()
+            await world.deploy(site_name=None)
+        return await claim(deployment, new=new)
+
+    world.journal.claim = another_is_faster  # type: ignore[method-assign]
+    with pytest.raises(BlockchainError) as caught:
+        await world.deploy(site_name=None)
+    assert caught.value.code == "site_changed"
+    assert len(await world.site_ids()) == 1
+    await world.deploy(site_name=None)
+    assert len(await world.site_ids()) == 1
+
+
+async def test_a_site_that_was_made_by_settling_an_older_deployment_is_not_made_by_a_plan_of_before() -> None:
+    world = SimulatedWorld()
+    world.folders = {"/site/other": {"index.html": b"other"}}
+    plan = await world.plan(site_name="simulated", place="/site/other")
+    world.chain.faults = lambda moment: world.life.die() if moment == "executed" else None
+    try:
+        await world.deploy()
+    except BaseException as error:
+        if not is_death(error):
+            raise
+    world.revive()
+    with pytest.raises(BlockchainError) as caught:
+        await world.apply(plan)
+    assert caught.value.code == "site_changed"
+    assert len(await world.site_ids()) == 1
+
+
+async def test_an_object_id_that_is_given_does_not_change_what_a_name_means() -> None:
+    world = SimulatedWorld()
+    first = await world.deploy(site_name="first")
+    second = await world.deploy(site_name="second")
+    world.files["index.html"] = b"for the second one"
+    await world.deploy(site_name="first", object_id=second.site_id)
+    assert (await world.served(first.site_id))["/index.html"] == PAGES["index.html"]
+    again = await world.deploy(site_name="first")
+    assert again.site_id == first.site_id
+    other = await world.deploy(object_id=second.site_id)
+    assert other.site_id == second.site_id
+    assert len(await world.site_ids()) == 2
+
+
+async def test_an_unfinished_deployment_of_another_site_with_the_same_name_is_left_alone() -> None:
+    world = SimulatedWorld()
+    first = await world.deploy(site_name="first")
+    second = await world.deploy(site_name="second")
+    world.files["about.html"] = b"not finished"
+    world.revive()
+    world.life.die_when(at_point(3))
+    try:
+        await world.deploy(site_name="first")
+    except BaseException as error:
+        if not is_death(error):
+            raise
+    world.revive()
+    await world.deploy(site_name="first", object_id=second.site_id)
+    assert (await world.statuses())[2] == "interrupted"
+    done = await world.deploy(site_name="first")
+    assert done.site_id == first.site_id
+
+
+async def test_a_plan_that_changes_nothing_is_refused_once_the_site_has_changed() -> None:
+    world = SimulatedWorld()
+    await world.deploy()
+    plan = await world.plan()
+    assert plan.nothing_to_do
+    before = dict(world.files)
+    world.files["index.html"] = b"changed"
+    await world.deploy()
+    world.files = before
+    with pytest.raises(BlockchainError) as caught:
+        await world.apply(plan)
+    assert caught.value.code == "site_changed"
+
+
+@pytest.mark.parametrize("point", ["store.outcome.after", "transaction.intent.before"])
+async def test_a_deployment_whose_storage_is_over_is_planned_anew_and_writes_no_dead_site(point: str) -> None:
+    world = SimulatedWorld()
+    world.life.die_when(lambda _, name: name == point)
+    try:
+        await world.deploy(epochs=2)
+    except BaseException as error:
+        if not is_death(error):
+            raise
+    world.revive()
+    world.net.chain.advance_walrus_epoch(3)
+    with pytest.raises(DeploymentStopped) as caught:
+        await world.deploy(epochs=2)
+    assert (caught.value.code, caught.value.fields["resumable"]) == ("plan_expired", False)
+    assert world.chain.executed == 0
+    await world.deploy(epochs=2)
+    assert await world.served() == world.published()
+
+
+# ── a transaction that seems dead ─────────────────────────────────────────────────────────────────────────────────
+
+
+def refuse_again(world: SimulatedWorld, then: Any = None) -> None:
+    """Lose the first answer, and refuse the same bytes when they come again while the node's reads lag."""
+    moments: list[str] = []
+
+    def fault(moment: str) -> BlockchainError | None:
+        moments.append(moment)
+        if moment == "executed" and moments.count("executed") == 1:
+            world.chain.behind = 1
+            return BlockchainError("transaction_unknown", "the answer was lost")
+        if moment == "execute" and moments.count("execute") == 2:
+            return BlockchainError("stale_object", "unavailable for consumption")
+        return None
+
+    world.chain.faults = fault
+    wait = world.clock.sleep
+
+    async def sleep(seconds: float) -> None:
+        if moments.count("execute") >= 2 and seconds:
+            world.chain.behind = 0
+        await wait(seconds)
+
+    world.clock.sleep = sleep  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("files", [dict(PAGES), MANY])
+async def test_a_transaction_is_not_taken_for_dead_while_reads_lag_behind_it(files: dict[str, bytes]) -> None:
+    world = SimulatedWorld(files)
+    refuse_again(world)
+    await world.deploy(site_name=None)
+    assert len(await world.site_ids()) == 1
+    assert world.net.chain.equivocations == []
+    assert await world.served() == world.published()
+
+
+async def test_a_transaction_that_was_always_refused_is_dead_at_once_and_made_anew() -> None:
+    world, refusals = SimulatedWorld(), [BlockchainError("stale_object", "unavailable for consumption")] * 2
+    world.chain.faults = lambda moment: refusals.pop() if moment == "execute" and refusals else None
+    await world.deploy()
+    assert len(await world.site_ids()) == 1
+    assert world.net.chain.equivocations == []
+
+
+async def test_a_failed_transaction_of_an_earlier_run_leaves_its_references_to_the_next_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = SimulatedWorld()
+    with monkeypatch.context() as patch:
+        patch.setattr(transactions, "gas_budget", lambda _gas, price: 2000 * price)
+        with pytest.raises(BlockchainError) as caught:
+            await world.deploy()
+    assert (caught.value.code, world.chain.executed) == ("insufficient_gas", 1)
+    world.revive()
+    world.chain.behind = 1  # the next run's node has not heard of it yet
+
+    def catch_up(moment: str) -> None:
+        if moment == "executed":
+            world.chain.behind = 0
+
+    world.chain.faults = catch_up
+    result = await world.deploy(verify=Verify.NONE, recovery=RecoveryOptions(retry_delay_s=0.1))
+    assert len(result.digests) == 2
+    assert world.net.chain.equivocations == []
+    assert len(await world.site_ids()) == 1
+
+
+async def test_of_two_first_deploys_at_once_one_is_refused() -> None:
+    world, codes = SimulatedWorld(), []
+
+    async def deploy() -> None:
+        try:
+            await world.deploy(site_name=None)
+            codes.append("done")
+        except OwnershipError as error:
+            codes.append(error.code)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(deploy)
+    assert len(await world.site_ids()) == 1
+    assert "done" in codes
+    assert set(codes) <= {"done", "deployment_owned"}
