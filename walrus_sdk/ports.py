@@ -28,12 +28,14 @@ from walrus_sdk.model.units import (
 )
 
 __all__ = [
+    "FREE_TABLES",
     "BlobStore",
     "Chain",
     "Change",
     "Checkpoints",
     "Clock",
     "Content",
+    "Drop",
     "Folder",
     "Hook",
     "Ids",
@@ -283,12 +285,28 @@ class Put:
 
 
 @dataclass(frozen=True, slots=True)
+class Drop:
+    """Delete the rows of a table that are equal to `where` (never empty)."""
+
+    table: str
+    where: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
-    """An event and the rows that it changes, committed together. `data` holds JSON-ready values."""
+    """An event and the rows that it changes, committed together. `data` holds JSON-ready values.
+
+    `drops` are carried out last, after the event is written.
+    """
 
     type: str
     data: Mapping[str, Any] = field(default_factory=dict)
     puts: tuple[Put, ...] = ()
+    drops: tuple[Drop, ...] = ()
+
+
+FREE_TABLES = frozenset({"locks", "requests", "versions"})
+"""Tables that may be written without owning a deployment: what people ask for, and what they mark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,8 +320,10 @@ class Ownership:
 class Journal(Protocol):
     """The durable state: events and rows, without knowing their meaning. At most six methods, for good."""
 
-    async def append(self, owner: Ownership, changes: Sequence[Change]) -> Sequence[Event]:
+    async def append(self, owner: Ownership | None, changes: Sequence[Change]) -> Sequence[Event]:
         """Commit events and rows durably in one transaction.
+
+        Without an owner only rows of `FREE_TABLES` are written, and no event.
 
         Raises `OwnershipError` ``fenced`` when a newer incarnation exists and ``row_changed`` when a row is not as
         a put expects it, `StateError` when it cannot be written; then nothing of it is there.
@@ -318,10 +338,11 @@ class Journal(Protocol):
         """Read rows of a table by equality; in insertion order."""
         ...
 
-    async def claim(self, deployment: DeploymentId, *, new: bool = False) -> Ownership:
+    async def claim(self, deployment: DeploymentId, *, new: bool = False, take_over: bool = False) -> Ownership:
         """Become the owner: take the operating-system lock and the next incarnation.
 
-        Raises `OwnershipError` ``deployment_owned`` (who, since when) while another live process owns it.
+        Raises `OwnershipError` ``deployment_owned`` (who, since when) while another live process owns it; with
+        `take_over` that one is fenced off instead: it can write nothing any more.
         """
         ...
 

@@ -138,16 +138,12 @@ async def test_content_that_a_dead_deployment_had_in_flight_is_not_waited_for_lo
     world = SimulatedWorld()
     world.folders = {"/two": dict(PAGES)}
 
-    def die(moment: str, _: BlobId) -> None:
+    def fault(moment: str, _: BlobId) -> None:
         if moment == "certified":
             world.life.die()
 
-    world.store.faults = die
-    try:
-        await world.deploy()
-    except BaseException as error:
-        if not is_death(error):
-            raise
+    world.store.faults = fault
+    await die(world)
     world.revive()
     await world.deploy(place="/two", site_name="two")
     assert set(world.paid().values()) == {1}
@@ -161,11 +157,7 @@ async def test_limits_hold_when_a_plan_is_applied_and_when_a_deployment_goes_on(
     assert caught.value.code == "cost_limit"
     assert (world.net.blobs.ledger(), await world.statuses()) == ([], [])
     world.life.die_when(at_point(2))
-    try:
-        await world.deploy()
-    except BaseException as error:
-        if not is_death(error):
-            raise
+    await die(world)
     world.revive()
     with pytest.raises(LimitError):
         await world.deploy(max_cost=Frost(1))
@@ -193,3 +185,58 @@ async def test_what_was_begun_and_failed_for_good_is_settled_before_something_ne
     world.files["index.html"] = b"another home"
     await world.deploy(max_quilt_files=1)
     assert set(world.paid().values()) == {1}
+
+
+async def test_two_sites_of_one_wallet_are_written_in_turn() -> None:
+    world = SimulatedWorld()
+    world.folders = {
+        f"/{name}": {"index.html": name.encode(), **{f"p{n}.html": b"%d" % n * 9 for n in range(150)}}
+        for name in ("one", "two", "three")
+    }
+
+    async def deploy(name: str) -> None:
+        await world.deploy(place=f"/{name}", site_name=name)
+
+    async with anyio.create_task_group() as tasks:
+        for name in ("one", "two", "three"):
+            tasks.start_soon(deploy, name)
+    assert world.net.chain.equivocations == []
+    assert len(await world.site_ids()) == 3
+
+
+async def die(world: SimulatedWorld) -> None:
+    try:
+        await world.deploy()
+    except BaseException as error:
+        if not is_death(error):
+            raise
+    assert not world.life.alive
+
+
+async def test_a_transaction_that_was_signed_and_never_sent_gives_its_coin_up_and_is_not_sent_later() -> None:
+    for point in ("transaction.intent.before", "transaction.do.before", "transaction.releasing.before"):
+        world = SimulatedWorld()
+        world.folders = {"/two": {"index.html": b"two"}}
+        world.life.die_when(lambda _, name, at=point: name == at)
+        await die(world)
+        world.revive()
+        await world.deploy(place="/two", site_name="two")
+        await world.deploy()
+        assert world.net.chain.equivocations == []
+        assert len(await world.site_ids()) == 2
+
+
+async def test_a_coin_in_an_open_transaction_of_an_interrupted_deployment_is_not_spent_elsewhere() -> None:
+    world = SimulatedWorld()
+    world.folders = {"/two": {"index.html": b"two"}}
+    world.chain.faults = lambda moment: world.life.die() if moment == "execute" else None
+    await die(world)
+    world.revive()
+    with pytest.raises(BlockchainError) as caught:
+        await world.deploy(place="/two", site_name="two")
+    assert caught.value.code == "object_locked"
+    assert caught.value.fields["resumable"] is True
+    await world.deploy()
+    await world.deploy(place="/two", site_name="two")
+    assert world.net.chain.equivocations == []
+    assert len(await world.site_ids()) == 2

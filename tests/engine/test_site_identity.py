@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 import pytest
 
-from walrus_sdk.engine import transactions
+from walrus_sdk.engine import sender
 from walrus_sdk.errors import BlockchainError, DeploymentStopped, OwnershipError
 from walrus_sdk.model.chain import TransactionOutcome
 from walrus_sdk.model.options import RecoveryOptions, Verify
@@ -228,7 +228,7 @@ async def test_a_failed_transaction_of_an_earlier_run_leaves_its_references_to_t
 ) -> None:
     world = SimulatedWorld()
     with monkeypatch.context() as patch:
-        patch.setattr(transactions, "gas_budget", lambda _gas, price: 2000 * price)
+        patch.setattr(sender, "gas_budget", lambda _gas, price: 2000 * price)
         with pytest.raises(BlockchainError) as caught:
             await world.deploy()
     assert (caught.value.code, world.chain.executed) == ("insufficient_gas", 1)

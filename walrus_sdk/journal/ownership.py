@@ -31,24 +31,39 @@ class Locks:
         self._folder = folder
         self._held: dict[DeploymentId, int] = {}
 
-    def take(self, deployment: DeploymentId, holder: Holder) -> None:
-        """Take a lock and write down whose it is. Raises `OwnershipError` ``deployment_owned``."""
+    def take(self, deployment: DeploymentId, holder: Holder, *, take_over: bool = False) -> None:
+        """Take a lock and write down whose it is. Raises `OwnershipError` ``deployment_owned``.
+
+        `take_over` puts a new lock in the place of one that a live process holds; that one is fenced off by the number
+        of its incarnation.
+        """
         path = self._folder / f"{deployment}.lock"
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        try:
-            descriptor = os.open(path, flags, 0o600)
-        except OSError as error:
-            raise StateError("state_unwritable", f"{path}: {error.strerror}", path=str(path)) from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            text = os.pread(descriptor, 4096, 0)
-            os.close(descriptor)
-            raise _owned(deployment, text) from error
+        descriptor = self._lock(path, deployment, take_over=take_over)
         os.ftruncate(descriptor, 0)
         data = json.dumps({"pid": holder.pid, "host": holder.host, "since_ms": holder.since_ms})
         os.pwrite(descriptor, data.encode(), 0)
+        self.give_back(deployment)  # one's own that was taken over
         self._held[deployment] = descriptor
+
+    def _lock(self, path: Path, deployment: DeploymentId, *, take_over: bool) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        while True:
+            try:
+                descriptor = os.open(path, flags, 0o600)
+            except OSError as error:
+                raise StateError("state_unwritable", f"{path}: {error.strerror}", path=str(path)) from error
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                text = os.pread(descriptor, 4096, 0)
+                os.close(descriptor)
+                if not take_over:
+                    raise _owned(deployment, text) from error
+                path.unlink(missing_ok=True)
+                continue
+            if _is_at(descriptor, path):
+                return descriptor
+            os.close(descriptor)  # it was taken over between opening and locking
 
     def give_back(self, deployment: DeploymentId) -> None:
         """Let a lock go; its file stays, so that nobody locks a removed one."""
@@ -75,6 +90,14 @@ class Locks:
             return True
         finally:
             os.close(descriptor)
+        return False
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Return whether a path still names the file that is open."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
+    except OSError:
         return False
 
 

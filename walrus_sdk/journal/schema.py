@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from walrus_sdk.errors import StateError
 
-__all__ = ["COLUMNS", "KEYS", "MIGRATIONS", "VERSION", "migrate"]
+__all__ = ["COLUMNS", "KEYS", "MIGRATIONS", "VERSION", "check_version", "migrate"]
 
 _FIRST = """
 create table meta (key text primary key, value text) strict;
@@ -62,7 +62,17 @@ create table samples (deployment text not null, wall_ms integer not null, data t
 create index samples_by_deployment on samples (deployment, wall_ms);
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST,)
+_SECOND = """
+create table coins (
+    chain text not null, coin text not null, version integer, deployment text, digest text,
+    primary key (chain, coin)) strict;
+create table locks (
+    chain text not null, site_id text not null, reason text, since_ms integer, deployment text,
+    primary key (chain, site_id)) strict;
+alter table versions add column pinned integer;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _SECOND)
 """Each runs once, in order; one that was published is never changed."""
 
 VERSION = len(MIGRATIONS)
@@ -88,12 +98,17 @@ KEYS: Mapping[str, tuple[str, ...]] = _keys
 """The primary key of each table; empty for ``samples``, whose rows are only added."""
 
 
-def migrate(db: sqlite3.Connection) -> None:
-    """Bring a journal to the newest schema. Raises `StateError` ``state_newer``."""
-    found = db.execute("pragma user_version").fetchone()[0]
+def check_version(db: sqlite3.Connection) -> int:
+    """Return how many migrations have run. Raises `StateError` ``state_newer`` when that is more than there are."""
+    found: int = db.execute("pragma user_version").fetchone()[0]
     if found > VERSION:
         raise StateError("state_newer", f"the journal has schema {found}, this program knows {VERSION}", found=found)
-    for number in range(found, VERSION):
+    return found
+
+
+def migrate(db: sqlite3.Connection) -> None:
+    """Bring a journal to the newest schema, one transaction a step. Raises `StateError` ``state_newer``."""
+    for number in range(check_version(db), VERSION):
         db.execute("begin immediate")
         try:
             if db.execute("pragma user_version").fetchone()[0] <= number:  # another process may have been faster

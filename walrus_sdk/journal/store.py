@@ -14,7 +14,7 @@ from anyio import to_thread
 
 from walrus_sdk.journal.cache import Cache
 from walrus_sdk.journal.checkpoints import write_checkpoint
-from walrus_sdk.journal.database import failures, make_folder, open_database
+from walrus_sdk.journal.database import Database, make_folder
 from walrus_sdk.journal.ownership import Holder, Locks
 from walrus_sdk.journal.reader import Reader
 from walrus_sdk.journal.writer import Job, Writer
@@ -57,15 +57,14 @@ class SqliteJournal:
         state = make_folder(home / "state")
         path = journal_path(home)
         self._clock = clock
-        self._path = path
-        self._db, identity = open_database(path)
-        self.writer = Writer(self._db, path, identity, clock)
+        self._database = Database(path)
+        self.writer = Writer(self._database, path, clock)
         self._reader = Reader(path)
         self._readers = anyio.CapacityLimiter(1)
         self.locks = Locks(make_folder(state / "locks"))
         self._cache = Cache(state / "cache.db")
 
-    async def append(self, owner: Ownership, changes: Sequence[Change]) -> Sequence[Event]:
+    async def append(self, owner: Ownership | None, changes: Sequence[Change]) -> Sequence[Event]:
         """Commit events and rows durably; see the port."""
         return await self.writer.submit(Job(owner, changes))
 
@@ -77,26 +76,21 @@ class SqliteJournal:
         """Read rows; see the port."""
         return await to_thread.run_sync(self._reader.rows, table, where, limiter=self._readers)
 
-    async def claim(self, deployment: DeploymentId, *, new: bool = False) -> Ownership:
+    async def claim(self, deployment: DeploymentId, *, new: bool = False, take_over: bool = False) -> Ownership:
         """Become the owner; see the port. `new` says that nobody can know the deployment yet."""
-        return await to_thread.run_sync(self._claim, deployment, limiter=self.writer.limiter)
+        return await to_thread.run_sync(self._claim, deployment, take_over, limiter=self.writer.limiter)
 
-    def _claim(self, deployment: DeploymentId) -> Ownership:
+    def _claim(self, deployment: DeploymentId, take_over: bool) -> Ownership:
         holder = Holder(os.getpid(), socket.gethostname(), self._clock.wall_ms())
-        self.locks.take(deployment, holder)
+        self.locks.take(deployment, holder, take_over=take_over)
         try:
-            with failures(self._path):
-                self._db.execute("begin immediate")
-                (last,) = self._db.execute(
-                    "select max(n) from incarnations where deployment = ?", (str(deployment),)
-                ).fetchone()
+            with self._database.transaction() as db:
+                query = "select max(n) from incarnations where deployment = ?"
+                (last,) = db.execute(query, (str(deployment),)).fetchone()
                 number = (last or 0) + 1
                 row = (str(deployment), number, holder.pid, holder.host, self._clock.boot_id(), holder.since_ms, None)
-                self._db.execute("insert into incarnations values (?, ?, ?, ?, ?, ?, ?)", row)
-                self._db.execute("commit")
+                db.execute("insert into incarnations values (?, ?, ?, ?, ?, ?, ?)", row)
         except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("rollback")
             self.locks.give_back(deployment)
             raise
         return Ownership(deployment, number)
@@ -108,8 +102,8 @@ class SqliteJournal:
 
     def _release(self, owner: Ownership) -> None:
         try:
-            with failures(self._path):
-                self._db.execute(
+            with self._database.transaction() as db:
+                db.execute(
                     "update incarnations set ended_ms = ? where deployment = ? and n = ?",
                     (self._clock.wall_ms(), str(owner.deployment), owner.incarnation),
                 )
@@ -128,7 +122,7 @@ class SqliteJournal:
         self.locks.close()
         self._cache.close()
         self._reader.close()
-        self._db.close()
+        self._database.close()
 
 
 class CheckpointFiles:

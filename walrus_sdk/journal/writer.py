@@ -13,13 +13,13 @@ import anyio
 from anyio import to_thread
 
 from walrus_sdk.errors import OwnershipError, StateError, WalrusError
-from walrus_sdk.journal.database import FileIdentity, failures
+from walrus_sdk.journal.database import Database
 from walrus_sdk.journal.schema import COLUMNS, KEYS
 from walrus_sdk.model.deployment import Event
 from walrus_sdk.model.units import DeploymentId
-from walrus_sdk.ports import Change, Clock, Ownership, Put
+from walrus_sdk.ports import FREE_TABLES, Change, Clock, Drop, Ownership, Put
 
-__all__ = ["Job", "Writer", "put_row"]
+__all__ = ["Job", "Writer", "drop_rows", "put_row"]
 
 
 def put_row(db: sqlite3.Connection, put: Put) -> None:
@@ -31,6 +31,14 @@ def put_row(db: sqlite3.Connection, put: Put) -> None:
     if put.expect is not None:
         _check_expected(db, put, put.expect)
     db.execute(_statement(put.table, columns, tuple(put.values)), (*put.key.values(), *put.values.values()))
+
+
+def drop_rows(db: sqlite3.Connection, drop: Drop) -> None:
+    """Delete the rows that are equal to `where`."""
+    assert drop.where, "never a whole table"
+    assert set(drop.where) <= set(COLUMNS[drop.table]), (drop.table, tuple(drop.where))
+    where = " and ".join(f"{name} = ?" for name in drop.where)
+    db.execute(f"delete from {drop.table} where {where}", tuple(drop.where.values()))  # noqa: S608  # as above
 
 
 def _check_expected(db: sqlite3.Connection, put: Put, expect: Mapping[str, Any]) -> None:
@@ -57,11 +65,34 @@ def _shape(put: Put) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
     return put.table, tuple(put.key), tuple(put.values)
 
 
+def _put_rows(db: sqlite3.Connection, puts: Sequence[Put]) -> None:
+    """Write rows; runs of rows of one shape go to SQLite together."""
+    start = 0
+    while start < len(puts):
+        first = puts[start]
+        shape = _shape(first)
+        stop = start + 1
+        while stop < len(puts) and _shape(puts[stop]) == shape and puts[stop].expect is None:
+            stop += 1
+        put_row(db, first)
+        if stop > start + 1:
+            rows = [(*put.key.values(), *put.values.values()) for put in puts[start + 1 : stop]]
+            db.executemany(_statement(first.table, (*first.key, *first.values), tuple(first.values)), rows)
+        start = stop
+
+
+def _check_fence(db: sqlite3.Connection, owner: Ownership) -> None:
+    (last,) = db.execute("select max(n) from incarnations where deployment = ?", (str(owner.deployment),)).fetchone()
+    if last != owner.incarnation:
+        text = f"{owner.deployment} is owned by incarnation {last} now, not {owner.incarnation}"
+        raise OwnershipError("fenced", text, deployment_id=str(owner.deployment))
+
+
 @dataclass(slots=True, eq=False)
 class Job:
     """One caller's changes, and what became of them."""
 
-    owner: Ownership
+    owner: Ownership | None
     changes: Sequence[Change]
     done: anyio.Event = field(default_factory=anyio.Event)
     events: Sequence[Event] = ()
@@ -69,12 +100,11 @@ class Job:
 
 
 class Writer:
-    """Owns the connection. `run` is its task; it ends when `close` was called and the queue is empty."""
+    """Writes through the connection. `run` is its task; it ends when `close` was called and the queue is empty."""
 
-    def __init__(self, db: sqlite3.Connection, path: Path, identity: FileIdentity, clock: Clock) -> None:
-        self._db = db
+    def __init__(self, database: Database, path: Path, clock: Clock) -> None:
+        self._database = database
         self._path = path
-        self._identity = identity
         self._clock = clock
         self._queue: list[Job] = []
         self._wake = anyio.Event()
@@ -116,41 +146,28 @@ class Writer:
 
     def _commit(self, batch: Sequence[Job]) -> None:
         try:
-            with failures(self._path):
-                self._db.execute("begin immediate")
+            with self._database.transaction() as db:
                 for job in batch:
-                    self._apply(job)
-                self._check_file()
-                self._db.execute("commit")
+                    self._apply(db, job)
         except Exception as error:  # nothing of the batch is there: everybody is told
-            if self._db.in_transaction:
-                self._db.execute("rollback")
             for job in batch:
                 job.error, job.events = job.error or error, ()
 
-    def _apply(self, job: Job) -> None:
+    def _apply(self, db: sqlite3.Connection, job: Job) -> None:
         """Carry out one job in a savepoint, so that its failure does not sink the others."""
-        self._db.execute("savepoint job")
+        db.execute("savepoint job")
         try:
-            self._check_fence(job.owner)
-            job.events = [self._change(job.owner, change) for change in job.changes]
-            self._db.execute("release job")
+            _check_fence(db, job.owner)
+            job.events = [self._change(db, job.owner, change) for change in job.changes]
+            db.execute("release job")
         except (WalrusError, AssertionError) as error:
-            self._db.execute("rollback to job")
-            self._db.execute("release job")
+            db.execute("rollback to job")
+            db.execute("release job")
             job.error = error
 
-    def _check_fence(self, owner: Ownership) -> None:
-        row = self._db.execute(
-            "select max(n) from incarnations where deployment = ?", (str(owner.deployment),)
-        ).fetchone()
-        if row[0] != owner.incarnation:
-            text = f"{owner.deployment} is owned by incarnation {row[0]} now, not {owner.incarnation}"
-            raise OwnershipError("fenced", text, deployment_id=str(owner.deployment))
-
-    def _change(self, owner: Ownership, change: Change) -> Event:
+    def _change(self, db: sqlite3.Connection, owner: Ownership, change: Change) -> Event:
         deployment = str(owner.deployment)
-        (last,) = self._db.execute("select max(n) from events where deployment = ?", (deployment,)).fetchone()
+        (last,) = db.execute("select max(n) from events where deployment = ?", (deployment,)).fetchone()
         event = Event(
             DeploymentId(deployment),
             (last or 0) + 1,
@@ -162,30 +179,8 @@ class Writer:
         )
         text = json.dumps(dict(change.data), separators=(",", ":"), ensure_ascii=False)
         row = (deployment, event.number, event.incarnation, event.wall_ms, event.monotonic_s, event.type, text)
-        self._db.execute("insert into events values (?, ?, ?, ?, ?, ?, ?)", row)
-        self._puts(change.puts)
+        db.execute("insert into events values (?, ?, ?, ?, ?, ?, ?)", row)
+        _put_rows(db, change.puts)
+        for drop in change.drops:
+            drop_rows(db, drop)
         return event
-
-    def _puts(self, puts: Sequence[Put]) -> None:
-        """Write rows; runs of rows of one shape go to SQLite together."""
-        start = 0
-        while start < len(puts):
-            first = puts[start]
-            shape = _shape(first)
-            stop = start + 1
-            while stop < len(puts) and _shape(puts[stop]) == shape and puts[stop].expect is None:
-                stop += 1
-            put_row(self._db, first)
-            if stop > start + 1:
-                rows = [(*put.key.values(), *put.values.values()) for put in puts[start + 1 : stop]]
-                self._db.executemany(_statement(first.table, (*first.key, *first.values), tuple(first.values)), rows)
-            start = stop
-
-    def _check_file(self) -> None:
-        """Refuse to acknowledge a commit to a file that is no longer the journal."""
-        try:
-            info = self._path.lstat()
-        except OSError:
-            info = None
-        if info is None or (info.st_dev, info.st_ino) != self._identity:
-            raise StateError("state_replaced", f"{self._path} was removed or replaced", path=str(self._path))

@@ -8,7 +8,7 @@ from pathlib import Path
 import anyio
 
 from walrus_sdk.engine.feed import Feed
-from walrus_sdk.engine.transactions import simulate_gas
+from walrus_sdk.engine.sender import simulate_gas
 from walrus_sdk.errors import BlockchainError, ConfigurationError, ValidationError
 from walrus_sdk.model.chain import GasUsed, ObjectRef
 from walrus_sdk.model.deployment import Status

@@ -21,10 +21,11 @@ class LoggedJournal:
         self._write = write
         self._threads = threads
 
-    async def append(self, owner: Ownership, changes: Sequence[Change]) -> Sequence[Event]:
+    async def append(self, owner: Ownership | None, changes: Sequence[Change]) -> Sequence[Event]:
         """Commit, then log; see the port."""
         events = await self._inner.append(owner, changes)
-        await self._threads.run(self._write, [logs.line(event) for event in events])
+        if events:
+            await self._threads.run(self._write, [logs.line(event) for event in events])
         return events
 
     async def events(self, deployment: DeploymentId, *, after: int = 0) -> Sequence[Event]:
@@ -35,9 +36,9 @@ class LoggedJournal:
         """Read rows; see the port."""
         return await self._inner.rows(table, where)
 
-    async def claim(self, deployment: DeploymentId, *, new: bool = False) -> Ownership:
+    async def claim(self, deployment: DeploymentId, *, new: bool = False, take_over: bool = False) -> Ownership:
         """Become the owner; see the port."""
-        return await self._inner.claim(deployment, new=new)
+        return await self._inner.claim(deployment, new=new, take_over=take_over)
 
     async def release(self, owner: Ownership) -> None:
         """Give the ownership back; see the port."""

@@ -12,7 +12,7 @@ from walrus_sdk.errors import OwnershipError
 from walrus_sdk.journal.schema import COLUMNS, KEYS
 from walrus_sdk.model.deployment import Event
 from walrus_sdk.model.units import DeploymentId
-from walrus_sdk.ports import Change, Clock, Ownership, Put
+from walrus_sdk.ports import FREE_TABLES, Change, Clock, Drop, Ownership, Put
 from walrus_sdk.testing.death import Life
 
 __all__ = ["Disk", "MemoryCheckpoints", "MemoryJournal"]
@@ -28,6 +28,7 @@ class Disk:
         self.held: set[str] = set()
         self.cache: dict[str, bytes] = {}
         self.checkpoints: dict[str, str] = {}
+        self.asked = anyio.Event()
 
     def _key(self, put: Put) -> tuple[Any, ...]:
         return tuple(put.key[name] for name in KEYS[put.table]) or (len(self.tables[put.table]),)
@@ -50,6 +51,16 @@ class Disk:
         row.update(put.key)
         row.update(put.values)
 
+    def drop(self, drop: Drop) -> None:
+        """Delete rows; a deployment's events among them."""
+        assert drop.where, "never a whole table"
+        if drop.table == "events":
+            self.events.pop(drop.where["deployment"], None)
+        rows = self.tables[drop.table]
+        gone = [key for key, row in rows.items() if drop.where.items() <= row.items()]
+        for key in gone:
+            del rows[key]
+
 
 class MemoryJournal:
     """Implements `ports.Journal` on a `Disk`."""
@@ -59,10 +70,13 @@ class MemoryJournal:
         self._clock = clock
         self._life = life
 
-    async def append(self, owner: Ownership, changes: Sequence[Change]) -> Sequence[Event]:
+    async def append(self, owner: Ownership | None, changes: Sequence[Change]) -> Sequence[Event]:
         """Commit; see the port."""
         await anyio.lowlevel.checkpoint()
         self._life.check()
+        if owner is None:
+            self._free([put for change in changes for put in change.puts])
+            return []
         name = str(owner.deployment)
         if self.disk.incarnations.get(name) != owner.incarnation:
             raise OwnershipError("fenced", f"{name} has a new owner", deployment_id=name)
@@ -70,6 +84,13 @@ class MemoryJournal:
             for put in change.puts:
                 self.disk.check(put)
         return [self._change(owner, change) for change in changes]
+
+    def _free(self, puts: Sequence[Put]) -> None:
+        assert all(put.table in FREE_TABLES for put in puts), "rows of a deployment are written by its owner"
+        for put in puts:
+            self.disk.put(put)
+        self.disk.asked.set()
+        self.disk.asked = anyio.Event()
 
     def _change(self, owner: Ownership, change: Change) -> Event:
         history = self.disk.events.setdefault(str(owner.deployment), [])
@@ -81,6 +102,8 @@ class MemoryJournal:
         history.append(event)
         for put in change.puts:
             self.disk.put(put)
+        for drop in change.drops:
+            self.disk.drop(drop)
         return event
 
     async def events(self, deployment: DeploymentId, *, after: int = 0) -> Sequence[Event]:
@@ -97,12 +120,12 @@ class MemoryJournal:
         found = self.disk.tables[table].values()
         return [dict(row) for row in found if all(row[name] == value for name, value in wanted.items())]
 
-    async def claim(self, deployment: DeploymentId, *, new: bool = False) -> Ownership:
+    async def claim(self, deployment: DeploymentId, *, new: bool = False, take_over: bool = False) -> Ownership:
         """Become the owner; see the port."""
         await anyio.lowlevel.checkpoint()
         self._life.check()
         name = str(deployment)
-        if name in self.disk.held:
+        if name in self.disk.held and not take_over:
             raise OwnershipError("deployment_owned", f"{name} is being worked on", deployment_id=name)
         self.disk.held.add(name)
         self.disk.incarnations[name] = self.disk.incarnations.get(name, 0) + 1
@@ -110,7 +133,7 @@ class MemoryJournal:
 
     async def release(self, owner: Ownership) -> None:
         """Give the ownership back; see the port. A dead process gives nothing back: its system does."""
-        if self._life.alive:
+        if self._life.alive and self.disk.incarnations.get(str(owner.deployment)) == owner.incarnation:
             self.disk.held.discard(str(owner.deployment))
 
     async def cache(self, key: str, value: bytes | None = None) -> bytes | None:

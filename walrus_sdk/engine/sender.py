@@ -1,0 +1,363 @@
+"""Transactions of one deployment, one after the other: paid for, signed, named, journalled, sent, looked up.
+
+Each is named before it is sent. A second one is made only when the last one is known to be final or proven dead; the
+references that one leaves are those of the next. What the transactions are for is not known here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from walrus_sdk.codecs import transaction as tx
+from walrus_sdk.codecs.ids import fresh_object_id
+from walrus_sdk.engine.context import Context
+from walrus_sdk.engine.effect import Absent, Done, Effect, Found, Look, Outcome, Performer
+from walrus_sdk.engine.finality import Verdict, judge
+from walrus_sdk.engine.retries import MayRepeat
+from walrus_sdk.errors import BlockchainError, EffectFailed, EffectUnknown, OwnershipError
+from walrus_sdk.model import events
+from walrus_sdk.model.chain import Coin, GasUsed, ObjectRef, TransactionOutcome
+from walrus_sdk.model.network import ChainState
+from walrus_sdk.model.plan import Plan
+from walrus_sdk.model.units import DeploymentId, Digest, ObjectId, SuiAddress, SuiEpoch
+from walrus_sdk.planning.cost import gas_budget
+from walrus_sdk.ports import Chain, Change, Put, Release, SigningRequest
+
+__all__ = ["Sender", "simulate_gas"]
+
+_ESTIMATE_BUDGET = 50_000_000_000
+_MAX_PAYMENT = 16
+_LOOK_S = 2.0
+"""Seconds until a transaction that has happened, and is not indexed yet, is looked for again."""
+_REFUSED = frozenset({
+    "insufficient_gas", "signature_refused", "stale_object", "transaction_expired", "transaction_refused",
+    "transaction_too_large",
+})  # fmt: skip
+"""What a node says of bytes that it will not execute, whoever sends them again."""
+
+
+async def simulate_gas(chain: Chain, kind: tx.ProgrammableTransaction, owner: SuiAddress, price: int) -> GasUsed:
+    """Return the gas that a transaction of `owner` would use; `price` is MIST per computation unit.
+
+    Raises `BlockchainError` ``transaction_refused`` when it would fail.
+    """
+    draft = tx.TransactionData(kind, owner, tx.GasData((), owner, price, _ESTIMATE_BUDGET))
+    simulation = await chain.simulate(tx.encode_transaction(draft), estimate=True)
+    if simulation.failure is not None:
+        failure = simulation.failure
+        raise BlockchainError("transaction_refused", f"it would fail: {failure.kind}: {failure.message}")
+    return simulation.gas
+
+
+class Sender:
+    """Sends the transactions of one deployment.
+
+    `made` gives the rows that know a new site, to be written with the outcome that made it. `site_id` is the site that
+    the transactions are about, `digests` are the final ones in order, `gas` what they cost (MIST).
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        plan: Plan,
+        performer: Performer,
+        made: Callable[[ObjectId], tuple[Put, ...]] = lambda _: (),
+    ) -> None:
+        self._context = context
+        self._world = context.world
+        self._performer = performer
+        self._chain_id = plan.chain_id
+        self._owner = plan.target.owner
+        self._plan_digest = plan.digest
+        self._made = made
+        self.site_id: ObjectId | None = plan.target.site_id
+        self.digests: list[Digest] = []
+        self.gas = 0
+        self.step = 0
+        self.ref: ObjectRef | None = None
+        self.gas_ref: ObjectRef | None = None
+        self._seen_coins: Mapping[str, Mapping[str, Any]] = {}
+
+    async def send(self, kind: tx.ProgrammableTransaction, purpose: str, *, makes_site: bool = False) -> Done:
+        """Simulate, pay for, sign, journal and send one transaction; returns once it is final.
+
+        Raises `BlockchainError` when it failed on chain (gas was charged), `EffectFailed`, `EffectUnknown`.
+        """
+        state = await self._world.chain.state()
+        data, coins = await self._paid(kind, state)
+        digest = tx.transaction_digest(data)
+        expected = fresh_object_id(digest, 0) if makes_site else None
+        budget = tx.decode_transaction(data).gas.budget
+        request = SigningRequest(data, digest, purpose, self.site_id, budget, self._plan_digest)
+        signature = await self._world.signer.sign(request)
+        await self._remember(data, signature, digest, coins, state.sui_epoch, expected)
+        return await self._perform(data, [signature], digest, expected)
+
+    async def _paid(self, kind: tx.ProgrammableTransaction, state: ChainState) -> tuple[bytes, list[Coin]]:
+        """Return the whole transaction and its coins: budget from a simulation, expiry after the next epoch."""
+        price = state.gas_price
+        budget = gas_budget(await simulate_gas(self._world.chain, kind, self._owner, price), price)
+        coins = self._payment(await self._free_coins(), budget)
+        gas = tx.GasData(tuple(coin.ref for coin in coins), self._owner, price, budget)
+        data = tx.TransactionData(kind, self._owner, gas, tx.EpochExpiration(state.sui_epoch + 1))
+        return tx.encode_transaction(data), coins
+
+    async def _free_coins(self) -> list[Coin]:
+        """Return the owner's coins that no open transaction of this home uses; our own last one as we know it.
+
+        Raises `EffectUnknown` while a live deployment uses them all, `BlockchainError` ``object_locked`` when one that
+        was interrupted does.
+        """
+        found = list(await self._world.chain.coins(self._owner))[:_MAX_PAYMENT]
+        rows = {row["coin"]: row for row in await self._world.journal.rows("coins", {"chain": self._chain_id})}
+        self._seen_coins = rows
+        free: list[Coin] = []
+        used: set[str] = set()
+        for coin in found:
+            ours = self.gas_ref
+            known = (
+                ours if ours is not None and coin.ref.id == ours.id and coin.ref.version < ours.version else coin.ref
+            )
+            row = rows.get(str(known.id))
+            if row is not None and row["version"] == known.version and await self._is_in_use(row):
+                used.add(row["deployment"])
+            else:
+                free.append(Coin(known, coin.balance))
+        if not free and used:
+            self._raise_used(used)
+        return free
+
+    async def _is_in_use(self, row: Mapping[str, Any]) -> bool:
+        """Return whether the transaction that has a coin may have left, or is about to.
+
+        One that never left gives the coin up: it is not sent any more once the coin is another one's.
+        """
+        if row["digest"] is None:
+            return False
+        return self._is_at_work(row["deployment"]) or await self._may_have_left(row["digest"])
+
+    def _is_at_work(self, deployment: str) -> bool:
+        mine = str(self._context.owner.deployment)
+        return deployment != mine and self._context.is_live(DeploymentId(deployment))
+
+    def _raise_used(self, used: set[str]) -> None:
+        text = f"the coins of {self._owner} are in use by {', '.join(sorted(used))}"
+        mine = str(self._context.owner.deployment)
+        if any(name == mine or self._is_at_work(name) for name in used):
+            raise EffectUnknown("effect_unsettled", text, settles_in=_LOOK_S)
+        raise BlockchainError("object_locked", f"{text}: resume or cancel it first", deployment_id=min(used))
+
+    def _payment(self, coins: Sequence[Coin], budget: int) -> list[Coin]:
+        """Return coins that cover a budget, largest first."""
+        chosen: list[Coin] = []
+        total = 0
+        for coin in coins:
+            chosen.append(coin)
+            total += coin.balance
+            if total >= budget:
+                return chosen
+        text = f"{self._owner} has {total} MIST in its {len(chosen)} largest coins, and {budget} may be needed"
+        raise BlockchainError("insufficient_gas", text, address=str(self._owner), found=total, expected=budget)
+
+    async def _remember(
+        self,
+        data: bytes,
+        signature: bytes,
+        digest: Digest,
+        coins: Sequence[Coin],
+        epoch: SuiEpoch,
+        expected: ObjectId | None,
+    ) -> None:
+        """Make the signed transaction durable before anybody can have it, and its coins nobody else's."""
+        self.step += 1
+        values = {
+            "deployment": str(self._context.owner.deployment),
+            "step": self.step,
+            "bytes": data,
+            "signatures": json.dumps([signature.hex()]),
+            "expires": epoch.number + 1,
+            "expected_id": str(expected) if expected is not None else None,
+            "state": "signed",
+        }
+        put = Put("transactions", {"chain": self._chain_id, "digest": str(digest)}, values)
+        facts = {"digest": str(digest), "step": self.step}
+        taken = [self._reserved(coin.ref, digest) for coin in coins]
+        try:
+            await self._journal(events.TRANSACTION_SIGNED, facts, put, *taken)
+        except OwnershipError as error:
+            self.step -= 1
+            if error.code != "row_changed":
+                raise
+            text = f"another deployment took the coins of {self._owner} just now"
+            raise EffectUnknown("effect_unsettled", text, settles_in=_LOOK_S) from error
+
+    def _reserved(self, ref: ObjectRef, digest: Digest) -> Put:
+        row = self._seen_coins.get(str(ref.id))
+        expect = {} if row is None else {name: row[name] for name in ("version", "digest")}
+        values = {"version": ref.version, "deployment": str(self._context.owner.deployment), "digest": str(digest)}
+        return Put("coins", {"chain": self._chain_id, "coin": str(ref.id)}, values, expect)
+
+    async def _journal(self, kind: str, data: Mapping[str, Any], *puts: Put) -> None:
+        await self._world.journal.append(self._context.owner, [Change(kind, data, puts)])
+
+    async def _perform(
+        self, data: bytes, signatures: Sequence[bytes], digest: Digest, expected: ObjectId | None
+    ) -> Done:
+        effect = _effect(digest, self.step)
+
+        async def do(release: Release) -> Outcome:
+            await release()
+            return self._outcome(await self._world.chain.execute(data, signatures), expected)
+
+        done = await self._performer.perform(effect, do, self._look(digest, expected), look_first=True)
+        self._take(done)
+        return done
+
+    def _look(self, digest: Digest, expected: ObjectId | None) -> Look:
+        async def look() -> Found | Absent:
+            found = await self._world.chain.transaction(digest)
+            return Found(self._outcome(found, expected)) if found is not None else Absent()
+
+        return look
+
+    def _outcome(self, result: TransactionOutcome, expected: ObjectId | None) -> Outcome:
+        """Return a final transaction as an outcome. Raises when it failed, or made another site than was expected."""
+        created = {change.id for change in result.changes if change.created}
+        failure = result.failure
+        if failure is None and expected is not None and result.complete and expected not in created:
+            raise BlockchainError("transaction_failed", f"{result.digest} did not make site {expected}")
+        site_id = expected or self.site_id
+        ref = next((change.ref for change in result.changes if change.id == site_id), None)
+        data = {
+            "digest": str(result.digest),
+            "ok": failure is None,
+            "failure": failure.kind if failure is not None else None,
+            "message": failure.message if failure is not None else None,
+            "gas": result.gas.net,
+            "site_id": str(site_id) if site_id is not None else None,
+            "site_ref": _ref_json(ref),
+            "gas_ref": _ref_json(result.gas_object),
+        }
+        key = {"chain": self._chain_id, "digest": str(result.digest)}
+        put = Put("transactions", key, {"state": "final" if failure is None else "failed"})
+        made = self._made(expected) if expected is not None and failure is None else ()
+        return Outcome(data, (put, *made))
+
+    def _take(self, done: Done) -> None:
+        """Go on from a final transaction. Raises when it failed on chain: gas was charged and versions moved on."""
+        data = done.data
+        self._note(data)
+        if not data["ok"]:
+            code = {"MOVE_ABORT": "move_abort", "INSUFFICIENT_GAS": "insufficient_gas"}.get(
+                str(data["failure"]), "congestion" if "CONGESTION" in str(data["failure"]) else "transaction_failed"
+            )
+            text = f"transaction {data['digest']} failed: {data['failure']}: {data['message']}"
+            raise BlockchainError(code, text, digest=data["digest"])
+        if data["site_id"] is not None:
+            self.site_id = ObjectId.parse(data["site_id"])
+
+    def _note(self, data: Mapping[str, Any]) -> None:
+        """Take over what a final transaction leaves: references for the next one, and what it cost."""
+        self.gas_ref = _json_ref(data["gas_ref"])
+        self.ref = _json_ref(data["site_ref"]) or self.ref
+        self.gas += int(data["gas"])
+        self.digests.append(Digest.parse(data["digest"]))
+
+    # ── what an earlier run left open ─────────────────────────────────────────────────────────────────────────
+
+    async def resolve_open(self, may_repeat: MayRepeat, *, sent_only: bool = False) -> None:
+        """Bring every transaction of this deployment that was signed to its end before a new one is made.
+
+        `sent_only`: what never left this machine is declared dead instead of being sent.
+        """
+        where = {"deployment": str(self._context.owner.deployment)}
+        rows = sorted(await self._world.journal.rows("transactions", where), key=lambda row: row["step"])
+        for row in rows:
+            self.step = max(self.step, row["step"])
+            if row["state"] == "dead" or Digest.parse(row["digest"]) in self.digests:
+                continue
+            if row["state"] == "failed":
+                await self._note_failed(row["digest"])
+            elif not await self._may_have_left(row["digest"]) and (sent_only or not await self._has_coins(row)):
+                await self._bury(row["digest"], "never_sent")
+            else:
+                await self._resolve(row, may_repeat)
+
+    async def _note_failed(self, digest: str) -> None:
+        """Take over the references of a transaction that failed on chain in an earlier run: versions moved on."""
+        row = await self._performer.row("transaction", digest)
+        if row is not None and row["outcome"] is not None:
+            self._note(json.loads(row["outcome"]))
+
+    async def _has_coins(self, row: Mapping[str, Any]) -> bool:
+        """Return whether the coins of a transaction that was never sent are still its own."""
+        rows = await self._world.journal.rows("coins", {"chain": self._chain_id, "digest": row["digest"]})
+        mine = {(found["coin"], found["version"]) for found in rows}
+        payment = tx.decode_transaction(row["bytes"]).gas.payment
+        return {(str(ref.id), ref.version) for ref in payment} <= mine
+
+    async def _may_have_left(self, digest: str) -> bool:
+        row = await self._performer.row("transaction", digest)
+        return row is not None and row["state"] in ("released", "done")
+
+    async def _bury(self, digest: str, code: str) -> None:
+        """Record that a transaction can never happen any more; its coins are free again."""
+        put = Put("transactions", {"chain": self._chain_id, "digest": digest}, {"state": "dead"})
+        rows = await self._world.journal.rows("coins", {"chain": self._chain_id, "digest": digest})
+        free = [Put("coins", {"chain": self._chain_id, "coin": row["coin"]}, {"digest": None}) for row in rows]
+        await self._journal(events.TRANSACTION_DEAD, {"digest": digest, "code": code}, put, *free)
+
+    async def _resolve(self, row: Mapping[str, Any], may_repeat: MayRepeat) -> None:
+        """Look a transaction up, and send the same bytes again when it is not known; or prove it dead."""
+        digest = Digest.parse(row["digest"])
+        expected = ObjectId.parse(row["expected_id"]) if row["expected_id"] else None
+        effect = _effect(digest, row["step"])
+        look = self._look(digest, expected)
+        signatures = [bytes.fromhex(text) for text in json.loads(row["signatures"])]
+
+        async def again(release: Release) -> Outcome:
+            if (await self._world.chain.state()).sui_epoch.number > row["expires"]:
+                raise BlockchainError("transaction_expired", f"{digest} expired", digest=str(digest))
+            await release()
+            return self._outcome(await self._world.chain.execute(row["bytes"], signatures), expected)
+
+        try:
+            done = await self._performer.perform(effect, again, look, look_first=True, may_repeat=may_repeat)
+        except EffectFailed as error:
+            if error.cause is None or error.cause.code not in _REFUSED:
+                raise
+            await self._check_dead(effect, row["bytes"], digest, expected)
+            found = await look()  # after the objects were read: what moved them is known by now
+            if isinstance(found, Absent):
+                await self._bury(str(digest), error.cause.code)
+                return
+            done = await self._performer.perform(effect, again, look, look_first=True)
+        self._take(done)
+
+    async def _check_dead(self, effect: Effect, data: bytes, digest: Digest, expected: ObjectId | None) -> None:
+        """Check that a transaction that was refused did not happen, by its objects or by its settle time.
+
+        Raises `EffectUnknown` with ``settles_in`` (seconds) while it may have.
+        """
+        open_row = await self._performer.open_row(effect)
+        if open_row is None:
+            return  # every time it was sent it was refused
+        verdict = await judge(self._world.chain, data, digest, expected)
+        wait = self._performer.settles_in(open_row)
+        if verdict is Verdict.HAPPENED or (verdict is Verdict.OPEN and wait > 0):
+            text = f"transaction {digest} was refused, and an earlier sending of it may have happened"
+            raise EffectUnknown("effect_unsettled", text, name=str(digest), settles_in=max(wait, _LOOK_S))
+
+
+def _effect(digest: Digest, step: int) -> Effect:
+    return Effect("transaction", str(digest), f"transaction-{step:04}", {"step": step}, same_again=True)
+
+
+def _ref_json(ref: ObjectRef | None) -> list[Any] | None:
+    return None if ref is None else [str(ref.id), ref.version, str(ref.digest)]
+
+
+def _json_ref(row: Sequence[Any] | None) -> ObjectRef | None:
+    return None if row is None else ObjectRef(ObjectId.parse(row[0]), row[1], Digest.parse(row[2]))
