@@ -29,6 +29,7 @@ if typing.TYPE_CHECKING:
     from walrus_sdk.model.progress import Phase, Progress
     from walrus_sdk.model.reports import DeploymentReport, DeploymentSummary, VerifyReport
     from walrus_sdk.model.units import BlobId, DeploymentId, Digest, Frost, Mist, ObjectId, QuiltPatchId, SuiAddress
+    from walrus_sdk.model.versions import CleanupReport, Download, Lock, Version, VersionDiff
     from walrus_sdk.ports import Signer, SigningRequest
     from walrus_sdk.service.session import Session
     from walrus_sdk.service.session import open_session as open  # noqa: A004  # `ws.open`
@@ -36,6 +37,7 @@ if typing.TYPE_CHECKING:
 
 __all__ = [
     "BlobId",
+    "CleanupReport",
     "Connection",
     "Cost",
     "DeployOptions",
@@ -44,8 +46,10 @@ __all__ = [
     "DeploymentReport",
     "DeploymentSummary",
     "Digest",
+    "Download",
     "Frost",
     "Handle",
+    "Lock",
     "Mist",
     "ObjectId",
     "Phase",
@@ -59,6 +63,8 @@ __all__ = [
     "SuiAddress",
     "Verify",
     "VerifyReport",
+    "Version",
+    "VersionDiff",
     "WalrusError",
     "blob_id",
     "codecs",
@@ -76,6 +82,7 @@ _PLACES = {
     "walrus_sdk.model.plan": ("Cost", "Plan"),
     "walrus_sdk.model.progress": ("Phase", "Progress"),
     "walrus_sdk.model.reports": ("DeploymentReport", "DeploymentSummary", "VerifyReport"),
+    "walrus_sdk.model.versions": ("CleanupReport", "Download", "Lock", "Version", "VersionDiff"),
     "walrus_sdk.model.units": (
         "BlobId", "DeploymentId", "Digest", "Frost", "Mist", "ObjectId", "QuiltPatchId", "SuiAddress",
     ),

@@ -277,6 +277,12 @@ _ROWS: tuple[tuple[str, ErrorClass, str, str], ...] = (
     ("chain_refused", _G, "the node refused the request", "Read the node's reason in the message."),
     ("chain_unavailable", _R, "the node cannot answer just now", "Wait, or configure another node."),
     ("transaction_unknown", _L, "the transaction's outcome is not known yet", "It is looked up by its digest first."),
+    (
+        "transaction_open",
+        _L,
+        "a transaction was signed elsewhere, and its outcome is not known",
+        "Resume where it was signed, or wait until it has expired and run the same command again.",
+    ),
     ("transaction_failed", _G, "executed and failed; gas was charged", "Read the reason; run the command again."),
     ("transaction_refused", _G, "refused before execution; nothing happened", "Read the reason in the message."),
     ("transaction_expired", _R, "expired before it was executed", "Run the same command again."),
@@ -306,6 +312,12 @@ _ROWS: tuple[tuple[str, ErrorClass, str, str], ...] = (
     ("secret_found", _I, "a file looks like a secret", "Remove it, or pass --allow-file PATH if it is meant."),
     ("ws_resources_invalid", _I, "ws-resources.json is not valid", "Mend the line and key that the message names."),
     ("header_invalid", _I, "an HTTP header is not valid", "Mend the header in ws-resources.json."),
+    (
+        "content_lapsed",
+        _I,
+        "content of that version is not stored any more",
+        "Give a folder that has the same files with --from.",
+    ),
     ("route_invalid", _I, "a route or redirect is not valid", "Mend the rule in ws-resources.json."),
     ("site_name_invalid", _I, "not a valid site name", "Give a name of 1 to 100 printable characters."),
     # configuration
@@ -316,6 +328,7 @@ _ROWS: tuple[tuple[str, ErrorClass, str, str], ...] = (
     ("key_missing", _W, "no key to sign with", "Set SUI_PRIVATE_KEY, or create a Sui keystore."),
     ("key_invalid", _W, "the key or keystore cannot be used", "Check the key's form and the file's owner and mode."),
     ("name_ambiguous", _I, "several sites have this name", "Name one by --object-id."),
+    ("version_not_found", _I, "no such version of this site in this home", "Run `walrus-sdk versions SITE`."),
     ("deployment_not_found", _I, "no such deployment in this home", "Run `walrus-sdk list`."),
     # limits
     ("cost_limit", _I, "the plan costs more than allowed", "Raise --max-cost, or publish less."),
@@ -334,6 +347,7 @@ _ROWS: tuple[tuple[str, ErrorClass, str, str], ...] = (
     # ownership
     ("deployment_owned", _R, "another process works on this deployment", "Wait for it, or cancel it there."),
     ("fenced", _G, "another process took the deployment over", "Look at it with `walrus-sdk status`."),
+    ("site_locked", _I, "the site is locked against deploys", "Run `walrus-sdk unlock SITE` when it may change again."),
     ("row_changed", _R, "another deployment was faster", "Run the same command again."),
     ("illegal_move", _I, "the deployment's status does not allow this", "Look at it with `walrus-sdk status`."),
     # codecs
@@ -348,6 +362,13 @@ _ROWS: tuple[tuple[str, ErrorClass, str, str], ...] = (
     ("deadline_reached", _R, "the deadline passed; what is done is kept", "Run the same command again."),
     ("plan_expired", _R, "the storage that was planned would be over", "Run the same command again: it plans anew."),
     ("interrupted", _R, "interrupted; what is done is kept", "Run the same command again."),
+    ("cancelled", _G, "cancelled by request; what is stored is kept", "Deploy again; it uses what is stored."),
+    (
+        "recoveries_exhausted",
+        _G,
+        "taken up as often as allowed, and given up",
+        "Read the reasons with `walrus-sdk status`; deploy again, it uses what is stored.",
+    ),
     ("attempts_exhausted", _R, "tried as often as allowed", "Run the same command again later."),
     # local network
     ("localnet_not_running", _I, "the embedded local network does not run", "Run `walrus-sdk localnet start`."),

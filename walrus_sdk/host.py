@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
@@ -24,7 +24,8 @@ from walrus_sdk.model.options import Asked, DeployOptions, DeployResult, Verify
 from walrus_sdk.model.plan import Plan
 from walrus_sdk.model.progress import Progress
 from walrus_sdk.model.reports import DeploymentReport, DeploymentSummary, VerifyReport
-from walrus_sdk.service.session import Listener, Session, open_session
+from walrus_sdk.model.versions import CleanupReport, Download, Lock, Version, VersionDiff
+from walrus_sdk.service.session import Listener, open_session
 
 __all__ = ["Connection", "Handle", "connect"]
 
@@ -92,9 +93,11 @@ _HOST = _Host()
 class Handle(Generic[T]):
     """Something that runs on the host thread: `await handle` in a coroutine, `handle.wait()` anywhere else."""
 
-    def __init__(self, future: Future[T], session: Session, seen: list[Progress], ended: threading.Event) -> None:
+    def __init__(
+        self, future: Future[T], hurry: Callable[[], object], seen: list[Progress], ended: threading.Event
+    ) -> None:
         self._future = future
-        self._session = session
+        self._hurry = hurry
         self._seen = seen
         self._ended = ended
 
@@ -139,7 +142,7 @@ class Handle(Generic[T]):
         try:
             self.settle()
         except KeyboardInterrupt:
-            self._session.hurry()
+            self._hurry()
 
     @property
     def is_over(self) -> bool:
@@ -196,11 +199,14 @@ class Connection:
             for handle in self._handles:
                 handle.settle()
         except KeyboardInterrupt:
-            self._session.hurry()
+            self._hurry()
             raise
         finally:
             _HOST.closed(self)
             self._context.__exit__(None, None, None)
+
+    def _hurry(self) -> None:
+        self._portal.call(self._session.hurry)  # scopes belong to the thread of their loop
 
     def _start(self, verb: Callable[[Listener], Coroutine[Any, Any, T]], listener: Listener | None = None) -> Handle[T]:
         seen = [Progress()]
@@ -218,7 +224,7 @@ class Connection:
             finally:
                 ended.set()
 
-        handle = Handle(self._portal.start_task_soon(run), self._session, seen, ended)
+        handle = Handle(self._portal.start_task_soon(run), self._hurry, seen, ended)
         self._handles = [*(other for other in self._handles if not other.is_over), handle]
         return handle
 
@@ -254,6 +260,102 @@ class Connection:
     ) -> Handle[DeployResult]:
         """Publish a folder; see `Session.deploy`."""
         return self._start(lambda listen: self._session.deploy(folder, options, progress=listen, **asked), progress)
+
+    def resume(
+        self,
+        deployment: str | None = None,
+        options: DeployOptions | None = None,
+        *,
+        folder: str | Path | None = None,
+        checkpoint: str | Path | None = None,
+        replan: bool = False,
+        take_over: bool = False,
+        progress: Listener | None = None,
+        **asked: Unpack[Asked],
+    ) -> Handle[DeployResult]:
+        """Go on with a deployment; see `Session.resume`."""
+        return self._start(
+            lambda listen: self._session.resume(
+                deployment,
+                options,
+                folder=folder,
+                checkpoint=checkpoint,
+                replan=replan,
+                take_over=take_over,
+                progress=listen,
+                **asked,
+            ),
+            progress,
+        )
+
+    def cancel(self, deployment: str, *, reason: str = "") -> Handle[DeployResult | None]:
+        """Cancel a deployment; see `Session.cancel`."""
+        return self._start(lambda listen: self._session.cancel(deployment, reason=reason, progress=listen))
+
+    def rollback(
+        self,
+        site: str,
+        options: DeployOptions | None = None,
+        *,
+        to: int | None = None,
+        reason: str = "",
+        lock: bool = True,
+        source: str | Path | None = None,
+        progress: Listener | None = None,
+        **asked: Unpack[Asked],
+    ) -> Handle[DeployResult]:
+        """Bring an earlier version back; see `Session.rollback`."""
+        return self._start(
+            lambda listen: self._session.rollback(
+                site, options, to=to, reason=reason, lock=lock, source=source, progress=listen, **asked
+            ),
+            progress,
+        )
+
+    def plan_rollback(
+        self, site: str, *, to: int | None = None, lock: bool = True, **asked: Unpack[Asked]
+    ) -> Handle[Plan]:
+        """Return what a rollback would change; see `Session.plan_rollback`."""
+        return self._start(lambda _: self._session.plan_rollback(site, to=to, lock=lock, **asked))
+
+    def versions(self, site: str) -> Handle[Sequence[Version]]:
+        """Return a site's versions; see `Session.versions`."""
+        return self._start(lambda _: self._session.versions(site))
+
+    def pin(self, version: str, *, pinned: bool = True) -> Handle[None]:
+        """Keep a version whatever cleanup does; see `Session.pin`."""
+        return self._start(lambda _: self._session.pin(version, pinned=pinned))
+
+    def diff(self, old: str, new: str, **asked: Unpack[Asked]) -> Handle[VersionDiff]:
+        """Return what differs between two states; see `Session.diff`."""
+        return self._start(lambda _: self._session.diff(old, new, **asked))
+
+    def download(self, version: str, folder: str | Path, **asked: Unpack[Asked]) -> Handle[Download]:
+        """Write a version's files into a folder; see `Session.download`."""
+        return self._start(lambda listen: self._session.download(version, folder, progress=listen, **asked))
+
+    def lock(self, site: str, *, reason: str = "") -> Handle[Lock]:
+        """Keep deploys away from a site; see `Session.lock`."""
+        return self._start(lambda _: self._session.lock(site, reason=reason))
+
+    def unlock(self, site: str) -> Handle[Lock | None]:
+        """Let a site be deployed again; see `Session.unlock`."""
+        return self._start(lambda _: self._session.unlock(site))
+
+    def cleanup(
+        self,
+        *,
+        older_than_days: float = 7.0,
+        keep_last: int = 3,
+        dry_run: bool = True,
+        **asked: Unpack[Asked],
+    ) -> Handle[CleanupReport]:
+        """Clean up what nothing refers to; see `Session.cleanup`."""
+        return self._start(
+            lambda listen: self._session.cleanup(
+                older_than_days=older_than_days, keep_last=keep_last, dry_run=dry_run, progress=listen, **asked
+            )
+        )
 
     def list(self) -> Handle[list[DeploymentSummary]]:
         """Return the deployments of this home; see `Session.list`."""

@@ -362,6 +362,10 @@ class Checkpoints(Protocol):
         """Write ``<nn>-<moment>.json.zst`` durably and return its name."""
         ...
 
+    async def remove(self, deployment: DeploymentId) -> None:
+        """Remove all checkpoints of a deployment; there may be none."""
+        ...
+
 
 # ── folder ────────────────────────────────────────────────────────────────────────────────────────────────────────
 

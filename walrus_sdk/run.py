@@ -15,11 +15,26 @@ from walrus_sdk.host import connect
 from walrus_sdk.model.options import DeployOptions, DeployResult, Verify
 from walrus_sdk.model.plan import Plan
 from walrus_sdk.model.reports import DeploymentReport, DeploymentSummary, VerifyReport
+from walrus_sdk.model.versions import CleanupReport, Version
 from walrus_sdk.service.narrate import LineWriter
 from walrus_sdk.service.session import Listener
 
-__all__ = ["deploy", "list", "plan", "status", "url", "verify"]
+__all__ = [
+    "cancel",
+    "cleanup",
+    "deploy",
+    "list",
+    "plan",
+    "resume",
+    "rollback",
+    "status",
+    "url",
+    "verify",
+    "versions",
+]
 
+_RESUME = frozenset({"folder", "checkpoint", "replan", "take_over"})
+_ROLLBACK = frozenset({"to", "reason", "lock", "source"})
 _ASKED = frozenset(field.name for field in fields(DeployOptions))
 
 
@@ -75,3 +90,44 @@ def url(site: str, **session: Any) -> str:
     """Return the portal's address of a site."""
     with connect(**session) as connection:
         return connection.url(site).wait()
+
+
+def resume(deployment: str | None = None, *, progress: bool | Listener = False, **options: Any) -> DeployResult:
+    """Go on with a deployment (default: the newest that can); `options` may hold those of `Session.resume`."""
+    session, asked = _split(options)
+    with connect(**_without(session, _RESUME)) as connection:
+        return connection.resume(deployment, progress=_listener(progress), **_only(session, _RESUME), **asked).wait()
+
+
+def cancel(deployment: str, *, reason: str = "", **session: Any) -> DeployResult | None:
+    """Cancel a deployment, whoever works on it; returns its result when it was complete before that."""
+    with connect(**session) as connection:
+        return connection.cancel(deployment, reason=reason).wait()
+
+
+def rollback(site: str, *, progress: bool | Listener = False, **options: Any) -> DeployResult:
+    """Bring an earlier version of a site back; `options` may hold those of `Session.rollback`."""
+    session, asked = _split(options)
+    with connect(**_without(session, _ROLLBACK)) as connection:
+        return connection.rollback(site, progress=_listener(progress), **_only(session, _ROLLBACK), **asked).wait()
+
+
+def versions(site: str, **session: Any) -> Sequence[Version]:
+    """Return the versions of a site that this home knows, newest first."""
+    with connect(**session) as connection:
+        return connection.versions(site).wait()
+
+
+def cleanup(*, older_than_days: float = 7.0, keep_last: int = 3, dry_run: bool = True, **options: Any) -> CleanupReport:
+    """Return what nothing refers to any more, cleaned up unless `dry_run`."""
+    session, asked = _split(options)
+    with connect(**session) as connection:
+        return connection.cleanup(older_than_days=older_than_days, keep_last=keep_last, dry_run=dry_run, **asked).wait()
+
+
+def _only(options: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name in names}
+
+
+def _without(options: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name not in names}

@@ -158,7 +158,7 @@ def test_an_unfinished_deployment_of_the_same_request_goes_on_without_asking(cli
     session.summaries = [replace(session.summaries[0], status="interrupted", resumable=True)]
     session.details = {"plan": {"request_digest": session.plan_.request_digest}}
     ran = cli(*TESTNET)
-    assert (ran.code, session.verbs) == (0, ["plan", "list", "status", "apply"])
+    assert (ran.code, session.verbs) == (0, ["plan", "list", "status", "deploy"])
     session.details = {"plan": {"request_digest": "another"}}
     assert cli(*TESTNET).code == 2, "another request is asked about"
     session.details = {"plan": {"request_digest": session.plan_.request_digest}}

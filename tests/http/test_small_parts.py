@@ -10,6 +10,7 @@ import pytest
 
 from walrus_sdk.errors import ConfigurationError, NetworkError, StorageError, WalrusError
 from walrus_sdk.http import fields, origins, redact
+from walrus_sdk.http.circuits import Circuits
 from walrus_sdk.http.client import HttpClient
 from walrus_sdk.http.failover import first_of
 
@@ -39,6 +40,7 @@ def test_an_address_is_shown_without_user_and_query(address: str, shown: str) ->
         "see https://h.example/a?sig=s3cret now",
         "suiprivkey1s3cret",
         "key: " + "ab" * 32,
+        'keystore key: "' + "AB" * 22 + '"',
         "an opaque s3cret value",
     ],
 )
@@ -49,6 +51,7 @@ def test_secrets_in_a_foreign_text_are_hidden(foreign: str) -> None:
     assert "opaque" in foreign or "s3cret" not in by_shape
     assert JWT not in by_shape
     assert "ab" * 32 not in by_shape
+    assert "AB" * 22 not in by_shape
 
 
 def test_a_foreign_text_is_cut_and_escaped() -> None:
@@ -138,7 +141,7 @@ def refusing(codes: dict[str, str], asked: list[str]) -> Any:
 @pytest.mark.anyio
 async def test_the_first_address_that_works_answers() -> None:
     asked: list[str] = []
-    assert await first_of(["a", "b", "c"], refusing({"a": "connect_failed"}, asked)) == "b"
+    assert await first_of(Circuits(["a", "b", "c"]), refusing({"a": "connect_failed"}, asked)) == "b"
     assert asked == ["a", "b"]
 
 
@@ -146,7 +149,7 @@ async def test_the_first_address_that_works_answers() -> None:
 async def test_an_answer_that_settles_the_matter_is_not_asked_elsewhere() -> None:
     asked: list[str] = []
     with pytest.raises(WalrusError) as caught:
-        await first_of(["a", "b"], refusing({"a": "blob_blocked"}, asked))
+        await first_of(Circuits(["a", "b"]), refusing({"a": "blob_blocked"}, asked))
     assert caught.value.code == "blob_blocked"
     assert asked == ["a"]
 
@@ -155,7 +158,7 @@ async def test_an_answer_that_settles_the_matter_is_not_asked_elsewhere() -> Non
 async def test_the_most_telling_error_is_raised_when_all_fail() -> None:
     codes = {"a": "connect_failed", "b": "blob_not_found", "c": "timeout_read"}
     with pytest.raises(WalrusError) as caught:
-        await first_of(list(codes), refusing(codes, []), moves_on=lambda _: True)
+        await first_of(Circuits(list(codes)), refusing(codes, []), moves_on=lambda _: True)
     assert caught.value.code == "blob_not_found"
     assert caught.value.fields["tried"] == 3
 
@@ -163,4 +166,4 @@ async def test_the_most_telling_error_is_raised_when_all_fail() -> None:
 @pytest.mark.anyio
 async def test_no_address_is_a_setting_to_mend() -> None:
     with pytest.raises(ConfigurationError):
-        await first_of([], refusing({}, []))
+        await first_of(Circuits([]), refusing({}, []))

@@ -7,7 +7,9 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -16,10 +18,10 @@ from walrus_sdk.errors import CODES, OwnershipError, StateError
 from walrus_sdk.journal import database, schema
 from walrus_sdk.journal.checkpoints import read_checkpoint, write_checkpoint
 from walrus_sdk.journal.reader import Reader
-from walrus_sdk.journal.store import journal_path, open_journal
+from walrus_sdk.journal.store import SqliteJournal, journal_path, open_journal
 from walrus_sdk.machine.clock import SystemClock
 from walrus_sdk.model.units import DeploymentId
-from walrus_sdk.ports import Change, Put
+from walrus_sdk.ports import Change, Ownership, Put
 
 ONE = DeploymentId("deploy_1800000000001_00000001")
 
@@ -39,6 +41,7 @@ def child(code: str, home: Path) -> subprocess.Popen[str]:
 _PROLOGUE = """
 import sys, anyio
 from pathlib import Path
+from typing import Any
 from walrus_sdk.journal.store import open_journal
 from walrus_sdk.machine.clock import SystemClock
 from walrus_sdk.model.units import DeploymentId
@@ -137,9 +140,9 @@ async def test_one_callers_bad_rows_do_not_sink_the_others_of_its_batch(home: Pa
         assert [event.type for event in await journal.events(ONE)] == ["good"] * 5
 
 
-def _append(journal: object, owner: object) -> object:
+def _append(journal: SqliteJournal, owner: Ownership) -> Callable[[], Coroutine[Any, Any, None]]:
     async def good() -> None:
-        await journal.append(owner, [Change("good")])  # type: ignore[attr-defined]
+        await journal.append(owner, [Change("good")])
 
     return good
 

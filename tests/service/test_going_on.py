@@ -147,7 +147,7 @@ async def test_a_deadline_stops_resumably(house: Any) -> None:
     house.fault("publisher.request", "stall")
     async with house.session(network=replace(house.net.network, settle_s=0.2, grace_s=0.2)) as sites:
         with pytest.raises(DeploymentStopped) as caught:
-            await sites.deploy(house.folder, site_name="tides", deadline_s=0.5)
+            await sites.deploy(house.folder, site_name="tides", deadline_s=4.0)
         assert caught.value.code == "deadline_reached"
         (left,) = await sites.list()
         assert left.resumable

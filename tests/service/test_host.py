@@ -118,7 +118,7 @@ def test_haste_with_one_deploy_takes_no_grace_from_another(house: Any, options: 
         handle = sites.deploy(house.folder, site_name="tides", concurrency=1)
         while not house.net.ledger():
             assert not handle.is_over
-        sites._session.hurry()  # somebody else's second Ctrl-C
+        sites._hurry()  # somebody else's second Ctrl-C
         handle.cancel()
         handle.settle()
         (left,) = sites.list().wait()

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import traceback
 from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
 import pytest
 
-from walrus_sdk.errors import CODES, CodecError, ErrorClass, StorageError, WalrusError
-from walrus_sdk.http.client import HttpClient
+from walrus_sdk.errors import CODES, CodecError, ConfigurationError, ErrorClass, StorageError, WalrusError
+from walrus_sdk.http.client import HttpClient, Timeouts
 from walrus_sdk.model.plan import StoreKind
 from walrus_sdk.model.units import BlobId, QuiltPatchId, SuiAddress
 from walrus_sdk.ports import Part, StoreRequest
@@ -149,7 +150,7 @@ def read_form(story: Story) -> dict[str, bytes]:
 
     import io
 
-    python_multipart.parse_form(fields, io.BytesIO(story.bodies[0]), lambda _: None, on_file)  # type: ignore[arg-type]
+    python_multipart.parse_form(fields, io.BytesIO(story.bodies[0]), lambda _: None, on_file)
     return found
 
 
@@ -196,6 +197,112 @@ async def test_a_new_token_is_asked_for_before_each_store_and_never_shown(served
             await store(served, answering(story, 401, b"no first-secret second-secret"), blob(), story, token)
         assert f"authorization: Bearer {expected}" in story.heads[-1]
         assert expected not in str(caught.value.to_dict())
+
+
+async def fails(served: Any, handler: Any, story: Story, token: TokenProvider) -> WalrusError:
+    with pytest.raises(WalrusError) as caught:
+        await store(served, handler, blob(), story, token)
+    return caught.value
+
+
+async def nothing() -> None:
+    return None
+
+
+async def empty() -> str:
+    return ""
+
+
+async def broken() -> str:
+    raise LookupError("s3cret")
+
+
+async def hanging() -> str:
+    raise TimeoutError("s3cret")
+
+
+async def unusable() -> str:
+    return "s3cret\r\nx: y"
+
+
+async def bytes_of() -> Any:
+    return b"s3cret"
+
+
+@pytest.mark.parametrize("provider", [nothing, empty, broken, hanging, unusable, bytes_of])
+async def test_a_provider_without_a_token_is_a_mistake_to_mend_and_nothing_is_sent(
+    served: Any, provider: TokenProvider
+) -> None:
+    error = await fails(served, answering(story := Story(), 200, created()), story, provider)
+    assert isinstance(error, ConfigurationError)
+    assert (error.code, error.error_class) == ("token_refused", ErrorClass.FIX_INPUT)
+    assert "token provider" in error.message
+    assert "s3cret" not in "".join(traceback.format_exception(error))
+    assert (story.heads, story.released) == ([], False)
+
+
+async def test_a_provider_is_not_waited_for_longer_than_an_exchange(served: Any) -> None:
+    async def never() -> str:
+        await anyio.sleep_forever()
+        return ""
+
+    story = Story()
+    async with served(answering(story, 200, created())) as url, HttpClient(timeouts=Timeouts(total_s=0.05)) as http:
+        with pytest.raises(ConfigurationError, match="TimeoutError"):
+            await Publisher(http, url, wall_ms=lambda: 0, token=never).store(blob(), story.release)
+    assert story.heads == []
+
+
+@pytest.mark.parametrize(("status", "reason"), [(429, "TOKEN_ALREADY_USED"), (504, "EXPIRED_SIGNATURE")])
+async def test_a_token_that_was_refused_as_used_or_expired_is_never_sent_again(
+    served: Any, status: int, reason: str
+) -> None:
+    given = iter(["old", "old", "new"])
+
+    async def token() -> str:
+        return next(given)
+
+    story = Story()
+    refusal = answering(story, status, structured("X", status, reason, AUTH))
+    accepted = answering(story, 200, created())
+    turns = iter([refusal, accepted])
+
+    async def handle(peer: Any) -> None:
+        await next(turns)(peer)
+
+    async with served(handle) as url, HttpClient() as http:
+        publisher = Publisher(http, url, wall_ms=lambda: 0, token=token)
+        codes = []
+        for _ in range(2):
+            with pytest.raises(WalrusError) as caught:
+                await publisher.store(blob(), Story().release)
+            codes.append(caught.value.code)
+        await publisher.store(blob(), Story().release)
+    assert codes == [{429: "token_used", 504: "token_expired"}[status], "token_refused"]
+    sent = [line for head in story.heads for line in head.splitlines() if line.startswith("authorization")]
+    assert sent == ["authorization: Bearer old", "authorization: Bearer new"]
+
+
+@pytest.mark.parametrize("status", [200, 400, 429, 500])
+async def test_a_token_that_a_publisher_echoes_is_in_no_error(served: Any, status: int) -> None:
+    secret = "abcdefghijklmnopqrstuvwxyz"
+    echo = "x" * 60 + secret
+
+    async def token() -> str:
+        return secret
+
+    for document in (
+        echo.encode(),
+        {echo: 1},
+        {"newlyCreated": {echo: 1}},
+        structured(echo, status, echo, echo) | {"blobStoreResult": echo},
+        {"error": {"failurePhase": echo, "errorMsg": echo, "status": echo, "message": echo}},
+        created(blobId=echo),
+        known(endEpoch=echo),
+    ):
+        error = await fails(served, answering(story := Story(), status, document), story, token)
+        told = str(error.to_dict()) + "".join(traceback.format_exception(error))
+        assert not any(secret[:n] in told for n in range(6, 27)), document
 
 
 # ── what is answered ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -248,7 +355,9 @@ DAEMON, AUTH = "daemon.walrus.space", "auth.publisher.walrus.space"
         (400, structured("INVALID_ARGUMENT", 400, "INVALID_SEND_OBJECT_TO", AUTH), "token_refused"),
         (400, b"Header of type `authorization` was missing", "token_refused"),
         (400, b"Failed to deserialize query string: unknown field", "store_refused"),
+        (400, b"<p>" * 200 + b"Failed to buffer the request body: length limit exceeded", "body_too_large"),
         (401, structured("UNAUTHENTICATED", 401, "INVALID_TOKEN", AUTH), "token_refused"),
+        (403, b"<html>forbidden</html>", "token_refused"),
         (403, structured("SIZE_EXCEEDED", 403, "SIZE_EXCEEDED", DAEMON), "body_too_large"),
         (404, b"", "http_error"),
         (413, b"Failed to buffer the request body: length limit exceeded", "body_too_large"),
@@ -260,6 +369,10 @@ DAEMON, AUTH = "daemon.walrus.space", "auth.publisher.walrus.space"
         (504, structured("DEADLINE_EXCEEDED", 504, "INSUFFICIENT_CONFIRMATIONS", DAEMON), "store_uncertified"),
         (504, structured("DEADLINE_EXCEEDED", 504, "EXPIRED_SIGNATURE", AUTH), "token_expired"),
         (504, b"upstream timed out", "store_failed"),
+        # the same words of another service mean another thing
+        (429, structured("RESOURCE_EXHAUSTED", 429, "TOKEN_ALREADY_USED", "storage.walrus.space"), "rate_limited"),
+        (504, structured("DEADLINE_EXCEEDED", 504, "EXPIRED_SIGNATURE", "global"), "store_failed"),
+        (504, structured("DEADLINE_EXCEEDED", 504, "INSUFFICIENT_CONFIRMATIONS", AUTH), "store_failed"),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -319,7 +432,14 @@ async def test_a_line_that_breaks_before_the_last_chunk_means_not_stored(served:
     assert error.error_class is ErrorClass.RETRY
 
 
-# ── several publishers, several aggregators ───────────────────────────────────────────────────────────────────────
+async def test_a_structured_error_says_its_reason_however_much_stands_around_it(served: Any) -> None:
+    document = structured("RESOURCE_EXHAUSTED", 429, "TOKEN_ALREADY_USED", AUTH)
+    document["error"]["details"].insert(0, {"@type": "DebugInfo", "stackEntries": ["x" * 12_000]})
+    error = await failure(served, answering(Story(), 429, document), Story())
+    assert (error.code, error.fields["reason"]) == ("token_used", "TOKEN_ALREADY_USED")
+
+
+# ── several publishers ────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_another_publisher_is_asked_only_while_nothing_was_released(served: Any) -> None:
@@ -345,80 +465,3 @@ async def test_another_publisher_is_asked_only_while_nothing_was_released(served
         with pytest.raises(StorageError):
             await chosen.store(blob(), Story().release)
     assert third.heads == [], "what the first may have stored is looked up first"
-
-
-async def test_a_truncated_read_goes_on_where_it_ended_at_the_next_address(served: Any) -> None:
-    data, asked = bytes(range(200)), []
-
-    async def cut(peer: Any) -> None:
-        await peer.head()
-        await peer.stream.send(b"HTTP/1.1 200 OK\r\ncontent-length: 200\r\n\r\n" + data[:120])
-
-    async def rest(peer: Any) -> None:
-        head = (await peer.head()).decode().lower()
-        asked.append(next(line for line in head.splitlines() if line.startswith("range")))
-        await peer.answer(206, data[120:], "content-range: bytes 120-199/200")
-
-    body = bytearray()
-    async with served(cut) as one, served(rest) as two, HttpClient() as http:
-        size = await Aggregators(http, [one, two], wall_ms=lambda: 0).read(BLOB, body.extend, max_size=1000)
-    assert (size, bytes(body), asked) == (200, data, ["range: bytes=120-199"])
-
-
-@pytest.mark.parametrize(
-    ("status", "document", "code"),
-    [
-        (404, structured("NOT_FOUND", 404, "BLOB_NOT_FOUND", DAEMON), "blob_not_found"),
-        (404, b"", "http_error"),
-        (403, structured("SIZE_EXCEEDED", 403, "BLOB_TOO_LARGE", DAEMON), "blob_too_large"),
-        (429, b"the aggregator is receiving too many requests", "rate_limited"),
-        (451, structured("UNAVAILABLE_FOR_LEGAL_REASONS", 451, "FORBIDDEN_BLOB", DAEMON), "blob_blocked"),
-        (500, structured("INTERNAL", 500, "INTERNAL_ERROR", "global"), "blob_unavailable"),
-        (502, b"<html>", "service_unavailable"),
-        (503, structured("UNAVAILABLE", 503, "BLOB_UNAVAILABLE", DAEMON), "blob_unavailable"),
-    ],
-    ids=lambda value: str(value)[:30],
-)
-async def test_each_failure_of_a_read_has_its_meaning(served: Any, status: int, document: Any, code: str) -> None:
-    body = document if isinstance(document, bytes) else json.dumps(document).encode()
-
-    async def handle(peer: Any) -> None:
-        while True:
-            await peer.head()
-            await peer.answer(status, body)
-
-    async with served(handle) as url, HttpClient() as http:
-        with pytest.raises(WalrusError) as caught:
-            await Aggregators(http, [url], wall_ms=lambda: 0).read(BLOB, lambda _: None, max_size=10)
-    assert caught.value.code == code
-
-
-async def test_a_miss_is_asked_again_under_another_cache_key(served: Any) -> None:
-    lines: list[str] = []
-
-    async def handle(peer: Any) -> None:
-        while True:
-            line = (await peer.head()).decode().splitlines()[0]
-            lines.append(line)
-            if "?" in line:
-                await peer.answer(200, b"here")
-            else:
-                await peer.answer(404, json.dumps(structured("NOT_FOUND", 404, "BLOB_NOT_FOUND", DAEMON)).encode())
-
-    body = bytearray()
-    async with served(handle) as url, HttpClient() as http:
-        await Aggregators(http, [url], wall_ms=lambda: 0).read(BLOB, body.extend, max_size=10)
-    assert bytes(body) == b"here"
-    assert len(lines) == 2
-    assert "consistency_check=false" in lines[1], "the only queries that an aggregator accepts"
-
-
-async def test_more_bytes_than_allowed_are_not_read(served: Any) -> None:
-    async def handle(peer: Any) -> None:
-        await peer.head()
-        await peer.answer(200, bytes(1000))
-
-    async with served(handle) as url, HttpClient() as http:
-        with pytest.raises(WalrusError) as caught:
-            await Aggregators(http, [url], wall_ms=lambda: 0).read(BLOB, lambda _: None, max_size=999)
-    assert caught.value.code == "answer_too_large"

@@ -98,7 +98,9 @@ def _asked(call: Call, place: Path, options: DeployOptions) -> DeployResult:
         return found, not options.fresh and await _goes_on(session, found)
 
     found, goes_on = call.run(prepare)
-    if not goes_on and not found.nothing_to_do:
+    if goes_on:
+        return call.run(lambda session, listen: session.deploy(place, options, progress=listen))
+    if not found.nothing_to_do:
         call.output.page(pages.plan_page(found, found.cost.usd(options.wal_price, options.sui_price)))
         if not call.ask(pages.question(found)):
             raise ConfigurationError("confirmation_needed", "nothing was deployed: the answer was no")

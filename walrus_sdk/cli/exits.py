@@ -18,7 +18,7 @@ DONE, FAILED, BAD_INPUT, LATER, CHANGES = 0, 1, 2, 3, 4
 _FAILED = """
     answer_too_large blob_blocked blob_id_mismatch chain_refused content_mismatch
     http_error internal move_abort range_not_satisfiable site_changed state_damaged state_replaced store_refused
-    transaction_failed transaction_refused
+    transaction_failed transaction_refused cancelled recoveries_exhausted
 """
 _BAD_INPUT = """
     body_too_large chain_mismatch checkpoint_invalid confirmation_needed cost_limit delete_limit deployment_not_found
@@ -28,15 +28,16 @@ _BAD_INPUT = """
     option_invalid path_conflict path_invalid publisher_missing redirect_refused route_invalid
     secret_found setting_invalid site_name_invalid site_not_found site_not_owned special_file state_newer state_unsafe
     state_unwritable tls_failed token_refused too_many_patches transaction_too_large wrong_object_type
-    ws_resources_invalid
+    version_not_found ws_resources_invalid content_lapsed
 """
 _LATER = """
-    attempts_exhausted bad_answer blob_expires_early blob_not_found blob_too_large blob_unavailable chain_unavailable
-    congestion connect_failed connection_lost deadline_exceeded deadline_reached deployment_owned dns_failed
-    effect_failed effect_unsettled fenced file_changed insufficient_gas interrupted
-    localnet_start_failed object_locked plan_expired rate_limited row_changed send_failed service_unavailable
-    signature_refused stale_object state_busy state_full state_io store_failed store_uncertified timeout_connect
-    timeout_read timeout_send token_expired token_used transaction_expired transaction_unknown verification_failed
+    attempts_exhausted bad_answer blob_expires_early blob_not_found blob_too_large blob_unavailable
+    chain_unavailable congestion connect_failed connection_lost deadline_exceeded deadline_reached deployment_owned
+    dns_failed effect_failed effect_unsettled fenced file_changed insufficient_gas interrupted localnet_start_failed
+    object_locked plan_expired rate_limited row_changed send_failed service_unavailable signature_refused
+    site_locked stale_object state_busy state_full state_io store_failed store_uncertified timeout_connect
+    timeout_read timeout_send token_expired token_used transaction_expired transaction_open transaction_unknown
+    verification_failed
 """
 
 EXITS: Mapping[str, int] = {

@@ -10,23 +10,30 @@ from typing import Any
 from walrus_sdk.model.options import DeployResult
 from walrus_sdk.model.plan import Plan
 from walrus_sdk.model.reports import DeploymentReport, DeploymentSummary, VerifyReport
+from walrus_sdk.model.versions import CleanupReport, Version, VersionDiff
 from walrus_sdk.watch.progress import size
 
 __all__ = [
     "DEPLOYMENTS",
+    "VERSIONS",
+    "cleanup_page",
     "deployments",
+    "diff_page",
     "facts",
     "plan_page",
     "question",
     "report_page",
     "result_page",
     "verify_page",
+    "versions",
 ]
 
 Page = list[tuple[str, str]]
 
 DEPLOYMENTS = ("deployment", "site", "network", "status", "stored", "started", "version")
 """The head of the table of deployments."""
+VERSIONS = ("version", "published", "files", "until epoch", "message", "tags", "commit", "deployment")
+"""The head of the table of versions; a star marks the one that the site is at."""
 _MAX_ERRORS = 10
 _MAX_EVENTS = 10
 
@@ -92,6 +99,49 @@ def deployments(summaries: Iterable[DeploymentSummary]) -> list[Sequence[str]]:
         )
         for item in summaries
     ]
+
+
+def versions(found: Iterable[Version]) -> list[Sequence[str]]:
+    """Return the table of versions, newest first."""
+    return [
+        (
+            f"{item.number}{' *' if item.current else ''}",
+            _time(item.created_ms),
+            str(item.files),
+            "" if item.end_epoch is None else str(item.end_epoch),
+            item.message + (" [pinned]" if item.pinned else ""),
+            " ".join(item.tags),
+            item.commit[:12],
+            str(item.deployment_id),
+        )
+        for item in found
+    ]
+
+
+def diff_page(found: VersionDiff) -> Page:
+    """Return what differs."""
+    page = [("added", path) for path in found.added]
+    page += [("changed", path) for path in found.changed]
+    page += [("removed", path) for path in found.removed]
+    page += [("rules", name) for name in found.rules]
+    return [*page, ("the same", f"{found.same} files")]
+
+
+def cleanup_page(found: CleanupReport) -> Page:
+    """Return what a cleanup did, or would do."""
+    would = "would be " if found.dry_run else ""
+    page = [
+        (f"{would}forgotten", f"{len(found.deployments)} deployments, {len(found.versions)} versions"),
+        (f"{would}deleted", f"{len(found.deleted)} blobs"),
+    ]
+    page += [(f"{would}forgotten", str(deployment)) for deployment in found.deployments]
+    page += [(f"{would}forgotten", f"version {number} of {site_id}") for site_id, number in found.versions]
+    page += [(f"{would}deleted", f"{blob.blob_id}, {size(blob.size)}") for blob in found.deleted]
+    page += [
+        ("ends by itself", f"{blob.blob_id}, {size(blob.size)}, in Walrus epoch {blob.end_epoch}")
+        for blob in found.waiting
+    ]
+    return page + ([("next step", "the same with --yes does it")] if found.dry_run else [])
 
 
 def report_page(report: DeploymentReport) -> Page:

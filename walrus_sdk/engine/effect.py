@@ -17,7 +17,15 @@ import anyio
 
 from walrus_sdk.engine.context import Context
 from walrus_sdk.engine.patience import Patience
-from walrus_sdk.errors import DeploymentStopped, EffectFailed, EffectUnknown, ErrorClass, OwnershipError, WalrusError
+from walrus_sdk.errors import (
+    DeploymentStopped,
+    EffectFailed,
+    EffectUnknown,
+    ErrorClass,
+    LimitError,
+    OwnershipError,
+    WalrusError,
+)
 from walrus_sdk.model import events
 from walrus_sdk.model.deployment import EffectState
 from walrus_sdk.model.units import DeploymentId
@@ -39,6 +47,7 @@ POINTS = tuple(
 _TABLE = "operations"
 _UNDER_WAY = (EffectState.INTENT, EffectState.RELEASED)
 _TIMES = ("released_wall_ms", "released_boot_s", "boot_id", "lost_wall_ms", "lost_boot_s")
+_TICK_S = 0.001
 _OTHERS_S = 8.0
 """Seconds between looks at an effect that another live deployment is at."""
 
@@ -77,7 +86,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Readable:
-    """Looked up, and its bytes are there, but not until when: doing it again costs nothing and tells."""
+    """Looked up, and its bytes are there; not who stored them, nor until when."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +103,6 @@ class Done:
 
     data: Mapping[str, Any]
     how: str
-
-
-def _is_free(effect: Effect, row: Mapping[str, Any], found: Found | Readable | Absent) -> bool:
-    """Return whether doing it again costs nothing whatever became of the open try.
-
-    A signed transaction is the same one again. Bytes that can be read, and that nothing here had recorded before
-    they were sent, are those that were sent.
-    """
-    return effect.same_again or (isinstance(found, Readable) and row["outcome"] is None)
 
 
 def settled_in(row: Mapping[str, Any], settle_s: float, boot_id: str, boot_s: float, wall_ms: int) -> float:
@@ -127,6 +127,8 @@ class Performer:
         self._world = context.world
         self._chain = chain_id
         self._finishing = 0
+        self._signs: dict[DeploymentId, int] = {}
+        self._budget = anyio.Lock()
 
     async def row(self, kind: str, name: str) -> Mapping[str, Any] | None:
         """Return what the journal knows of an effect, over all deployments of this home."""
@@ -138,10 +140,26 @@ class Performer:
         row = await self.row(effect.kind, effect.name)
         return row if row is not None and row["state"] == EffectState.RELEASED.value else None
 
-    def settles_in(self, row: Mapping[str, Any]) -> float:
-        """Return the seconds until a released effect counts as settled."""
-        clock = self._world.clock
-        return settled_in(row, self._context.settle_s, clock.boot_id(), clock.boot_s(), clock.wall_ms())
+    async def settles_in(self, row: Mapping[str, Any]) -> float:
+        """Return the seconds until a released effect counts as settled.
+
+        Of an owner that died with it, its last event is the last moment at which it may still have waited.
+        """
+        clock, settle_s = self._world.clock, self._context.settle_s
+        wait = settled_in(row, settle_s, clock.boot_id(), clock.boot_s(), clock.wall_ms())
+        if row["lost_wall_ms"] is None and settle_s > 0:
+            last = await self._last_sign(DeploymentId(row["deployment"]))
+            wait = max(wait, settle_s - max(0.0, (clock.wall_ms() - last) / 1000))
+        return max(0.0, wait) if wait > _TICK_S else 0.0
+
+    async def _last_sign(self, deployment: DeploymentId) -> int:
+        """Return when the last owner before this one wrote its last event (milliseconds since 1970 UTC)."""
+        if deployment not in self._signs:
+            mine = self._context.owner
+            past = await self._world.journal.events(deployment)
+            earlier = [e.wall_ms for e in past if deployment != mine.deployment or e.incarnation < mine.incarnation]
+            self._signs[deployment] = max(earlier, default=0)
+        return self._signs[deployment]
 
     async def perform(
         self,
@@ -151,13 +169,15 @@ class Performer:
         *,
         look_first: bool = False,
         own_only: bool = False,
+        look_again: bool = False,
         enough: Callable[[Mapping[str, Any]], bool] = lambda _: True,
         may_repeat: Callable[[], bool] = lambda: True,
     ) -> Done:
         """Bring an effect about, once.
 
         `look_first` asks for a look even when nothing is open. `enough` tells whether an outcome still serves,
-        `own_only` lets what other deployments recorded not count. `may_repeat` is asked before something whose
+        `own_only` lets what other deployments recorded not count, `look_again` asks for a look at what is recorded.
+        `may_repeat` is asked before something whose
         outcome stays unknown is done again.
 
         Raises `EffectFailed` (known not to have happened); `EffectUnknown` (may have happened), with ``settles_in``
@@ -168,17 +188,17 @@ class Performer:
         state = EffectState(row["state"]) if row is not None else EffectState.PLANNED
         if row is not None and state is EffectState.DONE and not (own_only and self._is_foreign(row)):
             recorded: Mapping[str, Any] = json.loads(row["outcome"])
-            if enough(recorded):
+            if enough(recorded) and not (look_again and isinstance(await look(), Absent)):
                 return Done(recorded, "recorded")
         if row is not None and state in _UNDER_WAY:
-            self._check_other_owner(effect, row)
+            await self._check_other_owner(effect, row)
         if state is EffectState.RELEASED or look_first:
             found = await look()
             if isinstance(found, Found) and enough(found.outcome.data):
                 await self._commit_found(effect, row, found.outcome)
                 return Done(found.outcome.data, "found")
             if row is not None and state is EffectState.RELEASED:
-                await self._before_again(effect, row, _is_free(effect, row, found), may_repeat)
+                await self._before_again(effect, row, may_repeat)
         return await self._do(effect, row, do)
 
     async def settle(
@@ -186,7 +206,8 @@ class Performer:
     ) -> None:
         """Look for an effect that was left open until it is found or can no longer complete; nothing is done again.
 
-        Raises `EffectUnknown` with ``settles_in`` (seconds) while it may still complete.
+        What is not found may have been paid in vain, which is said. Raises `EffectUnknown` with ``settles_in``
+        (seconds) while it may still complete.
         """
         row = await self.row(effect.kind, effect.name)
         if row is None or row["state"] != EffectState.RELEASED.value:
@@ -194,34 +215,49 @@ class Performer:
         found = await look()
         if isinstance(found, Found) and enough(found.outcome.data):
             await self._commit_found(effect, row, found.outcome)
-        elif not _is_free(effect, row, found):
-            self._check_time(effect, row)
+            return
+        await self._check_time(effect, row)
+        if not effect.same_again:
+            await self._append(Change(events.SECOND_PAYMENT_POSSIBLE, {"kind": effect.kind, "name": effect.name}))
+
+    async def adopt(self, effect: Effect, found: Found) -> Done:
+        """Record an effect that was found and cannot be done from here."""
+        row = await self.row(effect.kind, effect.name)
+        if row is None or row["state"] != EffectState.DONE.value:
+            await self._commit_found(effect, row, found.outcome)
+        return Done(found.outcome.data, "found")
 
     def _is_foreign(self, row: Mapping[str, Any]) -> bool:
         return bool(row["deployment"] != str(self._context.owner.deployment))
 
-    def _check_other_owner(self, effect: Effect, row: Mapping[str, Any]) -> None:
-        """Leave an effect to the live deployment that is at it: its outcome is used, and not paid beside it."""
-        if self._is_foreign(row) and self._context.is_live(DeploymentId(row["deployment"])):
-            text = f"{row['deployment']} is at the same {effect.kind} {effect.name}"
-            raise EffectUnknown("effect_unsettled", text, name=effect.name, settles_in=_OTHERS_S)
+    async def _check_other_owner(self, effect: Effect, row: Mapping[str, Any]) -> None:
+        """Leave an effect to the live deployment that is at it: its outcome is used, and not paid beside it.
 
-    def _check_time(self, effect: Effect, row: Mapping[str, Any]) -> None:
-        wait = self.settles_in(row)
+        An answer that it lost, and that can no longer come, is nobody's any more.
+        """
+        if not self._is_foreign(row) or not self._context.is_live(DeploymentId(row["deployment"])):
+            return
+        wait = _OTHERS_S
+        if row["state"] == EffectState.RELEASED.value and row["lost_wall_ms"] is not None:
+            wait = min(wait, await self.settles_in(row))
+        if wait > 0:
+            text = f"{row['deployment']} is at the same {effect.kind} {effect.name}"
+            raise EffectUnknown("effect_unsettled", text, name=effect.name, settles_in=wait)
+
+    async def _check_time(self, effect: Effect, row: Mapping[str, Any]) -> None:
+        wait = await self.settles_in(row)
         if wait > 0:
             text = f"{effect.kind} {effect.name} may still complete for {math.ceil(wait)} s"
             raise EffectUnknown("effect_unsettled", text, name=effect.name, settles_in=wait)
 
-    async def _before_again(
-        self, effect: Effect, row: Mapping[str, Any], free: bool, may_repeat: Callable[[], bool]
-    ) -> None:
+    async def _before_again(self, effect: Effect, row: Mapping[str, Any], may_repeat: Callable[[], bool]) -> None:
         """Check that what was looked for in vain may be done again, and say so when that may cost twice."""
-        if not free:
-            self._check_time(effect, row)
+        if not effect.same_again:
+            await self._check_time(effect, row)
         if not may_repeat():
             text = f"{effect.kind} {effect.name} stays unknown, and it was tried as often as allowed"
             raise DeploymentStopped("attempts_exhausted", text, name=effect.name)
-        if not free:
+        if not effect.same_again:
             await self._append(Change(events.SECOND_PAYMENT_POSSIBLE, {"kind": effect.kind, "name": effect.name}))
 
     # ── doing ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -233,7 +269,9 @@ class Performer:
         was_open = row is not None and row["state"] == EffectState.RELEASED.value
         await self._point(effect, "intent.before")
         try:
-            await self._intent(effect, row, attempt, was_open=was_open)
+            async with self._budget:
+                await self._check_budget(effect)
+                await self._intent(effect, row, attempt, was_open=was_open)
         except OwnershipError as error:
             if error.code != "row_changed":
                 raise
@@ -242,6 +280,17 @@ class Performer:
         await self._point(effect, "intent.after")
         step = _Step(self, effect, attempt, do, row if was_open else None)
         return await step.run()
+
+    async def _check_budget(self, effect: Effect) -> None:
+        """Check that this and all that may have been paid stay within the limit (PAY-3). Raises ``cost_limit``."""
+        limit = self._context.options.max_cost
+        if limit is None or not effect.frost:
+            return
+        rows = await self._world.journal.rows("attempts", {"deployment": str(self._context.owner.deployment)})
+        spent = sum(row["frost"] or 0 for row in rows if row["outcome"] != "failed")
+        if spent + effect.frost > limit.units:
+            text = f"{spent} FROST may be spent already, {effect.frost} more would be over the limit of {limit}"
+            raise LimitError("cost_limit", text, found=str(spent + effect.frost), expected=str(limit.units))
 
     async def _intent(self, effect: Effect, row: Mapping[str, Any] | None, attempt: int, *, was_open: bool) -> None:
         """Write the intent, if the row is still as it was read: of two deployments only one begins."""
@@ -257,7 +306,7 @@ class Performer:
         if not was_open:  # what was released stays so, with its time, until its outcome is known
             values["state"] = EffectState.INTENT.value
         data = {"kind": effect.kind, "name": effect.name, "operation": effect.operation, "attempt": attempt}
-        tried = self._attempt(effect, attempt, {"started_ms": self._world.clock.wall_ms()})
+        tried = self._attempt(effect, attempt, {"started_ms": self._world.clock.wall_ms(), "frost": effect.frost})
         seen = {} if row is None else {name: row[name] for name in ("deployment", "state", "attempts")}
         put = replace(self._put(effect, values), expect=seen)
         await self._append(Change(events.EFFECT_INTENT, data, (put, tried)))
@@ -285,8 +334,9 @@ class Performer:
         data = {"kind": effect.kind, "name": effect.name, "operation": effect.operation, "how": how}
         puts = [self._put(effect, values), *outcome.puts]
         if how == "done":
-            facts = {"finished_ms": self._world.clock.wall_ms(), "outcome": "done"}
+            facts: dict[str, Any] = {"finished_ms": self._world.clock.wall_ms(), "outcome": "done"}
             facts["endpoint"] = str(outcome.data.get("endpoint", ""))
+            facts["frost"] = int(outcome.data.get("cost_frost", 0))
             puts.append(self._attempt(effect, attempt, facts))
         await self._append(Change(events.EFFECT_DONE, data | {"outcome": dict(outcome.data)}, tuple(puts)))
         await self._point(effect, "outcome.after")
@@ -304,12 +354,21 @@ class Performer:
             values["state"] = EffectState.FAILED.value
         else:  # this try is known to be over, the earlier one is as open as it was
             values |= {name: before[name] for name in _TIMES}
-        data = {"kind": effect.kind, "name": effect.name, "operation": effect.operation}
-        data |= {"code": error.code, "message": error.message}
+        data: dict[str, Any] = {"kind": effect.kind, "name": effect.name, "operation": effect.operation}
+        data |= {"code": error.code, "message": error.message, "open": before is not None}
         facts = {"finished_ms": clock.wall_ms(), "outcome": "unknown" if unknown else "failed", "code": error.code}
         puts = (self._put(effect, values), self._attempt(effect, attempt, facts))
         await self._append(Change(events.EFFECT_UNKNOWN if unknown else events.EFFECT_FAILED, data, puts))
         await self._point(effect, "outcome.after")
+
+    async def lost(self, effect: Effect, attempt: int) -> None:
+        """Record the moment at which an answer was given up."""
+        clock = self._world.clock
+        values = {"lost_wall_ms": clock.wall_ms(), "lost_boot_s": clock.boot_s()}
+        facts = {"finished_ms": clock.wall_ms(), "outcome": "unknown", "code": "effect_unsettled"}
+        data = {"kind": effect.kind, "name": effect.name, "operation": effect.operation, "code": "effect_unsettled"}
+        puts = (self._put(effect, values), self._attempt(effect, attempt, facts))
+        await self._append(Change(events.EFFECT_UNKNOWN, data | {"message": "cut off"}, puts))
 
     async def _commit_found(self, effect: Effect, row: Mapping[str, Any] | None, outcome: Outcome) -> None:
         if row is None:
@@ -393,6 +452,8 @@ class _Step:
             raise self._error
         if self._outcome is None:
             text = f"{self._effect.kind} {self._effect.name} was cut off after its last bytes left"
+            with anyio.CancelScope(shield=True):
+                await self._performer.lost(self._effect, self._attempt)
             raise EffectUnknown("effect_unsettled", text, name=self._effect.name)
         return Done(self._outcome.data, "done")
 

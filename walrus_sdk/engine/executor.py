@@ -9,6 +9,7 @@ from typing import Any
 from walrus_sdk.engine.context import Context
 from walrus_sdk.engine.effect import Performer
 from walrus_sdk.engine.journaling import Diary
+from walrus_sdk.engine.reading import current_site
 from walrus_sdk.engine.retries import Retries
 from walrus_sdk.engine.transactions import SiteWriter, target_resources
 from walrus_sdk.engine.uploads import Uploads
@@ -20,7 +21,8 @@ from walrus_sdk.model.options import DeployResult, Verify
 from walrus_sdk.model.plan import Cost, Plan, Stored
 from walrus_sdk.model.progress import Phase
 from walrus_sdk.model.site import SiteSnapshot
-from walrus_sdk.model.units import Frost, Mist, ObjectId
+from walrus_sdk.model.units import BlobId, Frost, Mist, ObjectId, WalrusEpoch
+from walrus_sdk.planning.build import to_store
 from walrus_sdk.planning.plan_json import canonical, dump
 from walrus_sdk.ports import Put
 
@@ -37,6 +39,7 @@ class Executor:
         self._performer = Performer(context, plan.chain_id)
         self._diary = Diary(context, plan, status)
         self._retries = Retries(context, len(plan.operations) + plan.cost.transactions)
+        self._ends: Mapping[str, WalrusEpoch] | None = None
         self._writer = SiteWriter(context, plan, self._performer, self._retries)
 
     async def run(self) -> DeployResult:
@@ -44,6 +47,7 @@ class Executor:
         if self._plan.nothing_to_do:
             return await self._nothing()
         await self._check_lifetimes()
+        await self._writer.sender.check_funds(self._plan.cost.gas.units)
         if self._diary.status is Status.PENDING:
             await self._diary.checkpoint("initialization")
         stored = await self._upload()
@@ -59,15 +63,38 @@ class Executor:
         await self._uploads().settle()
         await self._writer.settle()
 
+    async def is_committed(self) -> bool:
+        """Return whether everything that the plan changes is on chain; open transactions are brought to their end.
+
+        Nothing new is begun.
+        """
+        sent = await self._world.journal.rows("transactions", {"deployment": str(self._context.owner.deployment)})
+        if not sent:
+            return False
+        await self._writer.settle()
+        stored = await self._uploads().recorded()
+        return stored is not None and await self._writer.is_done(stored)
+
     async def _check_lifetimes(self) -> None:
         """Check that what the site will refer to lives. Raises `DeploymentStopped` ``plan_expired``."""
-        now = (await self._world.chain.state()).walrus_epoch
+        now, self._ends = (await self._world.chain.state()).walrus_epoch, None
         ends = [stored.end_epoch for stored in self._plan.known.values() if stored.end_epoch is not None]
         if self._plan.operations:
             ends.append(self._plan.end_epoch)
+        ends += [end for end in [await self._recorded_end(r.blob_id) for r in self._plan.base.values()] if end]
         if ends and min(ends).number <= now.number:
             text = f"the plan counts on storage until Walrus epoch {min(ends)}, and it is {now} now"
             raise DeploymentStopped("plan_expired", text)
+        for stored in self._plan.known.values():
+            end = await self._recorded_end(stored.blob_id)
+            if end is not None and stored.end_epoch is not None and end.number < stored.end_epoch.number:
+                raise DeploymentStopped("plan_expired", f"{stored.blob_id} was cleaned up since the plan")
+
+    async def _recorded_end(self, blob_id: BlobId) -> WalrusEpoch | None:
+        if self._ends is None:
+            rows = await self._world.journal.rows("blobs", {"chain": self._plan.chain_id})
+            self._ends = {row["blob_id"]: WalrusEpoch(row["end_epoch"]) for row in rows}
+        return self._ends.get(str(blob_id))
 
     def _uploads(self) -> Uploads:
         return Uploads(self._context, self._plan, self._performer, self._diary, self._retries)
@@ -104,7 +131,7 @@ class Executor:
     def _new_paths(self) -> list[str]:
         """Return one path of each store of the plan."""
         by_content: dict[bytes, str] = {}
-        for path in (*self._plan.change.add, *self._plan.change.replace):
+        for path in to_store(self._plan):
             by_content.setdefault(self._plan.entries[path].sha256, path)
         return [by_content[operation.pieces[0].sha256] for operation in self._plan.operations]
 
@@ -112,7 +139,7 @@ class Executor:
         """Complete a plan that changes nothing, if the site is still what it was when the plan was made."""
         target, checked = self._plan.target, "chain"
         assert target.site_id is not None
-        site = await self._world.chain.site(target.site_id)
+        site = await current_site(self._world, self._plan.chain_id, target.site_id)
         if site is None:
             raise BlockchainError("site_not_found", f"site {target.site_id} is not there")
         if (site.version, site.digest) != (target.version, target.digest):
@@ -157,7 +184,7 @@ class Executor:
             "created_ms": self._world.clock.wall_ms(),
             "message": self._plan.message,
             "commit_id": self._plan.commit,
-            "tags": "[]",
+            "tags": json.dumps(list(self._plan.tags)),
             "manifest": manifest,
             "digest": str(site.digest),
         }

@@ -1,8 +1,8 @@
 """Whether a signed transaction that was refused can still have happened, or still happen: asked before another is made.
 
 A second transaction for the same step is signed only when the first is proven dead (invariant PAY-4): an object that
-it uses has moved on by another transaction, or it is not accepted any more and its settle time is over; and it is not
-known by its digest.
+it uses has moved on by another transaction, or the Sui epoch up to which it is valid is over; and it is not known by
+its digest.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ async def judge(chain: Chain, data: bytes, digest: Digest, expected: ObjectId | 
     now = await chain.objects([ref.id for ref in used])
     if any(item is not None and item.previous_transaction == digest for item in now):
         return Verdict.HAPPENED
-    moved = any(item is None or item.ref.version > ref.version for item, ref in zip(now, used, strict=True))
+    # An object that is not shown may be one that the node has not heard of yet: that tells nothing.
+    moved = any(item is not None and item.ref.version > ref.version for item, ref in zip(now, used, strict=True))
     return Verdict.DEAD if moved else Verdict.OPEN
 
 

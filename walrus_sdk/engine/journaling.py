@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from walrus_sdk.engine.context import Context
@@ -42,7 +43,7 @@ class Diary:
             raise OwnershipError("illegal_move", text, deployment_id=str(self._context.owner.deployment))
         data = {"from": self.status.value, "to": status.value}
         data |= {name: values[name] for name in ("reason",) if name in values}
-        row = self._row(status=status.value, **values)
+        row = replace(self._row(status=status.value, **values), expect={"status": self.status.value})
         await self._append(Change(events.DEPLOYMENT_STATUS, data, (row, *puts)))
         self.status = status
 

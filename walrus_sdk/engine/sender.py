@@ -15,8 +15,9 @@ from walrus_sdk.codecs.ids import fresh_object_id
 from walrus_sdk.engine.context import Context
 from walrus_sdk.engine.effect import Absent, Done, Effect, Found, Look, Outcome, Performer
 from walrus_sdk.engine.finality import Verdict, judge
+from walrus_sdk.engine.reading import PAUSES
 from walrus_sdk.engine.retries import MayRepeat
-from walrus_sdk.errors import BlockchainError, EffectFailed, EffectUnknown, OwnershipError
+from walrus_sdk.errors import BlockchainError, DeploymentStopped, EffectFailed, EffectUnknown, OwnershipError
 from walrus_sdk.model import events
 from walrus_sdk.model.chain import Coin, GasUsed, ObjectRef, TransactionOutcome
 from walrus_sdk.model.network import ChainState
@@ -98,7 +99,9 @@ class Sender:
     async def _paid(self, kind: tx.ProgrammableTransaction, state: ChainState) -> tuple[bytes, list[Coin]]:
         """Return the whole transaction and its coins: budget from a simulation, expiry after the next epoch."""
         price = state.gas_price
-        budget = gas_budget(await simulate_gas(self._world.chain, kind, self._owner, price), price)
+        gas_used = await simulate_gas(self._world.chain, kind, self._owner, price)
+        asked = self._context.options.gas_budget
+        budget = gas_budget(gas_used, price) if asked is None else asked.units
         coins = self._payment(await self._free_coins(), budget)
         gas = tx.GasData(tuple(coin.ref for coin in coins), self._owner, price, budget)
         data = tx.TransactionData(kind, self._owner, gas, tx.EpochExpiration(state.sui_epoch + 1))
@@ -130,13 +133,40 @@ class Sender:
         return free
 
     async def _is_in_use(self, row: Mapping[str, Any]) -> bool:
-        """Return whether the transaction that has a coin may have left, or is about to.
+        """Return whether the transaction that has a coin may have left, or is about to, and can still happen.
 
         One that never left gives the coin up: it is not sent any more once the coin is another one's.
         """
         if row["digest"] is None:
             return False
-        return self._is_at_work(row["deployment"]) or await self._may_have_left(row["digest"])
+        if self._is_at_work(row["deployment"]):
+            return True
+        return await self._may_have_left(row["digest"]) and await self._is_valid(row["digest"])
+
+    async def _is_valid(self, digest: str) -> bool:
+        """Return whether a transaction is known, or its Sui epoch is not over."""
+        rows = await self._world.journal.rows("transactions", {"chain": self._chain_id, "digest": digest})
+        epoch = (await self._world.chain.state()).sui_epoch  # read first: what happened until then is found
+        known = await self._world.chain.transaction(Digest.parse(digest)) is not None
+        return known or not rows or epoch.number <= rows[0]["expires"]
+
+    async def check_funds(self, gas: int) -> None:
+        """Check before anything is paid that the owner can pay `gas` MIST, as far as that can be seen.
+
+        Raises `BlockchainError` ``insufficient_gas``, or ``object_locked`` when open transactions have all coins.
+        """
+        total = 0
+        for pause in PAUSES[:4]:  # a node that lags does not show what was sent just now
+            if pause:
+                await self._world.sleep(pause)
+            try:
+                total = sum(coin.balance for coin in await self._free_coins())
+            except EffectUnknown:
+                return  # another deployment is at work: its turn ends before ours begins
+            if total >= gas:
+                return
+        text = f"{self._owner} has {total} MIST, and about {gas} are needed"
+        raise BlockchainError("insufficient_gas", text, address=str(self._owner), found=total, expected=gas)
 
     def _is_at_work(self, deployment: str) -> bool:
         mine = str(self._context.owner.deployment)
@@ -243,7 +273,13 @@ class Sender:
         key = {"chain": self._chain_id, "digest": str(result.digest)}
         put = Put("transactions", key, {"state": "final" if failure is None else "failed"})
         made = self._made(expected) if expected is not None and failure is None else ()
-        return Outcome(data, (put, *made))
+        return Outcome(data, (put, *made, *self._height(ref)))
+
+    def _height(self, site: ObjectRef | None) -> tuple[Put, ...]:
+        """Return the row that remembers how far the site has come: no older state of it is believed after that."""
+        if site is None:
+            return ()
+        return (Put("heights", {"chain": self._chain_id, "site_id": str(site.id)}, {"version": site.version}),)
 
     def _take(self, done: Done) -> None:
         """Go on from a final transaction. Raises when it failed on chain: gas was charged and versions moved on."""
@@ -260,7 +296,7 @@ class Sender:
 
     def _note(self, data: Mapping[str, Any]) -> None:
         """Take over what a final transaction leaves: references for the next one, and what it cost."""
-        self.gas_ref = _json_ref(data["gas_ref"])
+        self.gas_ref = _json_ref(data["gas_ref"]) or self.gas_ref
         self.ref = _json_ref(data["site_ref"]) or self.ref
         self.gas += int(data["gas"])
         self.digests.append(Digest.parse(data["digest"]))
@@ -280,6 +316,8 @@ class Sender:
                 continue
             if row["state"] == "failed":
                 await self._note_failed(row["digest"])
+            elif row["bytes"] is None:
+                await self._resolve_elsewhere(row)
             elif not await self._may_have_left(row["digest"]) and (sent_only or not await self._has_coins(row)):
                 await self._bury(row["digest"], "never_sent")
             else:
@@ -328,27 +366,75 @@ class Sender:
         except EffectFailed as error:
             if error.cause is None or error.cause.code not in _REFUSED:
                 raise
-            await self._check_dead(effect, row["bytes"], digest, expected)
+            dead = await self._is_dead(effect, row, digest, expected)
             found = await look()  # after the objects were read: what moved them is known by now
-            if isinstance(found, Absent):
+            if dead and not isinstance(found, Found):
                 await self._bury(str(digest), error.cause.code)
                 return
-            done = await self._performer.perform(effect, again, look, look_first=True)
+            if not isinstance(found, Found):
+                found = await self._found_by_its_effects(digest, expected)
+            done = await self._performer.adopt(effect, found)
         self._take(done)
 
-    async def _check_dead(self, effect: Effect, data: bytes, digest: Digest, expected: ObjectId | None) -> None:
-        """Check that a transaction that was refused did not happen, by its objects or by its settle time.
+    async def _resolve_elsewhere(self, row: Mapping[str, Any]) -> None:
+        """Look up a transaction that was signed on another machine: it cannot be sent from here, only waited for.
 
-        Raises `EffectUnknown` with ``settles_in`` (seconds) while it may have.
+        Raises `DeploymentStopped` ``transaction_open`` while it can still happen.
+        """
+        digest = Digest.parse(row["digest"])
+        expected = ObjectId.parse(row["expected_id"]) if row["expected_id"] else None
+        epoch = (await self._world.chain.state()).sui_epoch  # read first: what happened until then is found
+        found = await self._look(digest, expected)()
+        if isinstance(found, Found):
+            self._take(await self._performer.adopt(_effect(digest, row["step"]), found))
+        elif epoch.number > row["expires"]:
+            await self._bury(str(digest), "transaction_expired")
+        else:
+            text = f"transaction {digest} may happen until Sui epoch {row['expires']} is over; it is {epoch} now"
+            raise DeploymentStopped("transaction_open", text, digest=str(digest))
+
+    async def _is_dead(self, effect: Effect, row: Mapping[str, Any], digest: Digest, expected: ObjectId | None) -> bool:
+        """Return whether a transaction that was refused can never happen; false: it did.
+
+        Raises `EffectUnknown` with ``settles_in`` (seconds) and at last `DeploymentStopped` ``transaction_open`` while
+        nobody can tell.
         """
         open_row = await self._performer.open_row(effect)
         if open_row is None:
-            return  # every time it was sent it was refused
-        verdict = await judge(self._world.chain, data, digest, expected)
-        wait = self._performer.settles_in(open_row)
-        if verdict is Verdict.HAPPENED or (verdict is Verdict.OPEN and wait > 0):
+            return True  # every time it was sent it was refused
+        epoch = (await self._world.chain.state()).sui_epoch
+        verdict = await judge(self._world.chain, row["bytes"], digest, expected)
+        if verdict is Verdict.DEAD or (verdict is Verdict.OPEN and epoch.number > row["expires"]):
+            return True
+        wait = await self._performer.settles_in(open_row)
+        if wait > 0:
             text = f"transaction {digest} was refused, and an earlier sending of it may have happened"
-            raise EffectUnknown("effect_unsettled", text, name=str(digest), settles_in=max(wait, _LOOK_S))
+            raise EffectUnknown("effect_unsettled", text, name=str(digest), settles_in=min(wait, _LOOK_S))
+        if verdict is Verdict.HAPPENED:
+            return False
+        text = f"transaction {digest} is refused, and may have happened; it is valid until Sui epoch {row['expires']}"
+        raise DeploymentStopped("transaction_open", text, digest=str(digest))
+
+    async def _found_by_its_effects(self, digest: Digest, expected: ObjectId | None) -> Found:
+        """Return the outcome of a transaction that no node knows any more, by what it left.
+
+        Whether an update did all that it should is read from the site afterwards; a site that should be there tells.
+        """
+        ok = expected is None or await self._world.chain.site(expected) is not None
+        site_id = expected or self.site_id
+        data = {
+            "digest": str(digest),
+            "ok": ok,
+            "failure": None if ok else "UNKNOWN",
+            "message": None if ok else "the node has forgotten it, and its site is not there",
+            "gas": 0,
+            "site_id": str(site_id) if site_id is not None else None,
+            "site_ref": None,
+            "gas_ref": None,
+        }
+        key = {"chain": self._chain_id, "digest": str(digest)}
+        made = self._made(expected) if expected is not None and ok else ()
+        return Found(Outcome(data, (Put("transactions", key, {"state": "final" if ok else "failed"}), *made)))
 
 
 def _effect(digest: Digest, step: int) -> Effect:

@@ -11,6 +11,7 @@ from typing import Any
 
 from walrus_sdk.engine.context import Context
 from walrus_sdk.engine.effect import Performer
+from walrus_sdk.engine.reading import PAUSES
 from walrus_sdk.engine.retries import MayRepeat, Retries
 from walrus_sdk.engine.sender import Sender
 from walrus_sdk.errors import BlockchainError
@@ -18,7 +19,7 @@ from walrus_sdk.model.chain import ObjectRef
 from walrus_sdk.model.plan import Plan, SiteChange, Stored
 from walrus_sdk.model.site import Resource, SiteContent, SiteSnapshot
 from walrus_sdk.model.units import ObjectId
-from walrus_sdk.planning.build import record
+from walrus_sdk.planning.build import record, to_store
 from walrus_sdk.ports import Put
 from walrus_sdk.sites import packing
 from walrus_sdk.sites.calls import CreateSite, Step, steps
@@ -29,8 +30,7 @@ __all__ = ["SiteWriter", "remaining_change", "target_resources"]
 def target_resources(plan: Plan, stored: Mapping[bytes, Stored]) -> dict[str, Resource]:
     """Return every resource that the site will have."""
     places = {**plan.known, **stored}
-    written = (*plan.change.add, *plan.change.replace)
-    made = {path: record(plan.entries[path], places[plan.entries[path].sha256]) for path in written}
+    made = {path: record(plan.entries[path], places[plan.entries[path].sha256]) for path in to_store(plan)}
     return {**plan.base, **made}
 
 
@@ -101,6 +101,12 @@ class SiteWriter:
             else:
                 return
 
+    async def is_done(self, stored: Mapping[bytes, Stored]) -> bool:
+        """Return whether nothing is missing on chain; nothing is sent."""
+        if self.sender.site_id is None:
+            return False
+        return not await self._missing(target_resources(self._plan, stored))
+
     async def _resolve_sent(self, may_repeat: MayRepeat) -> None:
         await self.sender.resolve_open(may_repeat, sent_only=True)
 
@@ -154,7 +160,7 @@ class SiteWriter:
         expected = self.sender.ref
         if expected is None and self._plan.target.version is not None and self._plan.target.digest is not None:
             expected = ObjectRef(self.sender.site_id, self._plan.target.version, self._plan.target.digest)
-        for pause in (0.0, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0):
+        for pause in PAUSES:
             if pause:
                 await self._world.sleep(pause)  # a node that lags behind our own transaction
             site = await self._world.chain.site(self.sender.site_id)

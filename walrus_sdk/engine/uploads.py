@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,8 +17,8 @@ from walrus_sdk.errors import DeploymentStopped, StorageError, WalrusError
 from walrus_sdk.model import events
 from walrus_sdk.model.chain import BlobObject
 from walrus_sdk.model.plan import Plan, Stored, StoreOperation
-from walrus_sdk.model.units import BlobId, WalrusEpoch
-from walrus_sdk.planning.build import places_of
+from walrus_sdk.model.units import BlobId, ObjectId, WalrusEpoch
+from walrus_sdk.planning.build import places_of, to_store
 from walrus_sdk.ports import Put, Release, StoreReceipt
 
 __all__ = ["Uploads"]
@@ -45,8 +46,9 @@ class Uploads:
         self._names: dict[str, BlobId] = {}
         self._places: dict[bytes, Stored] = {}
         self._paths: dict[bytes, list[str]] = {}
-        for path in (*plan.change.add, *plan.change.replace):
+        for path in to_store(plan):
             self._paths.setdefault(plan.entries[path].sha256, []).append(path)
+        self._resumed = context.owner.incarnation > 1
         self._files_done = sum(len(self._paths.get(sha256, ())) for sha256 in plan.known)
 
     async def run(self) -> Mapping[bytes, Stored]:
@@ -79,6 +81,19 @@ class Uploads:
 
             await self._retries.run(operation.key, settled)
 
+    async def recorded(self) -> Mapping[bytes, Stored] | None:
+        """Return where each content lives by the records alone; `None` when something is not recorded as stored."""
+        await self._recall_names()
+        places: dict[bytes, Stored] = {}
+        for operation in self._plan.operations:
+            name = self._names.get(operation.key)
+            row = await self._performer.row("store", str(name)) if name is not None else None
+            if name is None or row is None or row["state"] != "done":
+                return None
+            end = WalrusEpoch(int(json.loads(row["outcome"])["end_epoch"]))
+            places |= {place.sha256: place for place in places_of(operation, name, self._plan.n_shards, end)}
+        return places
+
     @staticmethod
     def _effect(operation: StoreOperation, blob_id: BlobId) -> Effect:
         facts = {"size": operation.blob_size}
@@ -109,19 +124,33 @@ class Uploads:
                 lambda release: self._do(operation, blob_id, release),
                 self._look(operation, blob_id),
                 look_first=operation.body_size > _LOOK_FIRST_SIZE and not fresh,
+                look_again=self._resumed,  # what an earlier owner recorded is looked at before it is skipped
                 own_only=fresh,  # stored again whatever others recorded: free where the publisher finds it certified
                 enough=self._covers,
                 may_repeat=may_repeat,
             )
 
+        await self._check_own(blob_id)
         done = await self._retries.run(effect.operation, once)
         end = WalrusEpoch(int(done.data["end_epoch"]))
         if not self._covers(done.data):  # recorded as it is: paid, and of use until then
-            text = f"{blob_id} is stored until Walrus epoch {end}, planned is {self._plan.end_epoch}"
-            raise StorageError("blob_expires_early", text, blob_id=str(blob_id))
+            raise self._early(blob_id, end)
         for stored in places_of(operation, blob_id, self._plan.n_shards, end):
             self._places[stored.sha256] = stored
         await self._count(operation, blob_id, end, recorded=done.how == "recorded")
+
+    async def _check_own(self, blob_id: BlobId) -> None:
+        """Check that this deployment has not bought it with too short a life: the publisher would sell that again."""
+        row = await self._performer.row("store", str(blob_id))
+        mine = str(self._context.owner.deployment)
+        if row is not None and row["state"] == "done" and row["deployment"] == mine:
+            recorded = json.loads(row["outcome"])
+            if not self._covers(recorded):
+                raise self._early(blob_id, WalrusEpoch(int(recorded["end_epoch"])))
+
+    def _early(self, blob_id: BlobId, end: WalrusEpoch) -> StorageError:
+        text = f"{blob_id} is stored until Walrus epoch {end}, planned is {self._plan.end_epoch}"
+        return StorageError("blob_expires_early", text, blob_id=str(blob_id))
 
     async def _name(self, operation: StoreOperation) -> BlobId:
         if operation.key not in self._names:
@@ -169,14 +198,19 @@ class Uploads:
         async def look() -> Found | Readable | Absent:
             owned = await self._owned_blobs(fresh=await self._is_open(blob_id))
             found = owned.get(blob_id)
-            if found is not None and found.certified_epoch is not None:
+            if found is not None and found.ref.id not in await self._older(blob_id):
                 receipt = StoreReceipt(blob_id, found.end_epoch, operation.cost * 0, True, found.ref.id)
                 return Found(Outcome(_receipt_json(receipt), self._puts(operation, blob_id, receipt)))
-            if self._context.options.deletable:
-                return Absent()  # a publisher stores deletable blobs again, whatever there is
             return Readable() if await self._readable(operation, blob_id) else Absent()
 
         return look
+
+    async def _older(self, blob_id: BlobId) -> set[ObjectId]:
+        """Return the objects of a blob that do not count, because everything is to be stored anew."""
+        if not self._context.options.fresh:
+            return set()
+        rows = await self._world.journal.rows("blobs", {"chain": self._plan.chain_id, "blob_id": str(blob_id)})
+        return {ObjectId.parse(row["object_id"]) for row in rows if row["object_id"]}
 
     async def _is_open(self, blob_id: BlobId) -> bool:
         row = await self._performer.row("store", str(blob_id))

@@ -12,7 +12,7 @@ from walrus_sdk.engine.feed import Feed
 from walrus_sdk.errors import ErrorClass, StorageError, WalrusError
 from walrus_sdk.model.options import Verify
 from walrus_sdk.model.site import Resource, SiteSnapshot
-from walrus_sdk.model.units import BlobId, ObjectId, QuiltPatchId
+from walrus_sdk.model.units import BlobId, QuiltPatchId
 from walrus_sdk.ports import BlobStore, Sleep
 from walrus_sdk.sites import portal
 from walrus_sdk.sites.paths import is_html
@@ -91,11 +91,19 @@ async def check_bytes(store: BlobStore, sleep: Sleep, site: SiteSnapshot, paths:
     if wrong:
         path, error = min(wrong.items())
         text = f"{len(wrong)} files are not served as planned; {path}: {error.message}"
-        raise StorageError("verification_failed", text, paths=sorted(wrong)[:100], site_id=_text(site.site_id))
-
-
-def _text(site_id: ObjectId) -> str:
-    return str(site_id)
+        lost = {
+            str(content.resources[p].blob_id)
+            for p in wrong
+            if wrong[p].code == "blob_not_found" and p in content.resources
+        }
+        raise StorageError(
+            "verification_failed",
+            text,
+            paths=sorted(wrong)[:100],
+            site_id=str(site.site_id),
+            proven=any(failure.code == "content_mismatch" for failure in wrong.values()),
+            lost_blobs=sorted(lost),
+        )
 
 
 async def _check(

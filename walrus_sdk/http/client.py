@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import json
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Protocol, Self
 
 import anyio
 import httpx
 
-from walrus_sdk.errors import NetworkError, ProtocolError, WalrusError
+from walrus_sdk.errors import ConfigurationError, NetworkError, ProtocolError, WalrusError
 from walrus_sdk.http import failures, fields, origins, redact
 from walrus_sdk.http.wire import LINE, Line, Outgoing, Transport, WatchedStream
 
-__all__ = ["MAX_ANSWER", "Answer", "Body", "HttpClient", "Reading", "Timeouts"]
+__all__ = ["MAX_ANSWER", "MAX_REFUSAL", "Answer", "Body", "HttpClient", "Reading", "Timeouts"]
 
 MAX_ANSWER = 8 * 1024 * 1024
 """Bytes of a small answer: a quilt's 666 patches with identifiers of 2 KiB, escaped as JSON, fit."""
 
+MAX_REFUSAL = 16 * 1024
+"""Bytes of a refusal that are read for its reason: what a proxy adds to it is not waited for."""
+
 _MAX_REDIRECTS = 3
 _KEEPALIVE_S = 4.0
 _CLOSE_S = 2.0
+_REASON_S = 10.0
+"""Seconds for the body of a refusal: its status is known, and says enough when the reason does not come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +47,20 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole small answer: status, headers by lower-case name, body, and the redacted address that gave it."""
+    """A whole small answer: status, headers by lower-case name, body, and the redacted address that gave it.
+
+    `secrets` are those of the request, which the answer may echo.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     endpoint: str
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+    def shown(self, text: str, most: int = 200) -> str:
+        """Return a text of the answer fit for an error, at most `most` characters."""
+        return redact.text(text, self.secrets)[:most]
 
     def json(self) -> Any:
         """Return the body as JSON. Raises `ProtocolError` ``bad_answer``."""
@@ -54,7 +68,7 @@ class Answer:
             return json.loads(self.body)
         except (ValueError, RecursionError) as error:
             # The body itself is not quoted: whatever answered may have echoed our headers.
-            found = redact.text(self.headers.get("content-type", "no content type"))[:60]
+            found = self.shown(self.headers.get("content-type", "no content type"), 60)
             message = f"{self.endpoint}: JSON expected, found {len(self.body)} bytes of {found} (status {self.status})"
             raise ProtocolError("bad_answer", message, endpoint=self.endpoint, http_status=self.status) from error
 
@@ -75,9 +89,10 @@ class Body(Protocol):
 class Reading:
     """An answer whose body is read in chunks as it comes; made by `HttpClient.stream`."""
 
-    def __init__(self, response: httpx.Response, address: str) -> None:
+    def __init__(self, response: httpx.Response, address: str, secrets: tuple[str, ...] = ()) -> None:
         self._response = response
         self._address = address
+        self.secrets = secrets
         self._chunks: _Chunks | None = None
         self.status = response.status_code
         self.headers: Mapping[str, str] = {name.lower(): value for name, value in response.headers.items()}
@@ -99,14 +114,14 @@ class Reading:
         # Not `aiter_raw`: it refuses a response that a test's transport made with its content in hand.
         stream = self._response.stream
         assert isinstance(stream, httpx.AsyncByteStream), "answers are asynchronous here"
-        self._chunks = _Chunks(aiter(stream), self._address)
+        self._chunks = _Chunks(aiter(stream), self._address, self.secrets)
         return self._chunks
 
     async def whole(self, max_size: int) -> bytes:
         """Return the body. Raises ``answer_too_large`` beyond `max_size` bytes; an encoded body is ``bad_answer``."""
-        encoding = self.headers.get("content-encoding", "identity").lower()
-        if encoding != "identity":
-            message = f"{self.endpoint}: an encoded body was not asked for, found {redact.text(encoding)!r:.60}"
+        if self._encoding != "identity":
+            found = redact.text(self._encoding, self.secrets)
+            message = f"{self.endpoint}: an encoded body was not asked for, found {found!r:.60}"
             raise ProtocolError("bad_answer", message, endpoint=self.endpoint)
         if (self.length or 0) > max_size:
             raise too_large(self.endpoint, max_size)
@@ -116,6 +131,20 @@ class Reading:
             if len(body) > max_size:
                 raise too_large(self.endpoint, max_size)
         return bytes(body)
+
+    async def beginning(self, max_size: int) -> bytes:
+        """Return at most `max_size` bytes of the body, those that come within seconds; nothing of an encoded one."""
+        body = bytearray()
+        with anyio.move_on_after(_REASON_S):
+            async for chunk in self.chunks():
+                body += chunk
+                if len(body) >= max_size:
+                    break
+        return bytes(body[:max_size]) if self._encoding == "identity" else b""
+
+    @property
+    def _encoding(self) -> str:
+        return self.headers.get("content-encoding", "identity").lower()
 
     async def aclose(self) -> None:
         """Drop what is left of the answer, and its connection with it."""
@@ -145,8 +174,9 @@ class Reading:
 class _Chunks:
     """The chunks of an answer; not a generator, for readers may leave it in the middle (see `Reading._drop_rest`)."""
 
-    def __init__(self, raw: AsyncIterator[bytes], address: str) -> None:
+    def __init__(self, raw: AsyncIterator[bytes], address: str, secrets: tuple[str, ...]) -> None:
         self.raw = raw
+        self._secrets = secrets
         self.ended = False
         self._address = address
 
@@ -161,7 +191,7 @@ class _Chunks:
             raise
         except Exception as error:
             self.ended = True
-            mapped = _mapped(error, self._address)
+            mapped = _mapped(error, self._address, self._secrets)
             raise mapped from mapped.__cause__
 
 
@@ -171,8 +201,8 @@ def too_large(endpoint: str, max_size: int) -> NetworkError:
     return NetworkError("answer_too_large", message, endpoint=endpoint, expected=max_size)
 
 
-def _mapped(error: Exception, address: str) -> Exception:
-    return error if isinstance(error, WalrusError) else failures.translate(error, address) or error
+def _mapped(error: Exception, address: str, secrets: tuple[str, ...]) -> Exception:
+    return error if isinstance(error, WalrusError) else failures.translate(error, address, secrets) or error
 
 
 class HttpClient:
@@ -197,6 +227,7 @@ class HttpClient:
             transport=Transport(_tls(ca_file), keepalive_s=_KEEPALIVE_S) if own else transport,
             trust_env=False,
             follow_redirects=False,
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),  # of nobody: none is kept, none is sent
             headers={"user-agent": user_agent, "accept-encoding": "identity"},
         )
 
@@ -224,7 +255,9 @@ class HttpClient:
         Raises `NetworkError`, `ProtocolError` or `ConfigurationError`.
         """
         async with self.stream(address, headers=headers, timeouts=timeouts) as reading:
-            return Answer(reading.status, reading.headers, await reading.whole(max_size), reading.endpoint)
+            return Answer(
+                reading.status, reading.headers, await reading.whole(max_size), reading.endpoint, reading.secrets
+            )
 
     async def post(
         self,
@@ -239,7 +272,8 @@ class HttpClient:
         limits = timeouts or self.timeouts
         async with self._limited(address, limits):
             request = self._request("POST", address, headers, limits, content=content)
-            return await self._answer(await self._send(request, address), address, max_size)
+            reading = await self._send(request, address)
+            return await _answer(reading, lambda: reading.whole(max_size))
 
     async def send(
         self,
@@ -253,7 +287,8 @@ class HttpClient:
     ) -> Answer:
         """Send a held body on a connection of its own and read a small answer; an early answer ends the sending.
 
-        Raises as `get`; what the body itself raises comes through unchanged. Cancellation closes the connection.
+        Of a refusal (status 400 and above) the first 16 KiB are read. Raises as `get`; what the body itself raises
+        comes through unchanged. Cancellation closes the connection.
         """
         limits = timeouts or self.timeouts
         line = Line()
@@ -262,8 +297,11 @@ class HttpClient:
             fixed = {**(headers or {}), "content-length": str(body.size)}
             request = self._request(method, address, fixed, limits, stream=outgoing)
             request.extensions[LINE] = line
-            response = await self._send_watched(request, outgoing, line, address)
-            return await self._answer(response, address, max_size)
+            reading = await self._send_watched(request, outgoing, line, address)
+            refusal = reading.status >= 400
+            return await _answer(
+                reading, lambda: reading.beginning(MAX_REFUSAL) if refusal else reading.whole(max_size)
+            )
 
     @asynccontextmanager
     async def stream(
@@ -301,43 +339,34 @@ class HttpClient:
         merged = {**self._client.headers, **host, **credentials, **fields.checked(headers or {})}
         return httpx.Request(method, url, headers=merged, extensions={"timeout": phases}, **body)
 
-    async def _send(self, request: httpx.Request, address: str) -> httpx.Response:
+    async def _send(self, request: httpx.Request, address: str) -> Reading:
+        secrets = origins.secrets_of(origins.checked(address), request.headers)
         try:
-            return await self._client.send(request, stream=True, auth=None)
+            return Reading(await self._client.send(request, stream=True, auth=None), address, secrets)
         except Exception as error:
-            mapped = _mapped(error, address)
+            mapped = _mapped(error, address, secrets)
             raise mapped from mapped.__cause__
 
-    async def _send_watched(
-        self, request: httpx.Request, outgoing: Outgoing, line: Line, address: str
-    ) -> httpx.Response:
+    async def _send_watched(self, request: httpx.Request, outgoing: Outgoing, line: Line, address: str) -> Reading:
         failure: Exception | None = None
-        response: httpx.Response | None = None
+        reading: Reading | None = None
         # The failure is carried out by hand: a task group would wrap it in an exception group.
         async with anyio.create_task_group() as group:
             group.start_soon(line.watch)
             try:
-                response = await self._send(request, address)
+                reading = await self._send(request, address)
             except Exception as error:
                 failure = outgoing.fault or error
             group.cancel_scope.cancel()
         if failure is not None:
             raise failure
-        assert response is not None, "neither an answer nor a failure"
-        return response
-
-    async def _answer(self, response: httpx.Response, address: str, max_size: int) -> Answer:
-        reading = Reading(response, address)
-        try:
-            _refuse_redirect(reading)
-            return Answer(reading.status, reading.headers, await reading.whole(max_size), reading.endpoint)
-        finally:
-            await reading.aclose()
+        assert reading is not None, "neither an answer nor a failure"
+        return reading
 
     async def _open(self, address: str, headers: Mapping[str, str] | None, limits: Timeouts) -> Reading:
         for left in range(_MAX_REDIRECTS, -1, -1):
             request = self._request("GET", address, headers, limits)
-            reading = Reading(await self._send(request, address), address)
+            reading = await self._send(request, address)
             target = _redirect(reading)
             if target is None:
                 return reading
@@ -357,6 +386,14 @@ async def _closing(chunks: AsyncGenerator[bytes, None]) -> AsyncIterator[AsyncGe
             await chunks.aclose()
 
 
+async def _answer(reading: Reading, read: Callable[[], Awaitable[bytes]]) -> Answer:
+    try:
+        _refuse_redirect(reading)
+        return Answer(reading.status, reading.headers, await read(), reading.endpoint, reading.secrets)
+    finally:
+        await reading.aclose()
+
+
 def _redirect(reading: Reading) -> httpx.URL | None:
     if reading.status not in {301, 302, 303, 307, 308}:
         return None
@@ -373,12 +410,20 @@ def _refuse_redirect(reading: Reading) -> None:
 
 
 def _redirected(reading: Reading, target: httpx.URL) -> NetworkError:
-    shown = redact.url(str(target))
+    shown = redact.url(redact.text(str(target), reading.secrets))
     message = f"{reading.endpoint}: redirects to {shown} ({reading.status}), which is not followed"
     return NetworkError("redirect_refused", message, endpoint=reading.endpoint, found=shown)
 
 
 def _tls(ca_file: str | None) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=ca_file) if ca_file else httpx.create_ssl_context(trust_env=False)
+    if ca_file is None:
+        context = httpx.create_ssl_context(trust_env=False)
+    else:
+        try:
+            context = ssl.create_default_context(cafile=ca_file)
+        except OSError as error:  # ssl.SSLError is one
+            why = "holds no certificate" if isinstance(error, ssl.SSLError) else f"cannot be read ({error.strerror})"
+            message = f"the file of certificate authorities {ca_file!r:.200} {why}"
+            raise ConfigurationError("setting_invalid", message, path=ca_file) from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context

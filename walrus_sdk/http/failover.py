@@ -1,11 +1,12 @@
-"""Try the configured addresses of one service in order."""
+"""Try the configured addresses of one service, those that work before those that rest."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from walrus_sdk.errors import ConfigurationError, WalrusError
+from walrus_sdk.http.circuits import FAULTS, Circuits
 
 __all__ = ["READ_MOVES_ON", "first_of"]
 
@@ -19,23 +20,28 @@ READ_MOVES_ON = frozenset(
 
 
 async def first_of(
-    urls: Sequence[str],
+    circuits: Circuits,
     call: Callable[[str], Awaitable[T]],
     *,
     moves_on: Callable[[WalrusError], bool] = lambda error: error.code in READ_MOVES_ON,
     rank: Callable[[WalrusError], int] = lambda error: 0 if error.code in READ_MOVES_ON else 1,
+    at_fault: Callable[[WalrusError], bool] = lambda error: error.code in FAULTS,
 ) -> T:
-    """Return the first success of `call` over `urls`; any error that does not move on is raised at once.
+    """Return the first success of `call` over the addresses; any error that does not move on is raised at once.
 
     Only for calls that may be repeated: reads, or effects known not to have begun (the caller's `moves_on` says so).
     When all fail, the error of the highest `rank` is raised (the first of equals; by default answers rank above
-    failures of the network), with `tried` = the number of addresses asked.
-    Raises `ConfigurationError` ``setting_invalid`` without any address.
+    failures of the network), with `tried` = the number of addresses asked. `at_fault` says which errors count
+    against the address. Raises `ConfigurationError` ``setting_invalid`` without any address.
     """
     errors: list[WalrusError] = []
-    for url in urls:
+    left = list(circuits.urls)
+    while left:
+        url = circuits.best(left)
+        left.remove(url)
         try:
-            return await call(url)
+            with circuits.asking(url, at_fault):
+                return await call(url)
         except WalrusError as error:
             if not moves_on(error):
                 raise

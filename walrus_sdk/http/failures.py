@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import anyio
 import httpx
@@ -95,20 +95,22 @@ def network_error(code: str, message: str, **fields: object) -> WalrusError:
     return NetworkError(code, message, **fields)
 
 
-def translate(error: Exception, address: str) -> WalrusError | None:
+def translate(error: Exception, address: str, secrets: Collection[str] = ()) -> WalrusError | None:
     """Return the error of the tree for a foreign exception, or `None` for one that is not about the network.
 
-    `address` is the URL that was asked; it is redacted here. The result's `__cause__` is set, unless the foreign
-    text may hold a secret.
+    `address` is the URL that was asked; it is redacted here. `secrets` are hidden: a server may have echoed them. The
+    result's `__cause__` is set, unless the foreign text may hold a secret.
     """
     code = _code(error)
     if code is None:
         return None
     endpoint = redact.url(address)
-    detail = "" if isinstance(error, _TALKATIVE) else redact.text(str(error))[:200]
+    talkative = isinstance(error, _TALKATIVE)
+    detail = "" if talkative else redact.text(str(error), secrets)[:200]
     message = f"{endpoint}: {_SAYS[code]}" + (f" ({detail})" if detail else "")
     mapped = network_error(code, message, endpoint=endpoint, found=type(error).__name__)
-    mapped.__cause__ = None if isinstance(error, _TALKATIVE) else error
+    echoed = any(secret in str(cause) for secret in secrets for cause in _causes(error))
+    mapped.__cause__ = None if talkative or echoed else error
     mapped.__suppress_context__ = True
     return mapped
 

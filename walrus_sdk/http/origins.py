@@ -12,7 +12,7 @@ import httpx
 from walrus_sdk.errors import ConfigurationError
 from walrus_sdk.http import redact
 
-__all__ = ["checked", "join", "same_origin", "split_user"]
+__all__ = ["checked", "join", "same_origin", "secrets_of", "split_user"]
 
 _HOST = re.compile(rb"[A-Za-z0-9._:-]+")
 
@@ -49,6 +49,13 @@ def split_user(url: httpx.URL) -> tuple[httpx.URL, dict[str, str]]:
         return url, {}
     secret = base64.b64encode(f"{url.username}:{url.password}".encode()).decode()
     return url.copy_with(userinfo=b""), {"authorization": f"Basic {secret}"}
+
+
+def secrets_of(url: httpx.URL, fields: Mapping[str, str]) -> tuple[str, ...]:
+    """Return what of a request to an address may never be shown: its credentials, in each form that they take."""
+    given = [value for name, value in {**split_user(url)[1], **fields}.items() if name.lower() == "authorization"]
+    found = {url.password, *(part for value in given for part in (value, value.partition(" ")[2]))}
+    return tuple(sorted(filter(None, found), key=len, reverse=True))
 
 
 def same_origin(one: httpx.URL, other: httpx.URL) -> bool:

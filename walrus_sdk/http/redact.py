@@ -20,7 +20,9 @@ _SHAPES = (
     (re.compile(r"\beyJ[\w-]*\.[\w-]+(\.[\w-]*)?"), _HIDDEN),
     (re.compile(r"\bsuiprivkey1[0-9a-z]+"), _HIDDEN),
     (
-        re.compile(r"(?i)\b(key|secret|password|passwd|token)(\W{1,3})(0x[0-9a-f]{64}|[0-9a-f]{64})\b"),
+        re.compile(
+            r"(?i)\b(key|secret|password|passwd|token)(\W{1,3})(0x[0-9a-f]{64}|[0-9a-f]{64}|[\w+/]{43,44}=?)(?![\w+/=])"
+        ),
         rf"\1\2{_HIDDEN}",
     ),
     (re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://)[^\s/?#@]*@"), r"\1"),
@@ -53,8 +55,8 @@ def headers(fields: Mapping[str, str]) -> dict[str, str]:
 def text(foreign: str, secrets: Iterable[str] = ()) -> str:
     """Return a text fit for an error: known `secrets` and what looks like one hidden, escaped, at most 512 characters.
 
-    Shapes: Bearer and Basic credentials, JWTs, Sui private keys, 64 hex digits after a word like "key", users and
-    queries in URLs. Control, bidirectional and zero-width characters are shown as escapes.
+    Shapes: Bearer and Basic credentials, JWTs, Sui private keys, 64 hex digits or 32 bytes in base64 after a word
+    like "key", users and queries in URLs. Control, bidirectional and zero-width characters are shown as escapes.
     """
     for secret in secrets:
         if secret:

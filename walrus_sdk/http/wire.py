@@ -6,6 +6,7 @@ and on asyncio the answer is lost with the reset that follows. So the body of a 
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ import anyio
 import httpcore
 import httpx
 
-__all__ = ["LINE", "Line", "Outgoing", "StopSending", "Transport", "WatchedStream"]
+__all__ = ["LINE", "Line", "Outgoing", "StopSending", "Transport", "WatchedStream", "is_answer"]
 
 LINE = "line"
 """Name of the request extension that holds a `Line`; such a request gets a connection of its own."""
@@ -24,6 +25,28 @@ _PROBE_S = 0.02
 _WATCH_EVERY_S = 0.1
 _PROBE_BYTES = 65_536
 _MAX_CONNECTIONS = 100
+
+
+_INTERIM = re.compile(rb"HTTP/1\.1 1(?!01)\d\d[ \r\n]")
+_INTERIM_START = b"HTTP/1.1 1"
+_HEAD_END = re.compile(rb"\r?\n\r?\n")
+
+
+def is_answer(data: bytes) -> bool:
+    """Whether bytes that came early begin an answer: interim ones (1xx, not asked for) only say "go on".
+
+    What may yet become an interim answer is none; a switch of protocols (101) ends the exchange.
+    """
+    while data:
+        if len(data) < len(_INTERIM_START) + 3:
+            return not _INTERIM_START.startswith(data[: len(_INTERIM_START)])
+        if not _INTERIM.match(data):
+            return True
+        end = _HEAD_END.search(data)
+        if end is None:
+            return False
+        data = data[end.end() :]
+    return False
 
 
 class StopSending(Exception):
@@ -44,6 +67,8 @@ class WatchedStream(httpcore.AsyncNetworkStream):
         self._settled = False
         self._stopped = False
         self._writing: anyio.CancelScope | None = None
+        self.heard = False
+        """Whether bytes were taken since the last were sent: without any, an answer was there before its request."""
 
     async def answered(self) -> bool:
         """Whether bytes, or the end of the stream, came from the peer; ends a write that is under way if so."""
@@ -65,12 +90,13 @@ class WatchedStream(httpcore.AsyncNetworkStream):
         if not self._inner.get_extra_info("is_readable"):
             return False
         try:
-            self._kept = await self._inner.read(_PROBE_BYTES, timeout=_PROBE_S)
+            found = await self._inner.read(_PROBE_BYTES, timeout=_PROBE_S)
         except httpcore.ReadTimeout:
             return False
         except (httpcore.ReadError, OSError):
             return True
-        return True
+        self._kept += found
+        return not found or len(self._kept) > _PROBE_BYTES or is_answer(self._kept)
 
     def stop(self) -> None:
         """Let every later read fail: iterators over the answer then end from within, and leave nothing suspended."""
@@ -84,6 +110,7 @@ class WatchedStream(httpcore.AsyncNetworkStream):
         """Return the next bytes, those kept by a look first; ``b""`` at the end."""
         async with self._lock:
             self._settled = True
+        self.heard = True
         if self._stopped:
             raise httpcore.ReadError("reading was stopped")
         if self._kept:
@@ -93,6 +120,7 @@ class WatchedStream(httpcore.AsyncNetworkStream):
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Send bytes; fails with `httpcore.WriteError` when an early answer is noticed meanwhile."""
+        self.heard = False
         with anyio.CancelScope() as scope:
             self._writing = scope
             try:
@@ -274,6 +302,10 @@ class Transport(httpx.AsyncBaseTransport):
         )
         with _as_httpx():
             answer = await (self._kept if line is None else self._fresh).handle_async_request(sent)
+        stream = answer.extensions.get("network_stream")
+        if isinstance(stream, WatchedStream) and not stream.heard:
+            await answer.aclose()
+            raise httpx.RemoteProtocolError("an answer that came before its request")
         return httpx.Response(
             status_code=answer.status,
             headers=answer.headers,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import re
@@ -13,10 +12,11 @@ from typing import Any
 import zstandard
 
 from walrus_sdk.errors import StateError
-from walrus_sdk.journal.database import make_folder
+from walrus_sdk.journal.database import make_folder, sync_folder
+from walrus_sdk.journal.failures import unwritable
 from walrus_sdk.model.units import DeploymentId
 
-__all__ = ["FORMAT", "read_checkpoint", "write_checkpoint"]
+__all__ = ["FORMAT", "read_checkpoint", "remove_checkpoints", "write_checkpoint"]
 
 FORMAT = 1
 """Written into every file; a reader refuses a newer one."""
@@ -39,19 +39,23 @@ def write_checkpoint(home: Path, deployment: DeploymentId, number: int, moment: 
             file.flush()
             os.fsync(file.fileno())
         beside.replace(folder / name)
-        _sync(folder)
+        sync_folder(folder)
     except OSError as error:
-        code = "state_full" if error.errno == errno.ENOSPC else "state_unwritable"
-        raise StateError(code, f"{folder / name}: {error.strerror}", path=str(folder / name)) from error
+        raise unwritable(folder / name, error) from error
     return name
 
 
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def remove_checkpoints(home: Path, deployment: DeploymentId) -> None:
+    """Remove the checkpoint files of a deployment. Raises `StateError` ``state_unwritable``."""
+    folder = home / "checkpoints" / str(deployment)
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        for path in folder.iterdir():
+            path.unlink()
+        folder.rmdir()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise StateError("state_unwritable", f"{folder}: {error.strerror}", path=str(folder)) from error
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,10 @@ from walrus_sdk.errors import OwnershipError, StateError
 from walrus_sdk.model.units import DeploymentId
 
 __all__ = ["Holder", "Locks"]
+
+_PROBES = 5
+_PROBE_S = 0.002
+"""How often, and for how many seconds, a lock that looks taken is waited for: looking takes it for a moment too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +58,7 @@ class Locks:
             except OSError as error:
                 raise StateError("state_unwritable", f"{path}: {error.strerror}", path=str(path)) from error
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _flock(descriptor)
             except BlockingIOError as error:
                 text = os.pread(descriptor, 4096, 0)
                 os.close(descriptor)
@@ -91,6 +96,18 @@ class Locks:
         finally:
             os.close(descriptor)
         return False
+
+
+def _flock(descriptor: int) -> None:
+    """Take a lock that nobody owns, although somebody may just be looking whether it is taken."""
+    for _ in range(_PROBES):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_PROBE_S)
+        else:
+            return
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _is_at(descriptor: int, path: Path) -> bool:

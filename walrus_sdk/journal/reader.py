@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from walrus_sdk.errors import StateError
 from walrus_sdk.journal.database import failures, open_reader
 from walrus_sdk.journal.schema import COLUMNS
 from walrus_sdk.model.deployment import Event
@@ -31,7 +32,13 @@ class Reader:
         )
         with failures(self._path):
             rows = self._db.execute(query, (str(deployment), after)).fetchall()
-        return [Event(deployment, n, i, wall, mono, kind, json.loads(data)) for n, i, wall, mono, kind, data in rows]
+        try:
+            return [
+                Event(deployment, n, i, wall, mono, kind, json.loads(data)) for n, i, wall, mono, kind, data in rows
+            ]
+        except ValueError as error:
+            text = f"{self._path}: an event of {deployment} cannot be read"
+            raise StateError("state_damaged", text, path=str(self._path)) from error
 
     def rows(self, table: str, where: Mapping[str, Any] | None = None) -> Sequence[Mapping[str, Any]]:
         """Return rows of a table by equality, in the order in which they were inserted."""

@@ -69,7 +69,10 @@ create table coins (
 create table locks (
     chain text not null, site_id text not null, reason text, since_ms integer, deployment text,
     primary key (chain, site_id)) strict;
+create table heights (
+    chain text not null, site_id text not null, version integer, primary key (chain, site_id)) strict;
 alter table versions add column pinned integer;
+alter table attempts add column frost integer;
 """
 
 MIGRATIONS: tuple[str, ...] = (_FIRST, _SECOND)

@@ -13,7 +13,7 @@ import anyio
 from anyio import to_thread
 
 from walrus_sdk.journal.cache import Cache
-from walrus_sdk.journal.checkpoints import write_checkpoint
+from walrus_sdk.journal.checkpoints import remove_checkpoints, write_checkpoint
 from walrus_sdk.journal.database import Database, make_folder
 from walrus_sdk.journal.ownership import Holder, Locks
 from walrus_sdk.journal.reader import Reader
@@ -134,3 +134,7 @@ class CheckpointFiles:
     async def write(self, deployment: DeploymentId, number: int, moment: str, data: Mapping[str, Any]) -> str:
         """Write a checkpoint; see the port."""
         return await to_thread.run_sync(write_checkpoint, self._home, deployment, number, moment, data)
+
+    async def remove(self, deployment: DeploymentId) -> None:
+        """Remove a deployment's checkpoints; see the port."""
+        await to_thread.run_sync(remove_checkpoints, self._home, deployment)

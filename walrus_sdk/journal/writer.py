@@ -157,13 +157,21 @@ class Writer:
         """Carry out one job in a savepoint, so that its failure does not sink the others."""
         db.execute("savepoint job")
         try:
-            _check_fence(db, job.owner)
-            job.events = [self._change(db, job.owner, change) for change in job.changes]
+            job.events = self._changes(db, job.owner, job.changes)
             db.execute("release job")
         except (WalrusError, AssertionError) as error:
             db.execute("rollback to job")
             db.execute("release job")
             job.error = error
+
+    def _changes(self, db: sqlite3.Connection, owner: Ownership | None, changes: Sequence[Change]) -> Sequence[Event]:
+        if owner is None:
+            puts = [put for change in changes for put in change.puts]
+            assert all(put.table in FREE_TABLES for put in puts), "rows of a deployment are written by its owner"
+            _put_rows(db, puts)
+            return ()
+        _check_fence(db, owner)
+        return [self._change(db, owner, change) for change in changes]
 
     def _change(self, db: sqlite3.Connection, owner: Ownership, change: Change) -> Event:
         deployment = str(owner.deployment)

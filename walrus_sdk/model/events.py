@@ -4,6 +4,8 @@ from __future__ import annotations
 
 __all__ = [
     "CHECKPOINT",
+    "DEPLOYMENT_DROPPED",
+    "DEPLOYMENT_IMPORTED",
     "DEPLOYMENT_PLANNED",
     "DEPLOYMENT_STATUS",
     "EFFECT_DONE",
@@ -25,6 +27,10 @@ DEPLOYMENT_PLANNED = "deployment.planned"
 """The plan is frozen: plan digest, request digest, counts, cost."""
 DEPLOYMENT_STATUS = "deployment.status"
 """The status moved: from, to, and a reason or error where there is one."""
+DEPLOYMENT_IMPORTED = "deployment.imported"
+"""It was taken over from a checkpoint file: the file's moment and last event."""
+DEPLOYMENT_DROPPED = "deployment.dropped"
+"""Its history is cleaned up: this line is in the log only."""
 STORE_NAMED = "store.named"
 """A store operation's blob id is known: operation, blob_id."""
 TRANSACTION_SIGNED = "transaction.signed"

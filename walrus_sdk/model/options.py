@@ -9,9 +9,13 @@ from typing import Any, TypedDict
 
 from walrus_sdk.errors import ConfigurationError
 from walrus_sdk.model.plan import Cost
-from walrus_sdk.model.units import DeploymentId, Digest, Frost, ObjectId
+from walrus_sdk.model.units import DeploymentId, Digest, Frost, Mist, ObjectId
 
-__all__ = ["Asked", "DeployOptions", "DeployResult", "RecoveryOptions", "Verify"]
+__all__ = ["MAX_BUDGET", "Asked", "DeployOptions", "DeployResult", "RecoveryOptions", "Verify"]
+
+
+MAX_BUDGET = 50_000_000_000
+"""MIST: the protocol's largest gas budget (``max_tx_gas``)."""
 
 
 class Verify(Enum):
@@ -33,12 +37,19 @@ class RecoveryOptions:
     `max_retries`: tries of one operation after the first. `retry_delay_s`: base of the exponential back-off with
     full jitter (seconds). `timeout_s`: one attempt of one operation (seconds), plus a second per MiB.
     `retry_budget`: retries over a whole deployment, as a share of its operations (at least 10 in all).
+    `max_recoveries`: how often a deployment may be taken up again before it is given up. `cleanup_on_failure`: what a
+    deployment that failed for good leaves behind is cleaned up; `preserve_partial_uploads` spares what it stored, so
+    that the next plan uses it. `enable_rollback`: the version before is kept, and can be rolled back to.
     """
 
     max_retries: int = 3
     retry_delay_s: float = 5.0
     timeout_s: float = 300.0
     retry_budget: float = 0.5
+    max_recoveries: int = 20
+    cleanup_on_failure: bool = True
+    enable_rollback: bool = True
+    preserve_partial_uploads: bool = True
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -46,6 +57,7 @@ class RecoveryOptions:
             ("retry_delay_s", 0, 3600),
             ("timeout_s", 1, 86_400),
             ("retry_budget", 0, 100),
+            ("max_recoveries", 0, 1000),
         ):
             value = getattr(self, name)
             if not low <= value <= high:
@@ -61,6 +73,9 @@ class DeployOptions:
     `max_cost` stops before anything is spent. `max_delete` is the share of a site's pages that may go (1.0: all).
     `deadline_s` stops resumably. `max_quilt_size` is in bytes of the assembled quilt. `concurrency` counts store
     requests in flight; 8 is what a default publisher serves at once. `wal_price`, `sui_price`: USD per coin.
+    `tags` are kept with the version. `gas_budget` is the most that one transaction may use, instead of what a
+    simulation says. `rollback_on_bad_verify` goes back to the last version when wrong bytes are proven to be served.
+    `keep_old_s` leaves replaced assets with a hash in their name on the site for so many seconds.
     """
 
     site_name: str | None = None
@@ -83,6 +98,10 @@ class DeployOptions:
     settle_s: float | None = None
     wal_price: Decimal | None = None
     sui_price: Decimal | None = None
+    tags: tuple[str, ...] = ()
+    gas_budget: Mist | None = None
+    rollback_on_bad_verify: bool = False
+    keep_old_s: float = 0.0
     recovery: RecoveryOptions = field(default_factory=RecoveryOptions)
 
     def __post_init__(self) -> None:
@@ -94,6 +113,14 @@ class DeployOptions:
             ("max_quilt_size", self.max_quilt_size is None or self.max_quilt_size >= 1, "at least 1 byte"),
             ("deadline_s", self.deadline_s is None or self.deadline_s > 0, "more than 0 seconds"),
             ("settle_s", self.settle_s is None or self.settle_s >= 0, "0 seconds or more"),
+            ("keep_old_s", self.keep_old_s >= 0, "0 seconds or more"),
+            ("gas_budget", self.gas_budget is None or 0 < self.gas_budget.units <= MAX_BUDGET, "1 to 50 SUI in MIST"),
+            ("tags", all(tag and len(tag) <= 100 for tag in self.tags), "texts of 1 to 100 characters"),
+            (
+                "rollback_on_bad_verify",
+                self.recovery.enable_rollback or not self.rollback_on_bad_verify,
+                "enable_rollback with it",
+            ),
         )
         for name, good, expected in checks:
             if not good:
@@ -126,6 +153,10 @@ class Asked(TypedDict, total=False):
     settle_s: float | None
     wal_price: Decimal | None
     sui_price: Decimal | None
+    tags: tuple[str, ...]
+    gas_budget: Mist | None
+    rollback_on_bad_verify: bool
+    keep_old_s: float
     recovery: RecoveryOptions
 
 

@@ -186,7 +186,10 @@ class Plan:
 
     `digest` names the frozen plan and is never recomputed to decide; `request_digest` names what was asked for
     (files, ws-resources, options, chain, owner, target site), so that asking again resumes. `known` maps the
-    SHA-256 of content that is stored already to its place. `base` holds the resources that stay as they are.
+    SHA-256 of content that is stored already to its place. `base` holds the resources whose bytes are where they are
+    to be: those that stay, and, in a rollback, those that come back. `verb` says what the plan is for; `lock` is the
+    reason with which the site is locked when it begins; `retiring` maps paths that stay for a time only to its end
+    (milliseconds since 1970 UTC); `deletes` names Blob objects to delete.
     """
 
     digest: str
@@ -210,6 +213,11 @@ class Plan:
     commit: str = ""
     atomic: bool = True
     options: Mapping[str, object] = field(default_factory=dict)
+    verb: str = "deploy"
+    tags: tuple[str, ...] = ()
+    lock: str = ""
+    retiring: Mapping[str, int] = field(default_factory=dict)
+    deletes: tuple[ObjectId, ...] = ()
 
     @property
     def nothing_to_do(self) -> bool:
@@ -226,7 +234,7 @@ class Plan:
         rows = [
             ("site", site),
             ("network", f"{self.network}, chain {self.chain_id}"),
-            ("files", f"{len(self.entries)}: {files}, {len(change.keep)} as they are"),
+            ("files", f"{files}, {len(change.keep)} as they are"),
             ("rules", f"{', '.join(rules)} to write" if rules else "as they are"),
             ("store", f"{quilts} quilts and {len(self.operations) - quilts} blobs, {cost.stored_bytes} bytes"),
             ("stored already", f"{cost.skipped_bytes} bytes"),
@@ -235,6 +243,8 @@ class Plan:
             ("storage", str(cost.frost)),
             ("gas", f"about {cost.gas}"),
         ]
+        if self.retiring:
+            rows.append(("kept for a time", f"{len(self.retiring)} replaced assets"))
         rows += [("ignored", f"{path} ({why})") for path, why in self.ignored[:20]]
         return [*rows, *(("warning", text) for text in self.warnings)]
 
@@ -279,8 +289,11 @@ class Plan:
             "gas_mist": str(cost.gas.units),
             "stored_bytes": cost.stored_bytes,
             "skipped_bytes": cost.skipped_bytes,
+            "verb": self.verb,
             "message": self.message,
             "commit": self.commit,
+            "tags": list(self.tags),
+            "retiring": sorted(self.retiring),
             "warnings": list(self.warnings),
             "ignored": [{"path": path, "reason": why} for path, why in self.ignored],
         }

@@ -9,10 +9,11 @@ from typing import Any
 
 from walrus_sdk.model.units import DeploymentId, ObjectId
 
-__all__ = ["DeploymentReport", "DeploymentSummary", "VerifyReport"]
+__all__ = ["DeploymentReport", "DeploymentSummary", "VerifyReport", "iso"]
 
 
-def _time(ms: int | None) -> str | None:
+def iso(ms: int | None) -> str | None:
+    """Return milliseconds since 1970 UTC as ISO 8601."""
     return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
 
 
@@ -47,8 +48,8 @@ class DeploymentSummary:
             "network": self.network,
             "status": self.status,
             "progress": round(self.progress, 4),
-            "started": _time(self.started_ms),
-            "finished": _time(self.finished_ms),
+            "started": iso(self.started_ms),
+            "finished": iso(self.finished_ms),
             "site_id": None if self.site_id is None else str(self.site_id),
             "url": self.url,
             "version": self.version,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from walrus_sdk.codecs import quilt_layout
 from walrus_sdk.errors import ValidationError
@@ -15,6 +15,7 @@ from walrus_sdk.model.site import PATCH_HEADER, Resource, SiteSnapshot
 from walrus_sdk.model.units import BlobId, ObjectId, QuiltPatchId, WalrusEpoch
 from walrus_sdk.planning import packing, request
 from walrus_sdk.planning.plan_json import plan_digest
+from walrus_sdk.planning.retire import retire
 from walrus_sdk.sites import packing as transactions
 from walrus_sdk.sites.calls import Step, commands_of, steps
 from walrus_sdk.sites.diff import diff
@@ -30,8 +31,10 @@ __all__ = [
     "draft",
     "entries_of",
     "finish",
+    "limits",
     "places_of",
     "record",
+    "to_store",
     "transactions_of",
 ]
 
@@ -50,7 +53,8 @@ class Facts:
     """Everything that a plan is made from.
 
     `name` is the site name to write, `None` to leave it. `asked` is the object id that somebody wrote down, whatever
-    site was found: it is part of the request, so that a request stays the same once its site exists.
+    site was found: it is part of the request, so that a request stays the same once its site exists. `retiring` is
+    what the last plan left on the site for a time, `now_ms` the time (milliseconds since 1970 UTC).
     """
 
     network: Network
@@ -66,6 +70,8 @@ class Facts:
     commit: str = ""
     name: str | None = None
     asked: ObjectId | None = None
+    retiring: Mapping[str, int] = field(default_factory=dict)
+    now_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +117,16 @@ def draft(facts: Facts) -> Draft:
         return not facts.options.fresh and (end is None or end.number > now.number)
 
     change = diff(entries, facts.rules, facts.name, current, lives)
+    change, retiring = retire(change, facts.retiring, facts.now_ms, int(facts.options.keep_old_s * 1000))
     base = {path: current.resources[path] for path in change.keep} if current is not None else {}
     known = _known(facts, entries, [*change.add, *change.replace], base)
     wanted = {path: entries[path] for path in (*change.add, *change.replace)}
     operations = packing.pack(
-        packing.pieces_of(wanted, known), facts.chain.n_shards, facts.epochs, facts.chain.prices, _limits(facts)
+        packing.pieces_of(wanted, known),
+        facts.chain.n_shards,
+        facts.epochs,
+        facts.chain.prices,
+        limits(facts.network, facts.options, facts.chain.n_shards),
     )
     plan = Plan(
         digest="",
@@ -146,8 +157,10 @@ def draft(facts: Facts) -> Draft:
         message=facts.options.message,
         commit=facts.commit,
         options=request.asked_options(facts.options),
+        tags=facts.options.tags,
+        retiring=retiring,
     )
-    packed = transactions_of(facts, plan)
+    packed = transactions_of(facts.network, plan)
     return Draft(dataclasses.replace(plan, atomic=len(packed) <= 1), packed)
 
 
@@ -181,13 +194,13 @@ def _places(facts: Facts, base: Mapping[str, Resource]) -> Iterable[Stored]:
             yield Stored(resource.blob_hash, resource.blob_id, resource.patch, end)
 
 
-def _limits(facts: Facts) -> packing.Limits:
-    options, network = facts.options, facts.network
+def limits(network: Network, options: DeployOptions, n_shards: int) -> packing.Limits:
+    """Return the limits that packing obeys."""
     return packing.Limits(
         max_blob_body=network.max_blob_body,
         max_quilt_body=network.max_quilt_body,
         max_quilt_size=min(options.max_quilt_size or _MAX_ASSEMBLED, _MAX_ASSEMBLED),
-        max_quilt_files=options.max_quilt_files or quilt_layout.max_patches(facts.chain.n_shards),
+        max_quilt_files=options.max_quilt_files or quilt_layout.max_patches(n_shards),
     )
 
 
@@ -209,15 +222,23 @@ def _lifetime_warnings(facts: Facts, kept: Iterable[Resource]) -> list[str]:
     return found
 
 
-def transactions_of(facts: Facts, plan: Plan) -> tuple[tuple[Step, ...], ...]:
+def to_store(plan: Plan) -> tuple[str, ...]:
+    """Return the paths that are written and whose bytes come from the folder."""
+    return tuple(path for path in _written(plan.change) if path not in plan.base)
+
+
+def transactions_of(network: Network, plan: Plan) -> tuple[tuple[Step, ...], ...]:
     """Return the transactions that `plan` needs, as steps, with placeholders where nothing is stored yet."""
     if plan.change.empty and plan.target.site_id is not None:
         return ()
-    call_package = facts.network.call_package
+    call_package = network.call_package
     assert call_package is not None, "a network in use has its packages"
     calls = transactions.Calls(call_package, plan.target.owner)
     blobs = {op.pieces[0].sha256 for op in plan.operations if op.kind is StoreKind.BLOB}
-    resources = {path: record(plan.entries[path], _place(plan, blobs, path)) for path in _written(plan.change)}
+    resources = {
+        path: plan.base[path] if path in plan.base else record(plan.entries[path], _place(plan, blobs, path))
+        for path in _written(plan.change)
+    }
     new_name = plan.target.name if plan.target.site_id is None else None
     return tuple(transactions.pack(steps(plan.change, resources, new_name), calls))
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from walrus_sdk.errors import LimitError
 from walrus_sdk.model.chain import GasUsed
-from walrus_sdk.model.options import DeployOptions
+from walrus_sdk.model.options import MAX_BUDGET, DeployOptions
 from walrus_sdk.model.plan import Cost, Entry, Plan, StoreOperation
 from walrus_sdk.model.units import Frost, Mist
 
@@ -19,14 +19,11 @@ _OVERHEAD = 1_000
 _HEADROOM = Decimal("1.2")
 """Storage fees depend on object versions that may move between estimate and execution."""
 
-_MAX_BUDGET = 50_000_000_000
-"""MIST: the protocol's largest budget (``max_tx_gas``)."""
-
 
 def gas_budget(gas: GasUsed, price: int) -> int:
     """Return the budget in MIST for a transaction whose simulation used `gas`; `price` is MIST per unit."""
     estimate = max(gas.computation, gas.computation + gas.storage - gas.rebate) + _OVERHEAD * price
-    return min(int(estimate * _HEADROOM), _MAX_BUDGET)
+    return min(int(estimate * _HEADROOM), MAX_BUDGET)
 
 
 def plan_cost(

@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import anyio
 
 from walrus_sdk.engine.feed import Feed
-from walrus_sdk.engine.sender import simulate_gas
-from walrus_sdk.errors import BlockchainError, ConfigurationError, ValidationError
-from walrus_sdk.model.chain import GasUsed, ObjectRef
+from walrus_sdk.errors import BlockchainError, ConfigurationError, DeploymentStopped, ValidationError
 from walrus_sdk.model.deployment import Status
 from walrus_sdk.model.options import DeployOptions, DeployResult
 from walrus_sdk.model.plan import Plan
 from walrus_sdk.model.progress import Phase
-from walrus_sdk.model.site import SiteSnapshot
 from walrus_sdk.planning import build, cost
 from walrus_sdk.planning.state import is_unfinished
 from walrus_sdk.ports import Folder, ScanRules
+from walrus_sdk.service import locks
 from walrus_sdk.service.connection import Connection
 from walrus_sdk.service.lifecycle import Unfinished, as_planned, begin, carry_out
+from walrus_sdk.service.pricing import priced
 from walrus_sdk.service.survey import Request, Survey, facts_of, locate, scan_report, survey
-from walrus_sdk.service.unfinished import take_up
-from walrus_sdk.sites import packing
+from walrus_sdk.service.unfinished import site_of, take_up
 from walrus_sdk.sites.paths import site_path
 
-__all__ = ["apply", "deploy", "plan"]
+__all__ = ["apply", "check_files", "deadline_of", "deploy", "plan", "until"]
 
 
 async def plan(connection: Connection, place: Path, options: DeployOptions, feed: Feed) -> Plan:
@@ -38,13 +38,17 @@ async def plan(connection: Connection, place: Path, options: DeployOptions, feed
 
 async def deploy(connection: Connection, place: Path, options: DeployOptions, feed: Feed) -> DeployResult:
     """Deploy the folder `place`: go on with an unfinished deployment of the same request, or plan and begin one."""
-    deadline = _deadline(options)
+    deadline = deadline_of(options)
     async with connection.folder(place) as folder:
-        found = await survey(connection, folder, place, options, feed)
-        unfinished = await take_up(connection, found.request, folder, options, feed)
-        if unfinished is None:
-            frozen = await _plan(connection, found, place, options)
-            unfinished = Unfinished(await begin(connection, frozen), frozen, Status.PENDING)
+        with until(deadline):
+            found = await survey(connection, folder, place, options, feed)
+            await locks.check(connection, found.state.chain_id, await site_of(connection, found.request))
+            taken = await take_up(connection, found.request, folder, options, feed)
+            unfinished = taken.unfinished
+            if unfinished is None:
+                frozen = await _plan(connection, found, place, options)
+                await locks.check(connection, frozen.chain_id, frozen.target.site_id)
+                unfinished = Unfinished(await begin(connection, frozen, taken.in_vain), frozen, Status.PENDING)
         return await carry_out(connection, unfinished, folder, options, feed, deadline)
 
 
@@ -54,21 +58,34 @@ async def apply(connection: Connection, frozen: Plan, options: DeployOptions, fe
     Raises `ValidationError` ``file_changed`` with the list of files that are not, `BlockchainError` ``site_changed``
     or ``chain_mismatch``, `ConfigurationError` ``key_invalid`` for another owner's plan.
     """
-    deadline = _deadline(options)
+    deadline = deadline_of(options)
     cost.check_limits(frozen, options)
     await _check_plan(connection, frozen)
+    await locks.check(connection, frozen.chain_id, frozen.target.site_id)
     async with connection.folder(Path(frozen.root)) as folder:
-        feed.phase(Phase.SCAN)
-        await _check_files(folder, frozen, feed)
-        request = Request.of_plan(frozen)
-        options = as_planned(options, frozen)
-        unfinished = await take_up(connection, request, folder, options, feed)
-        if unfinished is None:
-            unfinished = Unfinished(await begin(connection, frozen), frozen, Status.PENDING)
+        with until(deadline):
+            feed.phase(Phase.SCAN)
+            await check_files(folder, frozen, feed)
+            request = Request.of_plan(frozen)
+            options = as_planned(options, frozen)
+            taken = await take_up(connection, request, folder, options, feed, only=frozen.digest)
+            unfinished = taken.unfinished
+            if unfinished is None:
+                unfinished = Unfinished(await begin(connection, frozen, taken.in_vain), frozen, Status.PENDING)
         return await carry_out(connection, unfinished, folder, options, feed, deadline)
 
 
-def _deadline(options: DeployOptions) -> float:
+@contextmanager
+def until(deadline: float) -> Iterator[None]:
+    """Stop resumably at a deadline (the event loop's clock). Raises `DeploymentStopped` ``deadline_reached``."""
+    with anyio.CancelScope(deadline=deadline) as scope:
+        yield
+    if scope.cancelled_caught:
+        raise DeploymentStopped("deadline_reached", "the deadline passed before the deployment could go on")
+
+
+def deadline_of(options: DeployOptions) -> float:
+    """Return the deadline that the options set, on the event loop's clock."""
     return math.inf if options.deadline_s is None else anyio.current_time() + options.deadline_s
 
 
@@ -77,26 +94,9 @@ async def _plan(connection: Connection, found: Survey, place: Path, options: Dep
     target, site = await locate(connection, found)
     commit = await connection.commit(place)
     draft = build.draft(await facts_of(connection, found, target, site, options, commit))
-    gas = await _first_gas(connection, found, draft, site)
-    frozen = build.finish(
-        draft.plan,
-        cost.plan_cost(draft.plan.entries, draft.plan.operations, build.commands(draft.transactions), gas),
-    )
+    frozen = await priced(connection, draft, site)
     cost.check_limits(frozen, options)
     return frozen
-
-
-async def _first_gas(
-    connection: Connection, found: Survey, draft: build.Draft, site: SiteSnapshot | None
-) -> GasUsed | None:
-    """Return the gas of the first transaction by a simulation, with placeholders for what is not stored yet."""
-    if not draft.transactions:
-        return None
-    package = connection.network.call_package
-    assert package is not None, "a network in use has its packages"
-    ref = ObjectRef(site.site_id, site.version, site.digest) if site is not None else None
-    kind = packing.build(draft.transactions[0], packing.Calls(package, found.owner), ref)
-    return await simulate_gas(connection.chain, kind, found.owner, found.state.gas_price)
 
 
 async def _check_plan(connection: Connection, frozen: Plan) -> None:
@@ -133,8 +133,8 @@ async def _is_ours(connection: Connection, frozen: Plan) -> bool:
     return any(is_unfinished(row) for row in rows)
 
 
-async def _check_files(folder: Folder, frozen: Plan, feed: Feed) -> None:
-    """Compare the folder with what the plan was made from."""
+async def check_files(folder: Folder, frozen: Plan, feed: Feed) -> None:
+    """Compare the folder with what the plan was made from. Raises `ValidationError` ``file_changed`` with the list."""
     sources = frozenset(entry.source for entry in frozen.entries.values())
     rules = ScanRules(lambda path: path not in frozen.entries, sources, frozenset(), site_path)
     now = {file.path: file.sha256 for file in (await folder.scan(rules, scan_report(feed))).files}

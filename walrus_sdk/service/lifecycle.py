@@ -20,11 +20,22 @@ from walrus_sdk.model.units import DeploymentId
 from walrus_sdk.planning.plan_json import canonical, dump
 from walrus_sdk.planning.state import can_resume, is_failure, is_same_site, is_unfinished
 from walrus_sdk.ports import Change, Folder, Ownership, Put
+from walrus_sdk.service import requests
 from walrus_sdk.service.connection import Connection
 
-__all__ = ["Unfinished", "as_planned", "begin", "carry_out", "give_up", "matters", "status_of"]
-
-VERB = "deploy"
+__all__ = [
+    "Unfinished",
+    "as_planned",
+    "begin",
+    "carry_out",
+    "entry_rows",
+    "first_row",
+    "give_up",
+    "inherited",
+    "matters",
+    "status_of",
+    "withdraw",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +52,10 @@ def as_planned(options: DeployOptions, plan: Plan) -> DeployOptions:
     return replace(options, deletable=bool(plan.options.get("deletable", False)))
 
 
-async def begin(connection: Connection, plan: Plan) -> Ownership:
+async def begin(connection: Connection, plan: Plan, in_vain: Sequence[str] = ()) -> Ownership:
     """Make a deployment of a plan durable and become its owner.
+
+    `in_vain` names stores of deployments that this one supersedes which may have been paid in vain.
 
     Raises `OwnershipError` ``deployment_owned`` when somebody began one of the same site in the meantime.
     """
@@ -50,7 +63,8 @@ async def begin(connection: Connection, plan: Plan) -> Ownership:
     owner = await connection.journal.claim(deployment, new=True)
     try:
         changes = _first_rows(connection, deployment, plan)
-        await connection.journal.append(owner, [*changes, *await _adopted(connection, deployment, plan)])
+        adopted = await _adopted(connection, deployment, plan)
+        await connection.journal.append(owner, [*changes, *adopted, *inherited(in_vain)])
         await _yield_to_older(connection, owner, plan)
     except BaseException:
         await connection.journal.release(owner)
@@ -58,10 +72,16 @@ async def begin(connection: Connection, plan: Plan) -> Ownership:
     return owner
 
 
-def _first_rows(connection: Connection, deployment: DeploymentId, plan: Plan) -> list[Change]:
-    target, now = plan.target, connection.clock.wall_ms()
-    facts: dict[str, Any] = {
-        "verb": VERB,
+def inherited(in_vain: Sequence[str]) -> list[Change]:
+    """Return the events that carry over what may have been paid in vain."""
+    return [Change(events.SECOND_PAYMENT_POSSIBLE, {"kind": "store", "name": name}) for name in in_vain]
+
+
+def first_row(plan: Plan, now: int) -> dict[str, Any]:
+    """Return the columns of a deployment that begins."""
+    target = plan.target
+    return {
+        "verb": plan.verb,
         "status": Status.PENDING.value,
         "chain": plan.chain_id,
         "network": plan.network,
@@ -77,10 +97,15 @@ def _first_rows(connection: Connection, deployment: DeploymentId, plan: Plan) ->
         "updated_ms": now,
         "can_resume": 1,
     }
+
+
+def _first_rows(connection: Connection, deployment: DeploymentId, plan: Plan) -> list[Change]:
+    now = connection.clock.wall_ms()
+    facts = first_row(plan, now)
     data = {
         "plan": plan.digest,
         "request": plan.request_digest,
-        "site": target.name,
+        "site": plan.target.name,
         "files": len(plan.entries),
         "stores": len(plan.operations),
         "cost_frost": str(plan.cost.frost.units),
@@ -89,9 +114,18 @@ def _first_rows(connection: Connection, deployment: DeploymentId, plan: Plan) ->
     puts = [
         Put("deployments", {"id": str(deployment)}, facts),
         Put("plans", {"digest": plan.digest}, frozen),
-        *_entry_rows(deployment, plan),
+        *entry_rows(deployment, plan),
+        *_lock_rows(deployment, plan, now),
     ]
     return [Change(events.DEPLOYMENT_PLANNED, data, tuple(puts))]
+
+
+def _lock_rows(deployment: DeploymentId, plan: Plan, now: int) -> Sequence[Put]:
+    """Lock the site from the beginning on, where the plan says so: another deploy must not overtake a rollback."""
+    if not plan.lock or plan.target.site_id is None:
+        return []
+    key = {"chain": plan.chain_id, "site_id": str(plan.target.site_id)}
+    return [Put("locks", key, {"reason": plan.lock, "since_ms": now, "deployment": str(deployment)})]
 
 
 async def _adopted(connection: Connection, deployment: DeploymentId, plan: Plan) -> list[Change]:
@@ -110,7 +144,8 @@ async def _adopted(connection: Connection, deployment: DeploymentId, plan: Plan)
     return [Change(events.SITE_ADOPTED, {"site_id": str(target.site_id), "how": target.how}, (row,))]
 
 
-def _entry_rows(deployment: DeploymentId, plan: Plan) -> Sequence[Put]:
+def entry_rows(deployment: DeploymentId, plan: Plan) -> Sequence[Put]:
+    """Return the rows of a plan's files."""
     operations = {piece.sha256: operation.key for operation in plan.operations for piece in operation.pieces}
     kept = frozenset(plan.change.keep)
     return [
@@ -134,7 +169,11 @@ async def _yield_to_older(connection: Connection, owner: Ownership, plan: Plan) 
     for row in await connection.journal.rows("deployments", {"chain": plan.chain_id, "owner": str(target.owner)}):
         if row["id"] == str(owner.deployment):
             return
-        if is_same_site(row, target.site_id, target.name) and await matters(connection, row):
+        if row["verb"] == "cleanup" and is_unfinished(row) and connection.is_live(DeploymentId(row["id"])):
+            await give_up(connection, owner, "a cleanup of this wallet is under way")
+            text = f"{row['id']} cleans up what the plan may count on"
+            raise OwnershipError("deployment_owned", text, deployment_id=row["id"])
+        if plan.verb != "cleanup" and is_same_site(row, target.site_id, target.name) and await matters(connection, row):
             await give_up(connection, owner, "another deployment of this site was begun first")
             text = f"{row['id']} was begun first and works on site {target.name!r}"
             raise OwnershipError("deployment_owned", text, deployment_id=row["id"])
@@ -164,55 +203,145 @@ async def carry_out(
     """
     owner = unfinished.owner
     try:
-        context = connection.context(owner, folder, options, feed)
-        executor = Executor(context, unfinished.plan, unfinished.status)
-        with anyio.CancelScope(deadline=deadline) as scope:
-            return await executor.run()
-        assert scope.cancelled_caught
-        raise DeploymentStopped("deadline_reached", "the deadline passed before the deployment's end")
+        executor = Executor(connection.context(owner, folder, options, feed), unfinished.plan, unfinished.status)
+        await _check_recoveries(connection, owner, options)
+        return await _run(connection, owner, executor, deadline)
     except WalrusError as error:
         error.fields |= {"deployment_id": str(owner.deployment), "resumable": can_resume(error)}
-        await _record_failure(connection, owner, error)
+        await _record_failure(connection, owner, error, _forgotten(unfinished, error))
+        if options.recovery.cleanup_on_failure and not error.fields["resumable"]:
+            await connection.checkpoints.remove(owner.deployment)
         raise
     finally:
         await connection.journal.release(owner)
 
 
-async def _record_failure(connection: Connection, owner: Ownership, error: WalrusError) -> None:
+def _forgotten(unfinished: Unfinished, error: WalrusError) -> list[Change]:
+    """Return the events that forget blobs which were twice not found where the site was written already.
+
+    Then the plan is over: the next one stores their content anew, which is free where they live after all.
+    """
+    if error.code != "verification_failed" or unfinished.status not in (Status.PROCESSING, Status.FAILED):
+        return []
+    lost = error.fields.get("lost_blobs") or ()
+    if lost:
+        error.fields["resumable"] = False
+    chain, changes = unfinished.plan.chain_id, []
+    for name in lost:
+        data = {"kind": "store", "name": name, "operation": "", "code": "blob_not_found", "message": "twice"}
+        blob = Put("blobs", {"chain": chain, "blob_id": name}, {"end_epoch": 0})
+        state = {"state": EffectState.FAILED.value}
+        effect = Put("operations", {"chain": chain, "kind": "store", "name": name}, state)
+        changes.append(Change(events.EFFECT_FAILED, data, (blob, effect)))
+    return changes
+
+
+async def _check_recoveries(connection: Connection, owner: Ownership, options: DeployOptions) -> None:
+    """Give a deployment up that was taken up again too often. Raises `DeploymentStopped` ``recoveries_exhausted``."""
+    most = options.recovery.max_recoveries
+    if owner.incarnation > 1 + most:
+        raise DeploymentStopped("recoveries_exhausted", f"it was taken up again {most} times, and did not end")
+
+
+async def _run(connection: Connection, owner: Ownership, executor: Executor, deadline: float) -> DeployResult:
+    """Run until the end, the deadline, or until somebody asks for something else."""
+    results: list[DeployResult] = []
+    errors: list[Exception] = []
+    told: list[str] = []
+
+    async with anyio.create_task_group() as tasks:
+        with anyio.CancelScope(deadline=deadline) as scope:
+
+            async def listen() -> None:
+                told.append(await connection.asked(owner))
+                scope.cancel()
+
+            tasks.start_soon(listen)
+            try:
+                results.append(await executor.run())
+            except Exception as error:  # carried out of the task group as it is, not as a group
+                errors.append(error)
+        tasks.cancel_scope.cancel()
+    if errors:
+        raise errors[0]
+    if results:
+        return results[0]
+    if requests.CANCEL in told:
+        return await _cancelled(connection, owner, executor)
+    if told:
+        raise DeploymentStopped("interrupted", "another process asked to take it over")
+    raise DeploymentStopped("deadline_reached", "the deadline passed before the deployment's end")
+
+
+async def _cancelled(connection: Connection, owner: Ownership, executor: Executor) -> DeployResult:
+    """End as cancelled, or as complete when all of it is on chain already: one verdict, the chain's (SERVE-6).
+
+    Raises `DeploymentStopped` ``cancelled``.
+    """
+    reason = await requests.reason_of(connection, owner.deployment, requests.CANCEL)
+    result = await withdraw(connection, owner, executor, reason or "by request")
+    if result is None:
+        raise DeploymentStopped("cancelled", f"the deployment was cancelled: {reason or 'by request'}")
+    return result
+
+
+async def withdraw(connection: Connection, owner: Ownership, executor: Executor, reason: str) -> DeployResult | None:
+    """End a deployment as cancelled, or complete it when its last transaction was sent already."""
+    if await executor.is_committed():
+        return await executor.run()
+    await give_up(connection, owner, reason)
+    return None
+
+
+async def _record_failure(
+    connection: Connection, owner: Ownership, error: WalrusError, forgotten: Sequence[Change] = ()
+) -> None:
     with anyio.CancelScope(shield=True):
         try:
-            await _append_failure(connection, owner, error)
+            await _append_failure(connection, owner, error, forgotten)
         except WalrusError as second:  # the journal itself, or a new owner: what happened is told by the first error
             error.add_note(f"it could not be recorded: {second}")
 
 
-async def _append_failure(connection: Connection, owner: Ownership, error: WalrusError) -> None:
+async def _append_failure(
+    connection: Connection, owner: Ownership, error: WalrusError, forgotten: Sequence[Change]
+) -> None:
     reason = f"{error.code}: {error.message}"
     status = await status_of(connection, owner.deployment)
-    values: dict[str, Any] = {"reason": reason, "can_resume": int(can_resume(error))}
+    values: dict[str, Any] = {"reason": reason, "can_resume": int(bool(error.fields["resumable"]))}
+    if status in (Status.CANCELLED, Status.COMPLETED):
+        return  # it has its verdict
     if is_failure(error) and may_move(status, Status.FAILED):
         data = {"from": status.value, "to": Status.FAILED.value, "code": error.code, "message": error.message}
-        await _move(connection, owner, Status.FAILED, data, values)
+        await _move(connection, owner, Status.FAILED, data, values, forgotten)
         return
     again = status is Status.FAILED and is_failure(error)  # before it could move on: it failed for another reason
     row = Put("deployments", {"id": str(owner.deployment)}, values)
-    await connection.journal.append(owner, [Change(events.NOTE, {"message": reason}, (row,) if again else ())])
+    note = Change(events.NOTE, {"message": reason}, (row,) if again else ())
+    await connection.journal.append(owner, [*(forgotten if again else ()), note])
 
 
 async def give_up(connection: Connection, owner: Ownership, reason: str) -> None:
-    """End a deployment as cancelled, for `reason`."""
+    """End a deployment as cancelled, for `reason`; one that has its verdict keeps it."""
     status = await status_of(connection, owner.deployment)
+    if not may_move(status, Status.CANCELLED):
+        return
     data = {"from": status.value, "to": Status.CANCELLED.value, "reason": reason}
     await _move(connection, owner, Status.CANCELLED, data, {"reason": reason, "can_resume": 0})
 
 
 async def _move(
-    connection: Connection, owner: Ownership, status: Status, data: dict[str, Any], values: dict[str, Any]
+    connection: Connection,
+    owner: Ownership,
+    status: Status,
+    data: dict[str, Any],
+    values: dict[str, Any],
+    more: Sequence[Change] = (),
 ) -> None:
     now = connection.clock.wall_ms()
     values = {**values, "status": status.value, "updated_ms": now, "finished_ms": now}
-    row = Put("deployments", {"id": str(owner.deployment)}, values)
-    await connection.journal.append(owner, [Change(events.DEPLOYMENT_STATUS, data, (row,))])
+    row = Put("deployments", {"id": str(owner.deployment)}, values, {"status": data["from"]})
+    await connection.journal.append(owner, [*more, Change(events.DEPLOYMENT_STATUS, data, (row,))])
 
 
 async def status_of(connection: Connection, deployment: DeploymentId) -> Status:

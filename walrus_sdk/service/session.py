@@ -7,39 +7,33 @@ deployments works without a key, a network or the embedded local network.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Unpack
+from typing import Any
 
 import anyio
-from anyio import to_thread
 
 from walrus_sdk import local
 from walrus_sdk import settings as environment
-from walrus_sdk.engine.feed import Feed
 from walrus_sdk.engine.patience import Patience
-from walrus_sdk.errors import ConfigurationError
 from walrus_sdk.http import redact
 from walrus_sdk.http.client import HttpClient
+from walrus_sdk.journal.checkpoints import read_checkpoint
 from walrus_sdk.journal.log_file import LogFile
 from walrus_sdk.journal.store import CheckpointFiles, SqliteJournal, open_journal
 from walrus_sdk.machine.clock import SystemClock, SystemIds, SystemRandom, sleep
 from walrus_sdk.machine.threads import SystemThreads, open_threads
-from walrus_sdk.model.deployment import Event
 from walrus_sdk.model.network import Network
-from walrus_sdk.model.options import Asked, DeployOptions, DeployResult, RecoveryOptions, Verify
-from walrus_sdk.model.plan import Plan
-from walrus_sdk.model.progress import Progress
-from walrus_sdk.model.reports import DeploymentReport, DeploymentSummary, VerifyReport
-from walrus_sdk.model.units import DeploymentId
-from walrus_sdk.ports import BlobStore, Folder, Signer
-from walrus_sdk.service import deploy, reports, sites
+from walrus_sdk.model.options import RecoveryOptions
+from walrus_sdk.model.units import DeploymentId, ObjectId
+from walrus_sdk.ports import BlobStore, Folder, Ownership, Signer
+from walrus_sdk.service import requests
 from walrus_sdk.service.connection import Connection
 from walrus_sdk.service.logged import LoggedJournal
 from walrus_sdk.service.unwrap import one_error
+from walrus_sdk.service.verbs import Listener, Session
 from walrus_sdk.settings import Settings
-from walrus_sdk.sites.ws_resources import FILE_NAME
 from walrus_sdk.source.commit import git_commit
 from walrus_sdk.source.folder import SiteFolder
 from walrus_sdk.source.rules_file import write_site_id
@@ -52,8 +46,6 @@ from walrus_sdk.walrus.publisher import Publisher, TokenProvider
 from walrus_sdk.walrus.store import HttpBlobStore
 
 __all__ = ["Endpoints", "Listener", "Session", "open_session"]
-
-Listener = Callable[[Progress], object]
 
 _POLL_S = 0.25
 """Seconds between looks at the journal for what another process does."""
@@ -114,6 +106,10 @@ async def open_session(
             yield Session(wiring)
 
 
+def _place(folder: str | Path) -> Path:
+    return Path(folder).expanduser().absolute()
+
+
 def _texts(value: str | Sequence[str]) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
@@ -147,6 +143,7 @@ class _Wiring:
         self._connection: Connection | None = None
         self._connecting = anyio.Lock()
         self._dev_key: Path | None = None
+        self._stores: dict[float, BlobStore] = {}
 
     def _settings_token(self) -> TokenProvider | None:
         secret = self.settings.publisher_token
@@ -157,6 +154,18 @@ class _Wiring:
             return secret.reveal()
 
         return token
+
+    def is_live(self, deployment: DeploymentId) -> bool:
+        """Return whether a process works on a deployment."""
+        return self.journal.locks.is_held(deployment)
+
+    async def read_checkpoint(self, path: Path) -> Mapping[str, Any]:
+        """Read a checkpoint file."""
+        return await self._threads.run(read_checkpoint, path)
+
+    async def write_site_id(self, path: Path, site_id: ObjectId, name: str) -> None:
+        """Write a site's id into its rules."""
+        await self._threads.run(write_site_id, path, site_id, name)
 
     async def connection(self) -> Connection:
         """Return the connection; finds or starts the local network when that is meant."""
@@ -177,7 +186,10 @@ class _Wiring:
             project=self.settings.project,
             journal=LoggedJournal(self.journal, log.write, self._threads),
             checkpoints=CheckpointFiles(self.settings.home),
-            chain=GraphQlChain(GraphQl(self._http, network.graphql_urls), network),
+            chain=GraphQlChain(
+                GraphQl(self._http, network.graphql_urls, clock=self._clock.monotonic, wall_ms=self._clock.wall_ms),
+                network,
+            ),
             clock=self._clock,
             sleep=sleep,
             random=SystemRandom(),
@@ -188,18 +200,32 @@ class _Wiring:
             signer=self._find_signer,
             folder=self._folder,
             commit=self._commit,
-            is_live=self.journal.locks.is_held,
+            is_live=self.is_live,
+            asked=self._asked,
         )
+
+    async def _asked(self, owner: Ownership) -> str:
+        """Look for requests to the owner of a deployment four times a second."""
+        while True:
+            for row in await self.journal.rows("requests", {"deployment": str(owner.deployment)}):
+                if requests.is_for(row, owner):
+                    return str(row["kind"])
+            await sleep(_POLL_S)
 
     def _start_local(self) -> local.Local:
         return local.ensure_running(self.settings.home, shards=self._shards)
 
     def _store(self, network: Network, recovery: RecoveryOptions) -> BlobStore:
-        publishers = [
-            Publisher(self._http, url, wall_ms=self._clock.wall_ms, token=self._token, store_s=recovery.timeout_s)
-            for url in network.publisher_urls
-        ]
-        return HttpBlobStore(publishers, Aggregators(self._http, network.aggregator_urls, wall_ms=self._clock.wall_ms))
+        # One for each patience, for the whole session: it remembers which addresses failed and which tokens are spent.
+        if recovery.timeout_s not in self._stores:
+            wall_ms, clock = self._clock.wall_ms, self._clock.monotonic
+            publishers = [
+                Publisher(self._http, url, wall_ms=wall_ms, token=self._token, store_s=recovery.timeout_s)
+                for url in network.publisher_urls
+            ]
+            aggregators = Aggregators(self._http, network.aggregator_urls, wall_ms=wall_ms, clock=clock)
+            self._stores[recovery.timeout_s] = HttpBlobStore(publishers, aggregators, clock=clock)
+        return self._stores[recovery.timeout_s]
 
     def _find_signer(self) -> Signer:
         if self._signer is None:
@@ -226,135 +252,3 @@ class _Wiring:
 
     async def _commit(self, place: Path) -> str:
         return self.settings.commit or await self._threads.run(git_commit, place)
-
-
-class Session:
-    """The verbs. Amounts are base units, times seconds, lifetimes Walrus epochs.
-
-    `progress` is called with a `Progress` at every change; it must be quick, and may fail. Verbs may run side by
-    side, each in its own task; cancelling one stops new effects, lets paid ones finish, and leaves the deployment so
-    that the same call goes on.
-    """
-
-    def __init__(self, wiring: _Wiring) -> None:
-        self._wiring = wiring
-        self._working: list[Patience] = []
-
-    @asynccontextmanager
-    async def _work(self) -> AsyncIterator[Connection]:
-        """Connect for a verb that changes a site; each has its own patience."""
-        patience = Patience()
-        self._working.append(patience)
-        try:
-            with one_error():
-                yield dataclasses.replace(await self._wiring.connection(), patience=patience)
-        finally:
-            self._working.remove(patience)
-
-    async def plan(
-        self,
-        folder: str | Path,
-        options: DeployOptions | None = None,
-        *,
-        progress: Listener | None = None,
-        **asked: Unpack[Asked],
-    ) -> Plan:
-        """Return what deploying `folder` would store, change and cost; nothing is spent.
-
-        `asked` are fields of `DeployOptions`. Raises `ValidationError`, `ConfigurationError`, `LimitError`, and
-        errors of the chain.
-        """
-        connection = await self._wiring.connection()
-        return await deploy.plan(connection, _place(folder), _options(options, asked), Feed(progress))
-
-    async def apply(
-        self,
-        plan: Plan,
-        options: DeployOptions | None = None,
-        *,
-        progress: Listener | None = None,
-        **asked: Unpack[Asked],
-    ) -> DeployResult:
-        """Carry a plan out. Raises `ValidationError` ``file_changed`` when its files are not as they were."""
-        chosen = _options(options, asked)
-        async with self._work() as connection:
-            result = await deploy.apply(connection, plan, chosen, Feed(progress))
-        return await self._finish(Path(plan.root), chosen, result)
-
-    async def deploy(
-        self,
-        folder: str | Path,
-        options: DeployOptions | None = None,
-        *,
-        progress: Listener | None = None,
-        **asked: Unpack[Asked],
-    ) -> DeployResult:
-        """Publish `folder`: plan and apply, or go on with an unfinished deployment of the same request.
-
-        Raises `WalrusError`; what was recorded as done is never paid again by the same call.
-        """
-        chosen, place = _options(options, asked), _place(folder)
-        async with self._work() as connection:
-            result = await deploy.deploy(connection, place, chosen, Feed(progress))
-        return await self._finish(place, chosen, result)
-
-    async def _finish(self, place: Path, options: DeployOptions, result: DeployResult) -> DeployResult:
-        if options.write_object_id:
-            path = place / (options.ws_resources or FILE_NAME)
-            await to_thread.run_sync(write_site_id, path, result.site_id, result.site_name)
-        return result
-
-    async def list(self) -> list[DeploymentSummary]:
-        """Return the deployments of this home, newest first. Needs no network."""
-        return await reports.summaries(self._wiring.journal, self._wiring.journal.locks.is_held)
-
-    async def status(self, deployment: str | DeploymentId) -> DeploymentReport:
-        """Return everything about one deployment. Needs no network. Raises ``deployment_not_found``."""
-        journal = self._wiring.journal
-        return await reports.report(journal, reports.deployment_id(deployment), journal.locks.is_held)
-
-    async def verify(self, site: str, how: Verify = Verify.ALL, *, progress: Listener | None = None) -> VerifyReport:
-        """Read a site as visitors get it; `site` is an object id, a base36 address or a name.
-
-        Raises `StorageError` ``verification_failed`` with the paths that are wrong, ``site_not_found``.
-        """
-        with one_error():
-            return await sites.verify(await self._wiring.connection(), site, how, Feed(progress))
-
-    async def url(self, site: str) -> str:
-        """Return the portal's address of a site."""
-        connection = await self._wiring.connection()
-        return sites.url_of(connection, await sites.find_site(connection, site))
-
-    async def watch(self, deployment: str | DeploymentId, *, after: int = 0) -> AsyncIterator[Event]:
-        """Yield a deployment's events, past ones first, until nobody works on it any more. Needs no network."""
-        journal, which, last = self._wiring.journal, reports.deployment_id(deployment), after
-        while True:
-            live = journal.locks.is_held(which)
-            for event in await journal.events(which, after=last):
-                last = event.number
-                yield event
-            if not live:
-                return
-            await anyio.sleep(_POLL_S)
-
-    def hurry(self) -> None:
-        """Stop waiting for paid effects that run on through a cancellation; they are looked up next time.
-
-        Verbs that were not cancelled keep their time of grace.
-        """
-        for patience in self._working:
-            if patience.is_tried:
-                patience.end()
-
-
-def _place(folder: str | Path) -> Path:
-    return Path(folder).expanduser().absolute()
-
-
-def _options(options: DeployOptions | None, asked: Asked) -> DeployOptions:
-    try:
-        return dataclasses.replace(options or DeployOptions(), **asked)
-    except TypeError as error:
-        known = ", ".join(field.name for field in dataclasses.fields(DeployOptions))
-        raise ConfigurationError("option_invalid", f"{error}; known are {known}") from error

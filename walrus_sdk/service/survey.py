@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from walrus_sdk.engine.feed import Feed
+from walrus_sdk.engine.reading import current_site
 from walrus_sdk.errors import BlockchainError, CodecError, ConfigurationError, ValidationError
 from walrus_sdk.model.network import ChainState
 from walrus_sdk.model.options import DeployOptions
@@ -25,7 +26,7 @@ from walrus_sdk.sites.globs import compile_glob
 from walrus_sdk.sites.paths import site_path
 from walrus_sdk.sites.ws_resources import FILE_NAME, MAX_FILE, WsResources, parse
 
-__all__ = ["Request", "Survey", "facts_of", "locate", "read_site", "scan_report", "survey"]
+__all__ = ["Request", "Survey", "facts_of", "lifetimes_of", "locate", "read_site", "scan_report", "survey"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +76,26 @@ async def survey(connection: Connection, folder: Folder, place: Path, options: D
     feed.phase(Phase.PLAN)
     owner, state = connection.signer().address, await connection.chain.state()
     asked = options.object_id or rules.object_id
+    if asked is None and not name.explicit:
+        await _check_place(connection, state.chain_id, owner, name.text, place)
     digest = request_digest(
         entries, rules, options, chain_id=state.chain_id, owner=owner, site_id=asked, name=name.text
     )
     return Survey(snapshot, rules, entries, owner, state, name, asked, _epochs(connection, options, state), digest)
+
+
+async def _check_place(connection: Connection, chain_id: str, owner: SuiAddress, name: str, place: Path) -> None:
+    """Check that a folder's own name, which nobody wrote down, is not that of another folder's site.
+
+    Raises `ConfigurationError` ``name_ambiguous`` with both folders.
+    """
+    rows = await connection.journal.rows("deployments", {"chain": chain_id, "owner": str(owner), "site_name": name})
+    folders = {row["folder"] for row in rows if row["folder"] and row["verb"] == "deploy"}
+    if folders and str(place) not in folders:
+        text = (
+            f"the site {name!r} was deployed from {min(folders)}, and this is {place}; give --site-name or --object-id"
+        )
+        raise ConfigurationError("name_ambiguous", text, folder=str(place))
 
 
 def _epochs(connection: Connection, options: DeployOptions, state: ChainState) -> int:
@@ -165,7 +182,7 @@ async def read_site(connection: Connection, chain_id: str, site_id: ObjectId) ->
     """Read a site; one request when it is as this home saw it last."""
     key = f"site:{chain_id}:{site_id}"
     known = _snapshot(await connection.journal.cache(key))
-    site = await connection.chain.site(site_id, known=known)
+    site = await current_site(connection, chain_id, site_id, known)
     if site is not None and site is not known:
         await connection.journal.cache(key, json.dumps(dump(site), separators=(",", ":")).encode())
     return site
@@ -215,13 +232,34 @@ async def facts_of(
         commit=commit,
         name=found.name.text if found.name.explicit else None,
         asked=found.asked,
+        retiring=await _retiring(connection, target),
+        now_ms=connection.clock.wall_ms(),
     )
+
+
+async def _retiring(connection: Connection, target: SiteTarget) -> Mapping[str, int]:
+    """Return what the plan of the site's last version left on it for a time."""
+    if target.site_id is None:
+        return {}
+    versions = await connection.journal.rows("versions", {"site_id": str(target.site_id)})
+    if not versions:
+        return {}
+    last = max(versions, key=lambda row: int(row["n"]))
+    made = await connection.journal.rows("deployments", {"id": last["deployment"]})
+    plans = await connection.journal.rows("plans", {"digest": made[0]["plan_digest"]}) if made else []
+    found = json.loads(plans[0]["json"]).get("retiring") if plans else None
+    return found if isinstance(found, dict) else {}
+
+
+async def lifetimes_of(connection: Connection) -> Mapping[BlobId, WalrusEpoch]:
+    """Return the end epochs of all blobs that this home stored on the connected chain."""
+    rows = await connection.journal.rows("blobs", {"chain": (await connection.chain.state()).chain_id})
+    return {BlobId.parse(row["blob_id"]): WalrusEpoch(row["end_epoch"]) for row in rows}
 
 
 async def _lifetimes(connection: Connection, found: Survey, site: SiteSnapshot | None) -> Mapping[BlobId, WalrusEpoch]:
     """Return the end epochs of known blobs; the owner's Blob objects are listed only when the journal lacks some."""
-    rows = await connection.journal.rows("blobs", {"chain": found.state.chain_id})
-    ends = {BlobId.parse(row["blob_id"]): WalrusEpoch(row["end_epoch"]) for row in rows}
+    ends = dict(await lifetimes_of(connection))
     needed = {resource.blob_id for resource in site.content.resources.values()} if site is not None else set()
     if needed - ends.keys():
         for blob in await connection.chain.blobs(found.owner):

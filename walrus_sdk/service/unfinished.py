@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from walrus_sdk.engine.executor import Executor
 from walrus_sdk.engine.feed import Feed
 from walrus_sdk.errors import CodecError, StateError
+from walrus_sdk.model import events
 from walrus_sdk.model.deployment import Status
 from walrus_sdk.model.options import DeployOptions
 from walrus_sdk.model.plan import Plan
@@ -20,47 +22,86 @@ from walrus_sdk.model.units import DeploymentId, ObjectId
 from walrus_sdk.planning.cost import check_limits
 from walrus_sdk.planning.plan_json import load_plan, plan_digest
 from walrus_sdk.planning.state import is_same_site, is_unfinished
-from walrus_sdk.ports import Folder
+from walrus_sdk.ports import Folder, Ownership
 from walrus_sdk.service.connection import Connection
-from walrus_sdk.service.lifecycle import Unfinished, as_planned, give_up, matters
+from walrus_sdk.service.lifecycle import Unfinished, as_planned, give_up, inherited, matters
 from walrus_sdk.service.survey import Request
 
-__all__ = ["take_up"]
+__all__ = ["Taken", "claim", "plan_of", "settle_and_end", "site_of", "take_up"]
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A deployment to go on with, if there is one; else what the ended ones may have paid in vain."""
+
+    unfinished: Unfinished | None
+    in_vain: tuple[str, ...] = ()
 
 
 async def take_up(
-    connection: Connection, request: Request, folder: Folder, options: DeployOptions, feed: Feed
-) -> Unfinished | None:
+    connection: Connection,
+    request: Request,
+    folder: Folder,
+    options: DeployOptions,
+    feed: Feed,
+    *,
+    only: str | None = None,
+) -> Taken:
     """Return the unfinished deployment of the same request, if there is one, and settle and end all others.
+
+    `only` is the digest of the one plan that may go on.
 
     Raises `OwnershipError` ``deployment_owned`` while another process works on one, `LimitError` when what goes on
     is more than the options allow now.
     """
     rows = [row for row in await _of_site(connection, request) if await matters(connection, row)]
     going = [row for row in rows if is_unfinished(row) and not options.fresh]
-    same = [row for row in going if row["request_digest"] == request.digest]
+    same = [row for row in going if row["request_digest"] == request.digest and only in (None, row["plan_digest"])]
+    in_vain: list[str] = []
     for row in rows:
         if row not in same[-1:]:
-            await _end(connection, row, folder, options, feed)
+            in_vain += await settle_and_end(connection, row, folder, options, feed)
     if not same:
-        return None
-    plan = await _plan(connection, same[-1])
+        return Taken(None, tuple(in_vain))
+    plan = await plan_of(connection, same[-1])
     check_limits(plan, options)
-    owner = await connection.journal.claim(DeploymentId(same[-1]["id"]))
-    return Unfinished(owner, plan, Status(same[-1]["status"]))
+    owner, row = await claim(connection, same[-1])
+    if is_unfinished(row):
+        if in_vain:
+            await connection.journal.append(owner, inherited(in_vain))
+        return Taken(Unfinished(owner, plan, Status(row["status"])))
+    await connection.journal.release(owner)  # it came to its end between the look and the lock
+    return await take_up(connection, request, folder, options, feed, only=only)
+
+
+async def claim(connection: Connection, row: Mapping[str, Any]) -> tuple[Ownership, Mapping[str, Any]]:
+    """Become the owner of a deployment; returns its row as it is now."""
+    owner = await connection.journal.claim(DeploymentId(row["id"]))
+    try:
+        (now,) = await connection.journal.rows("deployments", {"id": row["id"]})
+    except BaseException:
+        await connection.journal.release(owner)
+        raise
+    return owner, now
+
+
+async def site_of(connection: Connection, request: Request) -> ObjectId | None:
+    """Return the site that a request is about: the one that was given, else that of its name in this home."""
+    if request.site_id is not None:
+        return request.site_id
+    key = {"chain": request.chain_id, "owner": str(request.owner), "name": request.name}
+    named = await connection.journal.rows("sites", key)
+    return ObjectId.parse(named[0]["object_id"]) if named and named[0]["object_id"] else None
 
 
 async def _of_site(connection: Connection, request: Request) -> list[Mapping[str, Any]]:
     mine = {"chain": request.chain_id, "owner": str(request.owner)}
-    site_id = request.site_id
-    if site_id is None:
-        named = await connection.journal.rows("sites", {**mine, "name": request.name})
-        site_id = ObjectId.parse(named[0]["object_id"]) if named and named[0]["object_id"] else None
+    site_id = await site_of(connection, request)
     rows = await connection.journal.rows("deployments", mine)
-    return [row for row in rows if is_same_site(row, site_id, request.name)]
+    return [row for row in rows if row["verb"] != "cleanup" and is_same_site(row, site_id, request.name)]
 
 
-async def _plan(connection: Connection, row: Mapping[str, Any]) -> Plan:
+async def plan_of(connection: Connection, row: Mapping[str, Any]) -> Plan:
     """Return the frozen plan of a deployment. Raises `StateError` ``state_damaged`` when it is not what was frozen."""
     found = await connection.journal.rows("plans", {"digest": row["plan_digest"]})
     try:
@@ -72,17 +113,24 @@ async def _plan(connection: Connection, row: Mapping[str, Any]) -> Plan:
     return plan
 
 
-async def _end(
+async def settle_and_end(
     connection: Connection, row: Mapping[str, Any], folder: Folder, options: DeployOptions, feed: Feed
-) -> None:
-    """Settle what a deployment left open, keep what it made, and end it as superseded."""
-    owner = await connection.journal.claim(DeploymentId(row["id"]))
+) -> list[str]:
+    """Settle what a deployment left open, keep what it made, and end it as superseded.
+
+    Returns the names of stores that may have been paid in vain.
+    """
+    owner, row = await claim(connection, row)
     try:
-        plan = await _plan(connection, row)
+        if not await matters(connection, row):
+            return []
+        plan = await plan_of(connection, row)
         feed.set(waiting=f"settling {row['id']}")
         context = connection.context(owner, folder, as_planned(options, plan), feed)
         await Executor(context, plan, Status(row["status"])).settle()
         await give_up(connection, owner, "superseded")
         feed.set(waiting="")
+        past = await connection.journal.events(owner.deployment)
+        return sorted({str(e.data["name"]) for e in past if e.type == events.SECOND_PAYMENT_POSSIBLE})
     finally:
         await connection.journal.release(owner)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from walrus_sdk.errors import BlockchainError, WalrusError
+from walrus_sdk.http import redact
 
 __all__ = ["EXECUTION_KINDS", "TEXTS", "graphql_error", "http_status_error"]
 
@@ -42,26 +43,26 @@ def _of_text(text: str) -> str | None:
     return next((code for pattern, code in TEXTS if re.search(pattern, text)), None)
 
 
-def graphql_error(errors: Sequence[Any], *, executing: bool) -> WalrusError:
+def graphql_error(errors: Sequence[Any], *, executing: bool, secrets: Sequence[str] = ()) -> WalrusError:
     """Return the error that a GraphQL answer's ``errors`` mean.
 
     `executing`: the request sent a transaction. Then a failure inside the server leaves its outcome unknown, while
-    bad input means that it was refused before anything happened.
+    bad input means that it was refused before anything happened. `secrets` and what looks like one are not shown.
     """
     first = errors[0] if errors and isinstance(errors[0], Mapping) else {}
     extensions = first.get("extensions")
-    kind = str(extensions.get("code", "")) if isinstance(extensions, Mapping) else ""
+    kind = redact.text(str(extensions.get("code", "")), secrets)[:60] if isinstance(extensions, Mapping) else ""
     chain = extensions.get("chain") if isinstance(extensions, Mapping) else None
     parts = [str(first.get("message", ""))]
     parts += [str(part) for part in chain] if isinstance(chain, list) else []
     whole = ": ".join(parts)
-    text, code = whole[:_MAX_TEXT], _of_text(whole)  # a wrapper may be longer than what is shown
+    text, code = redact.text(whole, secrets)[:_MAX_TEXT], _of_text(whole)  # the end of a long one decides too
     if kind not in _SURE and kind != _RESOURCES:
         if executing and code != "object_locked":
             code = "transaction_unknown"
         return BlockchainError(code or "chain_unavailable", f"the Sui node failed: {text}", kind=kind)
     if kind == _RESOURCES:
-        code = "transaction_too_large" if "ransaction" in text else "chain_refused"
+        code = "transaction_too_large" if "ransaction" in whole else "chain_refused"
         return BlockchainError(code, f"the Sui node refused the request: {text}", kind=kind)
     if executing:
         return BlockchainError(
@@ -70,13 +71,19 @@ def graphql_error(errors: Sequence[Any], *, executing: bool) -> WalrusError:
     return BlockchainError(code or "chain_refused", f"the Sui node refused the request: {text}", kind=kind)
 
 
-def http_status_error(status: int, endpoint: str, *, executing: bool) -> WalrusError | None:
-    """Return the error that an HTTP status means; `None` for success and for errors that a body explains."""
+def http_status_error(
+    status: int, endpoint: str, *, executing: bool, retry_after: float | None = None
+) -> WalrusError | None:
+    """Return the error that an HTTP status means; `None` for success and for errors that a body explains.
+
+    `retry_after`: seconds that the node asks to wait.
+    """
+    facts = {"http_status": status, "retry_after": retry_after}
     if status == 429:
-        return BlockchainError("chain_unavailable", f"{endpoint} asks for fewer requests", http_status=status)
+        return BlockchainError("chain_unavailable", f"{endpoint} asks for fewer requests", **facts)
     if status >= 500:
         code = "transaction_unknown" if executing else "chain_unavailable"
-        return BlockchainError(code, f"{endpoint} answered HTTP {status}", http_status=status)
+        return BlockchainError(code, f"{endpoint} answered HTTP {status}", **facts)
     if status in (401, 403, 404, 405, 413, 415):
         return BlockchainError("chain_refused", f"{endpoint} answered HTTP {status}", http_status=status)
     return None

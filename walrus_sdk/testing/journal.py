@@ -13,6 +13,7 @@ from walrus_sdk.journal.schema import COLUMNS, KEYS
 from walrus_sdk.model.deployment import Event
 from walrus_sdk.model.units import DeploymentId
 from walrus_sdk.ports import FREE_TABLES, Change, Clock, Drop, Ownership, Put
+from walrus_sdk.service import requests
 from walrus_sdk.testing.death import Life
 
 __all__ = ["Disk", "MemoryCheckpoints", "MemoryJournal"]
@@ -128,13 +129,24 @@ class MemoryJournal:
         if name in self.disk.held and not take_over:
             raise OwnershipError("deployment_owned", f"{name} is being worked on", deployment_id=name)
         self.disk.held.add(name)
-        self.disk.incarnations[name] = self.disk.incarnations.get(name, 0) + 1
-        return Ownership(deployment, self.disk.incarnations[name])
+        number = self.disk.incarnations.get(name, 0) + 1
+        self.disk.incarnations[name] = number
+        self.disk.put(Put("incarnations", {"deployment": name, "n": number}, {"started_ms": self._clock.wall_ms()}))
+        return Ownership(deployment, number)
 
     async def release(self, owner: Ownership) -> None:
         """Give the ownership back; see the port. A dead process gives nothing back: its system does."""
         if self._life.alive and self.disk.incarnations.get(str(owner.deployment)) == owner.incarnation:
             self.disk.held.discard(str(owner.deployment))
+
+    async def asked(self, owner: Ownership) -> str:
+        """Wait until somebody asks the owner of a deployment for something; returns what."""
+        while True:
+            change = self.disk.asked
+            for row in await self.rows("requests", {"deployment": str(owner.deployment)}):
+                if requests.is_for(row, owner):
+                    return str(row["kind"])
+            await change.wait()
 
     async def cache(self, key: str, value: bytes | None = None) -> bytes | None:
         """Use the cache; see the port."""
@@ -157,3 +169,9 @@ class MemoryCheckpoints:
         name = f"{number:02}-{moment}.json.zst"
         self._disk.checkpoints[f"{deployment}/{name}"] = json.dumps(dict(data))
         return name
+
+    async def remove(self, deployment: DeploymentId) -> None:
+        """Forget a deployment's checkpoints; see the port."""
+        self._life.check()
+        for name in [name for name in self._disk.checkpoints if name.startswith(f"{deployment}/")]:
+            del self._disk.checkpoints[name]

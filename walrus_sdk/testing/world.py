@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import copy
+import json
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 from walrus_sdk.engine.feed import Feed
 from walrus_sdk.engine.patience import Patience
+from walrus_sdk.errors import ConfigurationError
 from walrus_sdk.localnet.world import network_of, open_world
 from walrus_sdk.model.network import Network
 from walrus_sdk.model.options import Asked, DeployOptions, DeployResult
 from walrus_sdk.model.plan import Plan
-from walrus_sdk.model.units import ObjectId, SuiAddress
+from walrus_sdk.model.units import DeploymentId, ObjectId, SuiAddress
 from walrus_sdk.ports import Folder, SigningRequest
 from walrus_sdk.service import deploy, reports
 from walrus_sdk.service.connection import Connection
+from walrus_sdk.service.verbs import Session
 from walrus_sdk.settings import Project
 from walrus_sdk.testing.chain import MemoryChain
 from walrus_sdk.testing.death import Life
@@ -49,6 +53,25 @@ class _DevSigner:
     async def sign(self, request: SigningRequest) -> bytes:
         self._world.life.check()
         return self._key.sign_transaction(request.transaction)
+
+
+class _Wiring:
+    def __init__(self, world: SimulatedWorld) -> None:
+        self._world = world
+        self.journal = world.journal
+
+    async def connection(self) -> Connection:
+        return self._world.connection
+
+    def is_live(self, deployment: DeploymentId) -> bool:
+        return self._world.connection.is_live(deployment)
+
+    async def read_checkpoint(self, path: Path) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = json.loads(self._world.disk.checkpoints["/".join(path.parts[-2:])])
+        return found
+
+    async def write_site_id(self, path: Path, site_id: ObjectId, name: str) -> None:
+        raise ConfigurationError("option_invalid", "a folder in memory has no file to write to")
 
 
 class SimulatedWorld:
@@ -101,12 +124,18 @@ class SimulatedWorld:
             folder=self._folder,
             commit=commit,
             is_live=lambda deployment: str(deployment) in self.disk.held,
+            asked=self.journal.asked,
             hook=self.life.hook,
         )
 
     @asynccontextmanager
     async def _folder(self, place: Path) -> AsyncIterator[Folder]:
         yield MemoryFolder(self.folders.get(str(place), self.files), self.life, str(place))
+
+    @property
+    def session(self) -> Session:
+        """The verbs, as `walrus_sdk.open` gives them."""
+        return Session(_Wiring(self))
 
     async def plan(self, *, place: str = "/site", **asked: Unpack[Asked]) -> Plan:
         """Plan a deployment of `files`."""
@@ -119,6 +148,18 @@ class SimulatedWorld:
     async def deploy(self, *, place: str = "/site", feed: Feed | None = None, **asked: Unpack[Asked]) -> DeployResult:
         """Deploy `files` (or what `folders` has at `place`), as the command does."""
         return await deploy.deploy(self.connection, Path(place), _options(asked), feed or Feed())
+
+    async def deploy_in_session(self, **asked: Unpack[Asked]) -> DeployResult:
+        """Deploy as `walrus_sdk.open` does, with what a session adds."""
+        return await self.session.deploy("/site", _options(asked))
+
+    def elsewhere(self) -> SimulatedWorld:
+        """Another machine: the same networks, wallet and folder, and a home that knows the checkpoints only."""
+        other = copy.copy(self)
+        other.disk = Disk()
+        other.disk.checkpoints = dict(self.disk.checkpoints)
+        other.revive()
+        return other
 
     # ── what is seen from outside ─────────────────────────────────────────────────────────────────────────────
 

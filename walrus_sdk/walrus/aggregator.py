@@ -2,38 +2,42 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import anyio
+
 from walrus_sdk.errors import StorageError, WalrusError
 from walrus_sdk.http import origins
-from walrus_sdk.http.client import HttpClient, Reading, Timeouts
+from walrus_sdk.http.circuits import Circuits
+from walrus_sdk.http.client import MAX_REFUSAL, HttpClient, Reading, Timeouts
 from walrus_sdk.http.failover import READ_MOVES_ON, first_of
 from walrus_sdk.http.fields import retry_after
 from walrus_sdk.model.units import BlobId, QuiltPatchId
 from walrus_sdk.walrus.reader import Cursor
-from walrus_sdk.walrus.reasons import error_of, read_reason
+from walrus_sdk.walrus.reasons import DAEMON_DOMAIN, Reason, error_of, read_reason
 
 __all__ = ["Aggregators"]
 
-_MAX_REASON = 65_536
+_MISSES = ("BLOB_NOT_FOUND", "QUILT_PATCH_NOT_FOUND")
 _MOVES_ON = READ_MOVES_ON | {"blob_not_found", "blob_unavailable", "blob_too_large"}
 
-# All three have the meaning of no query, so each is another cache key for the same bytes. The route refuses queries
+# All have the meaning of no query, so each is another cache key for the same bytes. The route refuses queries
 # that it does not know; the patch route ignores them all.
 _FRESH_KEYS = (
     {"strict_consistency_check": "false"},
     {"skip_consistency_check": "false"},
     {"strict_consistency_check": "false", "skip_consistency_check": "false"},
+    {"skip_consistency_check": "false", "strict_consistency_check": "false"},
 )
 
 
 class Aggregators:
-    """One or more aggregators, asked in order.
+    """One or more aggregators, asked in order; one that fails again and again is asked last for a while.
 
-    `wall_ms` is the wall clock in milliseconds (to read Retry-After dates). A read may take `base_s` seconds plus
-    the time of its bytes at `floor_bytes_s` bytes a second, the slowest pace that is waited for.
+    `wall_ms` is the wall clock in milliseconds (to read Retry-After dates), `clock` gives monotonic seconds. A read
+    may take `base_s` seconds plus the time of its bytes at `floor_bytes_s` bytes a second, the slowest pace that is
+    waited for.
     """
 
     def __init__(
@@ -42,17 +46,18 @@ class Aggregators:
         urls: Sequence[str],
         *,
         wall_ms: Callable[[], int],
+        clock: Callable[[], float] = anyio.current_time,
         base_s: float = 60.0,
         floor_bytes_s: int = 65_536,
     ) -> None:
         for url in urls:
             origins.checked(url)
         self._http = http
-        self._urls = tuple(urls)
+        self._circuits = Circuits(urls, clock)
         self._wall_ms = wall_ms
         self._base_s = base_s
         self._floor_bytes_s = floor_bytes_s
-        self._fresh = itertools.count()
+        self._misses = 0
 
     async def read(
         self,
@@ -77,7 +82,11 @@ class Aggregators:
             await self._read_from(url, ref, cursor, limits)
             return cursor.delivered
 
-        return await first_of(self._urls, read_from, moves_on=lambda error: error.code in _MOVES_ON, rank=_rank)
+        def moves_on(error: WalrusError) -> bool:
+            # Bytes that the sink has cannot be taken back: after too many of them no other answer would be whole.
+            return error.code in _MOVES_ON or (error.code == "answer_too_large" and not cursor.delivered)
+
+        return await first_of(self._circuits, read_from, moves_on=moves_on, rank=_rank)
 
     async def _read_from(self, url: str, ref: BlobId | QuiltPatchId, cursor: Cursor, limits: Timeouts) -> None:
         try:
@@ -85,11 +94,17 @@ class Aggregators:
         except StorageError as error:
             if error.code != "blob_not_found":
                 raise
-            await self._attempt(origins.join(url, _route(ref), self._fresh_key(ref)), cursor, limits)
+            await self._read_past_caches(url, ref, cursor, limits)
 
-    def _fresh_key(self, ref: BlobId | QuiltPatchId) -> dict[str, str]:
-        turn = next(self._fresh)
-        return {"fresh": str(turn)} if isinstance(ref, QuiltPatchId) else _FRESH_KEYS[turn % len(_FRESH_KEYS)]
+    async def _read_past_caches(self, url: str, ref: BlobId | QuiltPatchId, cursor: Cursor, limits: Timeouts) -> None:
+        turn = self._misses
+        key = {"fresh": str(turn)} if isinstance(ref, QuiltPatchId) else _FRESH_KEYS[turn % len(_FRESH_KEYS)]
+        try:
+            await self._attempt(origins.join(url, _route(ref), key), cursor, limits)
+        except StorageError as error:
+            if error.code == "blob_not_found":
+                self._misses += 1  # a cache may keep this miss too: not under this key again soon
+            raise
 
     async def _attempt(self, address: str, cursor: Cursor, limits: Timeouts) -> None:
         if cursor.done:
@@ -98,7 +113,7 @@ class Aggregators:
         headers = {"cache-control": "no-cache"} | ({"range": cursor.range} if cursor.range else {})
         async with self._http.stream(address, headers=headers, timeouts=limits) as reading:
             if reading.status not in {200, 206}:
-                raise _refused(reading, await reading.whole(_MAX_REASON), self._wall_ms())
+                raise _refused(reading, await reading.beginning(MAX_REFUSAL), self._wall_ms())
             cursor.begin(reading)
             async for chunk in reading.chunks():
                 if cursor.take(chunk, reading.endpoint):
@@ -113,12 +128,13 @@ def _route(ref: BlobId | QuiltPatchId) -> str:
 
 def _rank(error: WalrusError) -> int:
     # That a blob exists but cannot be had here says more than a miss; a miss says more than a broken line.
-    return 0 if error.code in READ_MOVES_ON else 1 if error.code == "blob_not_found" else 2
+    vague = error.code in READ_MOVES_ON or error.code == "answer_too_large"
+    return 0 if vague else 1 if error.code == "blob_not_found" else 2
 
 
 def _refused(reading: Reading, body: bytes, wall_ms: int) -> WalrusError:
-    reason = read_reason(body)
-    code = _code(reading.status, reason.reason, reason.structured)
+    reason = read_reason(body, reading.secrets)
+    code = _code(reading.status, reason)
     name = f" {reason.reason}" if reason.reason else ""
     return error_of(
         code,
@@ -130,14 +146,14 @@ def _refused(reading: Reading, body: bytes, wall_ms: int) -> WalrusError:
     )
 
 
-def _code(status: int, reason: str, structured: bool) -> str:
+def _code(status: int, reason: Reason) -> str:
     if status == 404:
-        # Without Walrus's own error body it is the miss of another server: a wrong URL, not a missing blob.
-        return "blob_not_found" if structured else "http_error"
-    if status == 403 and reason in {"BLOB_TOO_LARGE", "SIZE_EXCEEDED"}:
+        # Without Walrus's own word it is the miss of another server: a wrong URL, not a missing blob.
+        return "blob_not_found" if reason.is_one_of(DAEMON_DOMAIN, *_MISSES) else "http_error"
+    if status == 403 and reason.is_one_of(DAEMON_DOMAIN, "BLOB_TOO_LARGE"):
         return "blob_too_large"
-    if status in {500, 503} and (structured or status == 500):
-        return "blob_unavailable"
+    if status == 500 or (status == 503 and reason.is_one_of(DAEMON_DOMAIN, "BLOB_UNAVAILABLE")):
+        return "blob_unavailable"  # servers before v1.47 say 500 where later ones say 503
     if status >= 500 or status == 408:
         return "service_unavailable"
     return {416: "range_not_satisfiable", 429: "rate_limited", 451: "blob_blocked"}.get(status, "http_error")

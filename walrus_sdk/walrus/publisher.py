@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+import anyio
+
 from walrus_sdk.errors import ConfigurationError, WalrusError
-from walrus_sdk.http import origins
+from walrus_sdk.http import origins, redact
 from walrus_sdk.http.client import Answer, HttpClient
 from walrus_sdk.model.plan import StoreKind
 from walrus_sdk.ports import Release, StoreReceipt, StoreRequest
@@ -19,8 +22,12 @@ from walrus_sdk.walrus.refusals import failed, refused
 __all__ = ["Publisher", "TokenProvider"]
 
 TokenProvider = Callable[[], Awaitable[str | None]]
-"""Asked before every request: a publisher takes each token once, also when the store then fails."""
+"""Asked before every request: a publisher takes each token once, also when the store then fails.
 
+Giving none, or failing, ends the store before anything is sent.
+"""
+
+_SPENT = frozenset({"token_used", "token_expired"})
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{1,16384}")
 
 
@@ -48,6 +55,7 @@ class Publisher:
         self._token = token
         self._store_s = store_s
         self._per_mib_s = per_mib_s
+        self._spent: set[bytes] = set()
 
     @property
     def url(self) -> str:
@@ -61,10 +69,11 @@ class Publisher:
         content or `release` raises, means not stored. Cancelled before the release it leaves nothing behind.
         """
         assert request.epochs >= 1, "a store lasts at least one Walrus epoch"
-        token = await self._token() if self._token is not None else None
+        token = await self._next_token() if self._token is not None else None
         framing, route = _framed(request)
         body = HeldBody(framing, release)
-        headers = {"content-type": framing.content_type, **_authorization(token)}
+        authorization = {"authorization": f"Bearer {token}"} if token is not None else {}
+        headers = {"content-type": framing.content_type, **authorization}
         if body.size == 0:
             await body.release()  # an empty request is whole with its headers
         try:
@@ -74,13 +83,32 @@ class Publisher:
             if meaning is error:
                 raise
             raise meaning from error
-        secrets = self._secrets(token)
         if answer.status != 200 or not body.released:
-            raise refused(answer, released=body.released, size=body.size, wall_ms=self._wall_ms(), secrets=secrets)
-        return read_receipt(answer, request, secrets)
+            refusal = refused(answer, released=body.released, size=body.size, wall_ms=self._wall_ms())
+            if token is not None and refusal.code in _SPENT:
+                self._spent.add(_fingerprint(token))
+            raise refusal
+        return read_receipt(answer, request)
 
-    def _secrets(self, token: str | None) -> tuple[str, ...]:
-        return tuple(secret for secret in (token, origins.checked(self._url).password) if secret)
+    async def _next_token(self) -> str:
+        assert self._token is not None, "asked for with a provider only"
+        token, failure = None, "gave none"
+        try:
+            with anyio.fail_after(self._http.timeouts.total_s):
+                token = await self._token()
+        except WalrusError:
+            raise
+        except Exception as error:  # its text is not ours: it may hold a secret
+            failure = f"failed ({type(error).__name__})"
+        if token and (not isinstance(token, str) or not _TOKEN.fullmatch(token)):
+            token, failure = None, "gave a text that cannot be a bearer token"
+        elif token and _fingerprint(token) in self._spent:
+            token, failure = None, "gave a token again that the publisher had refused as used or expired"
+        if not token:
+            endpoint = redact.url(self._url)
+            message = f"{endpoint}: a new token is needed for each store, and the token provider {failure}"
+            raise ConfigurationError("token_refused", message, endpoint=endpoint)
+        return token
 
     async def _exchange(self, route: str, body: HeldBody, request: StoreRequest, headers: dict[str, str]) -> Answer:
         lifetime = "deletable" if request.deletable else "permanent"
@@ -100,9 +128,5 @@ def _framed(request: StoreRequest) -> tuple[Framing, str]:
     return Framing(request.parts, request.parts[0].size, "application/octet-stream"), "/v1/blobs"
 
 
-def _authorization(token: str | None) -> dict[str, str]:
-    if token is None:
-        return {}
-    if not _TOKEN.fullmatch(token):
-        raise ConfigurationError("token_refused", "the token provider gave a text that cannot be a bearer token")
-    return {"authorization": f"Bearer {token}"}
+def _fingerprint(token: str) -> bytes:
+    return hashlib.sha256(token.encode("ascii")).digest()

@@ -10,6 +10,9 @@ from walrus_sdk.http.client import Reading, too_large
 
 __all__ = ["Cursor"]
 
+_HOLD = 1024 * 1024
+"""Bytes of an answer of unknown length that are held back until it is whole: one of too many is then undone."""
+
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19}|\*)")
 
 
@@ -29,6 +32,7 @@ class Cursor:
         assert self._start >= 0, "a span starts inside the blob"
         assert self._length is None or self._length >= 0, "a span has a length"
         self._position = 0
+        self._held: bytearray | None = None
         self.delivered = 0
 
     @property
@@ -45,6 +49,7 @@ class Cursor:
 
     def begin(self, reading: Reading) -> None:
         """Take an answer's head (200 or 206). Raises ``bad_answer`` or ``answer_too_large``."""
+        self._held = None
         if reading.status == 206:
             self._position = self._part_start(reading)
             return
@@ -53,11 +58,12 @@ class Cursor:
             return
         announced = reading.length
         if announced is None:
+            self._held = bytearray() if self._length is None else None
             return
-        if announced > self._max_size:
-            raise too_large(reading.endpoint, self._max_size)
         if self._length is not None and self._length != announced:
             raise _bad(reading, f"{self._length} bytes expected, found {announced}")
+        if announced > self._max_size:
+            raise too_large(reading.endpoint, self._max_size)
         self._length = announced
 
     def _part_start(self, reading: Reading) -> int:
@@ -73,15 +79,25 @@ class Cursor:
         self._position += len(chunk)
         left = None if self._length is None else self._length - self.delivered
         rest = chunk[skip:] if left is None else chunk[skip : skip + left]
-        if self.delivered + len(rest) > self._max_size:
+        if self.delivered + len(self._held or b"") + len(rest) > self._max_size:
             raise too_large(endpoint, self._max_size)
+        if self._held is not None:
+            self._held += rest
+            if len(self._held) <= _HOLD:
+                return False
+            rest, self._held = bytes(self._held), None
+        self._deliver(rest)
+        return self.done
+
+    def _deliver(self, rest: bytes) -> None:
         if rest:
             self.delivered += len(rest)
             self._sink(rest)
-        return self.done
 
     def end(self, reading: Reading) -> None:
         """Take the end of the answer. Raises ``range_not_satisfiable`` or ``bad_answer`` when bytes are missing."""
+        if self._held is not None:
+            self._deliver(bytes(self._held))
         if self._length is None or self.done:
             self._length = self.delivered
             return

@@ -11,7 +11,10 @@ from walrus_sdk.errors import StorageError, WalrusError
 from walrus_sdk.http import redact
 from walrus_sdk.http.failures import TABLE, network_error
 
-__all__ = ["AUTH_DOMAIN", "Reason", "error_of", "read_reason"]
+__all__ = ["AUTH_DOMAIN", "DAEMON_DOMAIN", "Reason", "error_of", "read_reason"]
+
+DAEMON_DOMAIN = "daemon.walrus.space"
+"""Domain of what a publisher or an aggregator itself says."""
 
 AUTH_DOMAIN = "auth.publisher.walrus.space"
 """Domain of refusals that concern the publisher's token."""
@@ -27,12 +30,19 @@ _NETWORK_CODES = frozenset(TABLE.values()) | {
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why a service refused: domain and reason of a structured error (both empty without one), and a short text."""
+    """Why a service refused: domain and reason of a structured error (both empty without one), and what it says.
+
+    `reason` and `shown` are for people: redacted and short. `text` is all of what it says, to search in, never shown.
+    """
 
     domain: str
     reason: str
     shown: str
-    structured: bool
+    text: str
+
+    def is_one_of(self, domain: str, *reasons: str) -> bool:
+        """Whether it is one of these reasons of this domain: the same word of another service means another thing."""
+        return self.domain == domain and self.reason in reasons
 
 
 def read_reason(body: bytes, secrets: Iterable[str] = ()) -> Reason:
@@ -41,7 +51,7 @@ def read_reason(body: bytes, secrets: Iterable[str] = ()) -> Reason:
     The structured form is ``{"error": {"status", "code", "message", "details": [{"@type": "ErrorInfo", "reason",
     "domain"}]}}``; everything else, HTML of a proxy included, counts as text.
     """
-    text = body[:65_536].decode("utf-8", "replace")
+    text = body.decode("utf-8", "replace")
     try:
         error = _mapping(_mapping(json.loads(body)).get("error"))
     except (ValueError, RecursionError):
@@ -49,13 +59,10 @@ def read_reason(body: bytes, secrets: Iterable[str] = ()) -> Reason:
     details = error.get("details")
     info = next((_mapping(d) for d in _listed(details) if _mapping(d).get("@type") == "ErrorInfo"), {})
     structured = "status" in error or bool(info)
-    shown = str(error.get("message", "")) if structured else text
-    return Reason(
-        str(info.get("domain", ""))[:100],
-        str(info.get("reason", "") or error.get("status", ""))[:100],
-        redact.text(shown, secrets)[:200],
-        structured,
-    )
+    says = str(error.get("message", "")) if structured else text
+    hidden = tuple(secrets)
+    name = str(info.get("reason", "") or error.get("status", ""))
+    return Reason(str(info.get("domain", "")), redact.text(name, hidden)[:100], redact.text(says, hidden)[:200], says)
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -7,28 +7,28 @@ or failure says; after it, only an answer that proves a refusal counts as "not s
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 
 from walrus_sdk.errors import CODES, ErrorClass, NetworkError, ProtocolError, WalrusError
 from walrus_sdk.http.client import Answer
 from walrus_sdk.http.failures import NOT_SENT
 from walrus_sdk.http.fields import retry_after
-from walrus_sdk.walrus.reasons import AUTH_DOMAIN, Reason, error_of, read_reason
+from walrus_sdk.walrus.reasons import AUTH_DOMAIN, DAEMON_DOMAIN, Reason, error_of, read_reason
 
 __all__ = ["failed", "refused"]
 
 _BY_REASON = {
-    "TOKEN_ALREADY_USED": "token_used",
-    "EXPIRED_SIGNATURE": "token_expired",
-    "INSUFFICIENT_CONFIRMATIONS": "store_uncertified",
-    "FORBIDDEN_BLOB": "blob_blocked",
-    "SIZE_EXCEEDED": "body_too_large",
+    (AUTH_DOMAIN, "TOKEN_ALREADY_USED"): "token_used",
+    (AUTH_DOMAIN, "EXPIRED_SIGNATURE"): "token_expired",
+    (DAEMON_DOMAIN, "INSUFFICIENT_CONFIRMATIONS"): "store_uncertified",
+    (DAEMON_DOMAIN, "FORBIDDEN_BLOB"): "blob_blocked",
+    (DAEMON_DOMAIN, "SIZE_EXCEEDED"): "body_too_large",
 }
 
 # Source: status codes of `PUT /v1/blobs` and `/v1/quilts` in walrus-service, and what proxies add in front of it.
 # A 5xx of a proxy says nothing about the store behind it, so all of them want a look.
 _BY_STATUS = {
     401: "token_refused",
+    403: "token_refused",
     404: "http_error",
     405: "http_error",
     408: "timeout_read",
@@ -49,13 +49,13 @@ _SAYS_TOO_LARGE = re.compile(r"(?i)length limit|too large|exceed|failed to parse
 _SAYS_TOKEN = re.compile(r"(?i)header of type `?authorization`?")
 
 
-def refused(answer: Answer, *, released: bool, size: int, wall_ms: int, secrets: Iterable[str] = ()) -> WalrusError:
+def refused(answer: Answer, *, released: bool, size: int, wall_ms: int) -> WalrusError:
     """Return the error for a publisher's answer with another status than 200.
 
     `released`: whether the last bytes were released when it was read; `size`: bytes of the body; `wall_ms`: now, to
     read a Retry-After date. Fields: endpoint, http_status, reason, retry_after (seconds), size.
     """
-    reason = read_reason(answer.body, secrets)
+    reason = read_reason(answer.body, answer.secrets)
     code = _code(answer.status, reason)
     if not released and CODES[code].error_class is ErrorClass.LOOK_FIRST:
         code = "timeout_send" if answer.status == 408 else "service_unavailable"
@@ -73,8 +73,9 @@ def refused(answer: Answer, *, released: bool, size: int, wall_ms: int, secrets:
 
 
 def _code(status: int, reason: Reason) -> str:
-    if reason.reason in _BY_REASON:
-        return _BY_REASON[reason.reason]
+    named = _BY_REASON.get((reason.domain, reason.reason))
+    if named is not None:
+        return named
     if status in _BY_STATUS:
         return _BY_STATUS[status]
     if status >= 500:
@@ -85,10 +86,10 @@ def _code(status: int, reason: Reason) -> str:
 
 
 def _client_error(status: int, reason: Reason) -> str:
-    if reason.domain == AUTH_DOMAIN or _SAYS_TOKEN.search(reason.shown):
+    if reason.domain == AUTH_DOMAIN or _SAYS_TOKEN.search(reason.text):
         return "token_refused"
     # The form is ours and well-formed: a reader that fails in it has met its size limit.
-    if status == 400 and _SAYS_TOO_LARGE.search(reason.shown):
+    if status == 400 and _SAYS_TOO_LARGE.search(reason.text):
         return "body_too_large"
     return "store_refused"
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import anyio
+
 from walrus_sdk.errors import ConfigurationError, WalrusError
+from walrus_sdk.http.circuits import Circuits
 from walrus_sdk.http.failover import first_of
 from walrus_sdk.http.failures import NOT_SENT
 from walrus_sdk.model.units import BlobId, QuiltPatchId
@@ -21,10 +24,18 @@ class HttpBlobStore:
     """Stores at the first publisher that takes the body, reads from the aggregators.
 
     Another publisher is asked only while nothing was released: what one publisher may have stored is looked up first.
+    A publisher that fails again and again is asked last for a while. `clock` gives monotonic seconds.
     """
 
-    def __init__(self, publishers: Sequence[Publisher], aggregators: Aggregators) -> None:
+    def __init__(
+        self,
+        publishers: Sequence[Publisher],
+        aggregators: Aggregators,
+        *,
+        clock: Callable[[], float] = anyio.current_time,
+    ) -> None:
         self._publishers = {publisher.url: publisher for publisher in publishers}
+        self._circuits = Circuits(tuple(self._publishers), clock)
         self._aggregators = aggregators
 
     async def store(self, request: StoreRequest, release: Release) -> StoreReceipt:
@@ -46,7 +57,7 @@ class HttpBlobStore:
         def moves_on(error: WalrusError) -> bool:
             return not released and error.code in _STORE_MOVES_ON
 
-        return await first_of(tuple(self._publishers), store_at, moves_on=moves_on)
+        return await first_of(self._circuits, store_at, moves_on=moves_on)
 
     async def read(
         self,

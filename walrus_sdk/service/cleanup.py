@@ -1,0 +1,270 @@
+"""Cleanup: what nothing refers to any more goes: old histories, versions beyond those that are kept, deletable blobs.
+
+A cleanup that deletes is a deployment of its own (verb ``cleanup``): it begins only while no other deployment of the
+wallet is under way, others do not begin beside it, and blobs are forgotten before they are deleted, so that no plan
+counts on one that goes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from walrus_sdk.engine.deletes import Deletes
+from walrus_sdk.engine.feed import Feed
+from walrus_sdk.engine.journaling import Diary
+from walrus_sdk.errors import OwnershipError, WalrusError
+from walrus_sdk.model import events
+from walrus_sdk.model.deployment import Status
+from walrus_sdk.model.network import ChainState
+from walrus_sdk.model.options import DeployOptions
+from walrus_sdk.model.plan import Cost, Plan, SiteChange, SiteTarget
+from walrus_sdk.model.progress import Phase
+from walrus_sdk.model.units import BlobId, DeploymentId, SuiAddress
+from walrus_sdk.model.versions import CleanupReport
+from walrus_sdk.planning.build import finish
+from walrus_sdk.planning.cleanup import CleanupFacts, Decision, decide
+from walrus_sdk.planning.history import kept
+from walrus_sdk.planning.state import is_unfinished
+from walrus_sdk.ports import Change, Drop, Ownership, Put
+from walrus_sdk.service.connection import Connection
+from walrus_sdk.service.lifecycle import begin, give_up, matters
+from walrus_sdk.service.nowhere import NoFolder
+from walrus_sdk.service.unfinished import plan_of, settle_and_end
+from walrus_sdk.service.versions import content_of
+
+__all__ = ["cleanup"]
+
+_OF_A_DEPLOYMENT = (
+    "entries",
+    "attempts",
+    "samples",
+    "checkpoints",
+    "requests",
+    "transactions",
+    "incarnations",
+    "events",
+)
+"""Tables that hold the history of one deployment; what it stored and published stays known."""
+
+
+async def cleanup(
+    connection: Connection,
+    options: DeployOptions,
+    feed: Feed,
+    *,
+    older_than_days: float = 7.0,
+    keep_last: int = 3,
+    dry_run: bool = True,
+) -> CleanupReport:
+    """Return what is cleaned up, and do it unless `dry_run`.
+
+    Histories of deployments that ended `older_than_days` ago go; of each site the last `keep_last` versions and pinned
+    ones stay. Blobs that this home stored and nothing refers to are deleted where they can be, else listed with their
+    end. Raises `OwnershipError` ``deployment_owned`` while another deployment of the wallet is under way.
+    """
+    state, owner = await connection.chain.state(), connection.signer().address
+    if not dry_run:
+        await _settle_older(connection, owner, state, options, feed)
+    decision = await _decide(connection, owner, state, options, older_than_days, keep_last)
+    if dry_run or decision.empty:
+        return _report(decision, dry_run=dry_run)
+    plan = _plan(connection, state, owner, decision)
+    ownership = await begin(connection, plan)
+    try:
+        await _check_alone(connection, ownership, owner, state)
+        return await _carry_out(connection, ownership, plan, decision, options, feed)
+    except WalrusError as error:
+        error.fields |= {"deployment_id": str(ownership.deployment)}
+        await give_up(connection, ownership, f"{error.code}: {error.message}")
+        raise
+    finally:
+        await connection.journal.release(ownership)
+
+
+def _report(decision: Decision, *, dry_run: bool, of: DeploymentId | None = None) -> CleanupReport:
+    versions = tuple((site_id, number) for _, site_id, number in decision.versions)
+    return CleanupReport(decision.deployments, versions, decision.deleted, decision.waiting, dry_run, of)
+
+
+def _plan(connection: Connection, state: ChainState, owner: SuiAddress, decision: Decision) -> Plan:
+    plan = Plan(
+        digest="",
+        request_digest="",
+        chain_id=state.chain_id,
+        network=connection.network.name,
+        n_shards=state.n_shards,
+        root="",
+        target=SiteTarget("", owner, how="cleanup"),
+        entries={},
+        operations=(),
+        known={},
+        base={},
+        change=SiteChange(),
+        epochs=0,
+        end_epoch=state.walrus_epoch,
+        cost=Cost(),
+        message="cleanup",
+        verb="cleanup",
+        deletes=tuple(blob.object_id for blob in decision.deleted if blob.object_id is not None),
+        tags=(str(connection.clock.wall_ms()),),  # two cleanups of the same things are two plans
+    )
+    return finish(plan, Cost())
+
+
+# ── deciding ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def _decide(
+    connection: Connection,
+    owner: SuiAddress,
+    state: ChainState,
+    options: DeployOptions,
+    older_than_days: float,
+    keep_last: int,
+) -> Decision:
+    journal, mine = connection.journal, {"chain": state.chain_id}
+    versions = await journal.rows("versions", mine)
+    deployments = await journal.rows("deployments", {**mine, "owner": str(owner)})
+    stay = kept(versions, keep_last)
+    facts = CleanupFacts(
+        versions=versions,
+        deployments=[row for row in deployments if not connection.is_live(DeploymentId(row["id"]))],
+        recorded={BlobId.parse(row["blob_id"]) for row in await journal.rows("blobs", mine)},
+        owned=await connection.chain.blobs(owner),
+        needed=await _needed(connection, owner, stay, deployments),
+        epoch=state.walrus_epoch,
+        now_ms=connection.clock.wall_ms(),
+        keep_last=keep_last,
+        older_than_days=older_than_days,
+    )
+    return decide(facts)
+
+
+async def _needed(
+    connection: Connection,
+    owner: SuiAddress,
+    versions: Sequence[Mapping[str, Any]],
+    deployments: Sequence[Mapping[str, Any]],
+) -> set[BlobId]:
+    """Return the blobs that something refers to: sites on chain, versions that stay, deployments that can go on."""
+    needed = {resource.blob_id for row in versions for resource in content_of(row).resources.values()}
+    for site_id, _ in await connection.chain.sites(owner):
+        site = await connection.chain.site(site_id)
+        if site is not None:
+            needed |= {resource.blob_id for resource in site.content.resources.values()}
+    for row in deployments:
+        if is_unfinished(row):
+            plan = await plan_of(connection, row)
+            needed |= {stored.blob_id for stored in plan.known.values()}
+            needed |= {resource.blob_id for resource in plan.base.values()}
+            stores = await connection.journal.rows("operations", {"deployment": row["id"], "kind": "store"})
+            needed |= {BlobId.parse(store["name"]) for store in stores}
+    return needed
+
+
+async def _settle_older(
+    connection: Connection, owner: SuiAddress, state: ChainState, options: DeployOptions, feed: Feed
+) -> None:
+    """End cleanups that did not come to their end; and failed deployments, when their uploads are not to be kept."""
+    for row in await connection.journal.rows("deployments", {"chain": state.chain_id, "owner": str(owner)}):
+        if connection.is_live(DeploymentId(row["id"])) or not await matters(connection, row):
+            continue
+        if row["verb"] == "cleanup":
+            await _end_cleanup(connection, row, options, feed)
+        elif not options.recovery.preserve_partial_uploads and Status(row["status"]) is Status.FAILED:
+            await settle_and_end(connection, row, NoFolder(), options, feed)
+
+
+async def _end_cleanup(connection: Connection, row: Mapping[str, Any], options: DeployOptions, feed: Feed) -> None:
+    owner = await connection.journal.claim(DeploymentId(row["id"]))
+    try:
+        context = connection.context(owner, NoFolder(), options, feed)
+        await Deletes(context, await plan_of(connection, row)).settle()
+        await give_up(connection, owner, "superseded")
+    finally:
+        await connection.journal.release(owner)
+
+
+async def _check_alone(connection: Connection, ownership: Ownership, owner: SuiAddress, state: ChainState) -> None:
+    """Check that no other deployment of the wallet is under way: it may count on what goes."""
+    for row in await connection.journal.rows("deployments", {"chain": state.chain_id, "owner": str(owner)}):
+        other = DeploymentId(row["id"])
+        if other != ownership.deployment and is_unfinished(row) and connection.is_live(other):
+            text = f"{other} is under way; nothing is cleaned up beside it"
+            raise OwnershipError("deployment_owned", text, deployment_id=str(other))
+
+
+# ── doing ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def _carry_out(
+    connection: Connection,
+    ownership: Ownership,
+    plan: Plan,
+    decision: Decision,
+    options: DeployOptions,
+    feed: Feed,
+) -> CleanupReport:
+    context = connection.context(ownership, NoFolder(), options, feed)
+    diary = Diary(context, plan, Status.PENDING)
+    feed.phase(Phase.CHAIN)
+    await diary.move(Status.PROCESSING, puts=_forgotten_blobs(plan, decision))
+    await connection.journal.append(
+        ownership, [Change(events.NOTE, {"message": "forgotten"}, (), _drops(plan, decision))]
+    )
+    deletes = Deletes(context, plan)
+    await deletes.run()
+    for deployment in decision.deployments:
+        await _forget(connection, deployment)
+    report = _report(decision, dry_run=False, of=ownership.deployment)
+    report = CleanupReport(
+        report.deployments, report.versions, report.deleted, report.waiting, False, report.deployment_id,
+        tuple(deletes.digests),
+    )  # fmt: skip
+    now = connection.clock.wall_ms()
+    await diary.move(Status.COMPLETED, finished_ms=now, can_resume=0, result=json.dumps(report.to_json()))
+    feed.phase(Phase.DONE)
+    return report
+
+
+def _forgotten_blobs(plan: Plan, decision: Decision) -> list[Put]:
+    """Return the rows that say of each blob that it does not live, before it is deleted."""
+    return [
+        Put("blobs", {"chain": plan.chain_id, "blob_id": str(blob.blob_id)}, {"end_epoch": 0})
+        for blob in decision.deleted
+    ]
+
+
+def _drops(plan: Plan, decision: Decision) -> tuple[Drop, ...]:
+    chain = plan.chain_id
+    names = [str(blob.blob_id) for blob in decision.deleted]
+    return (
+        *(Drop("patches", {"chain": chain, "blob_id": name}) for name in names),
+        *(Drop("operations", {"chain": chain, "kind": "store", "name": name}) for name in names),
+        *(
+            Drop("versions", {"chain": of, "site_id": str(site_id), "n": number})
+            for of, site_id, number in decision.versions
+        ),
+    )
+
+
+async def _forget(connection: Connection, deployment: DeploymentId) -> None:
+    """Forget the history of a deployment; one that somebody took up meanwhile stays."""
+    try:
+        owner = await connection.journal.claim(deployment)
+    except OwnershipError:
+        return
+    try:
+        (row,) = await connection.journal.rows("deployments", {"id": str(deployment)})
+        if not is_unfinished(row):
+            drops = [Drop(table, {"deployment": str(deployment)}) for table in _OF_A_DEPLOYMENT]
+            drops.append(Drop("deployments", {"id": str(deployment)}))
+            shared = await connection.journal.rows("deployments", {"plan_digest": row["plan_digest"]})
+            if len(shared) == 1:
+                drops.append(Drop("plans", {"digest": row["plan_digest"]}))
+            await connection.journal.append(owner, [Change(events.DEPLOYMENT_DROPPED, {}, (), tuple(drops))])
+            await connection.checkpoints.remove(deployment)
+    finally:
+        await connection.journal.release(owner)

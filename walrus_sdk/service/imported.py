@@ -1,0 +1,93 @@
+"""A deployment from a checkpoint file alone: its plan, what it stored, what it left open; for another machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from walrus_sdk.errors import CodecError, StateError
+from walrus_sdk.model import events
+from walrus_sdk.model.deployment import Status
+from walrus_sdk.model.plan import Plan
+from walrus_sdk.model.units import DeploymentId
+from walrus_sdk.planning.plan_json import canonical, load_plan, plan_digest
+from walrus_sdk.ports import Change, Put
+from walrus_sdk.service.connection import Connection
+from walrus_sdk.service.lifecycle import entry_rows, first_row
+
+__all__ = ["take_in"]
+
+
+async def take_in(connection: Connection, data: Mapping[str, Any]) -> DeploymentId:
+    """Make the deployment of a checkpoint one of this home; one that is here already stays as it is.
+
+    Raises `StateError` ``checkpoint_invalid``.
+    """
+    try:
+        deployment, plan = DeploymentId(data["deployment"]), _plan(data)
+        puts = _rows(connection, deployment, plan, data)
+        facts = {"last_event": int(data["last_event"]), "errors": len(data["errors"])}
+    except (KeyError, TypeError, ValueError, CodecError) as error:
+        raise StateError("checkpoint_invalid", f"the checkpoint cannot be used: {error}") from error
+    if await connection.journal.rows("deployments", {"id": str(deployment)}):
+        return deployment
+    owner = await connection.journal.claim(deployment, new=True)
+    try:
+        await connection.journal.append(owner, [Change(events.DEPLOYMENT_IMPORTED, facts, puts)])
+    finally:
+        await connection.journal.release(owner)
+    return deployment
+
+
+def _plan(data: Mapping[str, Any]) -> Plan:
+    plan = load_plan(data["plan"])
+    if plan_digest(plan) != data["plan_digest"]:
+        raise ValueError("its plan is not the one that was frozen")
+    return plan
+
+
+def _rows(connection: Connection, deployment: DeploymentId, plan: Plan, data: Mapping[str, Any]) -> tuple[Put, ...]:
+    operations, transactions = data["operations"], data["transactions"]
+    status = Status.PROCESSING if transactions else Status.UPLOADING if operations else Status.PENDING
+    facts = first_row(plan, connection.clock.wall_ms()) | {"status": status.value}
+    frozen = {"request_digest": plan.request_digest, "json": canonical(data["plan"]).decode("utf-8", "surrogatepass")}
+    return (
+        Put("deployments", {"id": str(deployment)}, facts),
+        Put("plans", {"digest": plan.digest}, frozen),
+        *entry_rows(deployment, plan),
+        *(_operation(deployment, plan, row) for row in operations),
+        *(_transaction(deployment, plan, row) for row in transactions),
+        *(put for row in transactions for put in _made(deployment, plan, row)),
+    )
+
+
+def _made(deployment: DeploymentId, plan: Plan, row: Mapping[str, Any]) -> tuple[Put, ...]:
+    """Return the rows that know a site which one of the transactions made."""
+    if row["expected_id"] is None or row["state"] != "final":
+        return ()
+    key = {"chain": plan.chain_id, "owner": str(plan.target.owner), "name": plan.target.name}
+    return (
+        Put("sites", key, {"object_id": row["expected_id"], "deployment": str(deployment)}),
+        Put("deployments", {"id": str(deployment)}, {"site_id": row["expected_id"]}),
+    )
+
+
+def _operation(deployment: DeploymentId, plan: Plan, row: Mapping[str, Any]) -> Put:
+    key = {"chain": plan.chain_id, "kind": row["kind"], "name": row["name"]}
+    values = {
+        "deployment": str(deployment),
+        "operation": row["operation"],
+        "state": row["state"],
+        "attempts": 0,
+        "released_wall_ms": row["released_wall_ms"],
+        "outcome": json.dumps(row["outcome"]) if row["outcome"] is not None else None,
+    }
+    return Put("operations", key, values)
+
+
+def _transaction(deployment: DeploymentId, plan: Plan, row: Mapping[str, Any]) -> Put:
+    """Return the row of a transaction without its signed bytes, which stay where they were signed."""
+    key = {"chain": plan.chain_id, "digest": row["digest"]}
+    values = {name: row[name] for name in ("step", "expires", "expected_id", "state")}
+    return Put("transactions", key, {**values, "deployment": str(deployment)})

@@ -1,0 +1,124 @@
+"""Resume by id: a deployment goes on with its frozen plan, whichever verb made it; also from a checkpoint elsewhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from walrus_sdk.engine.feed import Feed
+from walrus_sdk.errors import BlockchainError, ConfigurationError, DeploymentStopped, OwnershipError, ValidationError
+from walrus_sdk.model.deployment import Status
+from walrus_sdk.model.options import DeployOptions, DeployResult
+from walrus_sdk.model.plan import Plan
+from walrus_sdk.model.progress import Phase
+from walrus_sdk.model.units import DeploymentId
+from walrus_sdk.planning import cost
+from walrus_sdk.planning.results import load_result
+from walrus_sdk.planning.state import is_unfinished
+from walrus_sdk.service import locks, requests
+from walrus_sdk.service.connection import Connection
+from walrus_sdk.service.deploy import check_files, deadline_of, deploy
+from walrus_sdk.service.lifecycle import Unfinished, as_planned, carry_out, status_of
+from walrus_sdk.service.unfinished import plan_of
+
+__all__ = ["newest_unfinished", "resume"]
+
+_HANDOVER_S = 5.0
+_LOOK_S = 0.25
+
+
+async def resume(
+    connection: Connection,
+    deployment: DeploymentId,
+    options: DeployOptions,
+    feed: Feed,
+    *,
+    folder: Path | None = None,
+    replan: bool = False,
+    take_over: bool = False,
+) -> DeployResult:
+    """Go on with a deployment. One that is complete returns its result, and nothing is sent.
+
+    `folder` is where its files are now, when that is not where they were. `replan`: when files have changed, deploy
+    them anew. `take_over`: a live owner is asked to stop, and fenced off when it does not answer.
+
+    Raises `ValidationError` ``file_changed`` with the list, `OwnershipError` ``deployment_owned`` or ``illegal_move``,
+    `BlockchainError` ``chain_mismatch``, and what deploying raises.
+    """
+    deadline, row = deadline_of(options), await _row(connection, deployment)
+    if Status(row["status"]) is Status.COMPLETED:
+        return load_result(json.loads(row["result"]))
+    if not is_unfinished(row):
+        text = f"{deployment} is {row['status']} and cannot go on: {row['reason'] or 'it has ended'}"
+        raise OwnershipError("illegal_move", text, deployment_id=str(deployment))
+    plan = await plan_of(connection, row)
+    await _check_world(connection, plan, options)
+    place = folder or Path(plan.root)
+    async with connection.folder(place) as opened:
+        if plan.operations:  # without stores no file is read
+            feed.phase(Phase.SCAN)
+            try:
+                await check_files(opened, plan, feed)
+            except ValidationError as error:
+                if error.code != "file_changed" or not replan:
+                    error.fields |= {"deployment_id": str(deployment), "resumable": True}
+                    raise
+                return await deploy(connection, place, options, feed)
+        await _hand_over(connection, deployment, take_over=take_over)
+        owner = await connection.journal.claim(deployment, take_over=take_over)
+        now = await _row(connection, deployment)
+        if is_unfinished(now):
+            unfinished = Unfinished(owner, plan, Status(now["status"]))
+            return await carry_out(connection, unfinished, opened, as_planned(options, plan), feed, deadline)
+        await connection.journal.release(owner)
+    # It came to its end between the look and the lock.
+    return await resume(connection, deployment, options, feed)
+
+
+async def newest_unfinished(connection: Connection) -> DeploymentId:
+    """Return the newest deployment of this home that can go on and that nobody works on.
+
+    Raises `ConfigurationError` ``deployment_not_found``.
+    """
+    rows = await connection.journal.rows("deployments")
+    for row in reversed(rows):
+        found = DeploymentId(row["id"])
+        if is_unfinished(row) and not connection.is_live(found):
+            return found
+    raise ConfigurationError("deployment_not_found", "no deployment of this home can be resumed")
+
+
+async def _row(connection: Connection, deployment: DeploymentId) -> Mapping[str, Any]:
+    rows = await connection.journal.rows("deployments", {"id": str(deployment)})
+    if not rows:
+        raise ConfigurationError("deployment_not_found", f"this home has no deployment {deployment}")
+    return rows[0]
+
+
+async def _check_world(connection: Connection, plan: Plan, options: DeployOptions) -> None:
+    """Check chain, key, limits and lock before anything is owned."""
+    state = await connection.chain.state()
+    if state.chain_id != plan.chain_id:
+        text = f"it is for chain {plan.chain_id}, {connection.network.name} is chain {state.chain_id}"
+        raise BlockchainError("chain_mismatch", text, expected=plan.chain_id, found=state.chain_id)
+    owner = connection.signer().address
+    if owner != plan.target.owner:
+        raise ConfigurationError("key_invalid", f"it is for {plan.target.owner}, the key is that of {owner}")
+    cost.check_limits(plan, options)
+    if plan.verb == "deploy":
+        await locks.check(connection, plan.chain_id, plan.target.site_id)
+
+
+async def _hand_over(connection: Connection, deployment: DeploymentId, *, take_over: bool) -> None:
+    """Ask a live owner to let go, and give it a moment."""
+    if not take_over or not connection.is_live(deployment):
+        return
+    await requests.ask(connection, deployment, requests.TAKE_OVER, "")
+    waited = 0.0
+    while connection.is_live(deployment) and waited < _HANDOVER_S + connection.network.grace_s:
+        await connection.sleep(_LOOK_S)
+        waited += _LOOK_S
+    if Status.COMPLETED is await status_of(connection, deployment):
+        raise DeploymentStopped("interrupted", "its owner completed it meanwhile", deployment_id=str(deployment))

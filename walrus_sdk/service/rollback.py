@@ -1,0 +1,194 @@
+"""Rollback: a version comes back as a deployment of its own, by reference where its bytes live."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from walrus_sdk.engine.feed import Feed
+from walrus_sdk.errors import BlockchainError, ConfigurationError, WalrusError
+from walrus_sdk.model.deployment import Status
+from walrus_sdk.model.options import DeployOptions, DeployResult
+from walrus_sdk.model.plan import Plan, SiteTarget
+from walrus_sdk.model.site import SiteContent, SiteSnapshot
+from walrus_sdk.model.units import BlobId
+from walrus_sdk.planning import cost, history
+from walrus_sdk.planning.build import DEFAULT_EPOCHS
+from walrus_sdk.ports import BlobStore, ScanRules
+from walrus_sdk.service.connection import Connection
+from walrus_sdk.service.deploy import deadline_of, until
+from walrus_sdk.service.lifecycle import Unfinished, as_planned, begin, carry_out
+from walrus_sdk.service.nowhere import NoFolder
+from walrus_sdk.service.pricing import priced
+from walrus_sdk.service.sites import find_site
+from walrus_sdk.service.survey import Request, lifetimes_of, read_site
+from walrus_sdk.service.unfinished import take_up
+from walrus_sdk.service.versions import content_of, rows_of
+
+__all__ = ["after_bad_verify", "plan", "rollback"]
+
+
+async def plan(
+    connection: Connection,
+    site: str,
+    options: DeployOptions,
+    *,
+    to: int | None = None,
+    reason: str = "",
+    lock: bool = True,
+    source: Path | None = None,
+) -> Plan:
+    """Return what rolling a site back would change; nothing is spent. See `rollback`."""
+    number, now = await _choose(connection, site, to)
+    return await _plan(connection, now, number, options, reason, lock, source)
+
+
+async def rollback(
+    connection: Connection,
+    site: str,
+    options: DeployOptions,
+    feed: Feed,
+    *,
+    to: int | None = None,
+    reason: str = "",
+    lock: bool = True,
+    source: Path | None = None,
+) -> DeployResult:
+    """Bring version `to` of a site back (default: the one before the current one).
+
+    What its bytes live for is only referred to; what has lapsed is stored again from `source`, or from the folder that
+    the version was deployed from, where the content is the same. `lock` keeps later deploys away until it is unlocked.
+    Raises `ConfigurationError` ``version_not_found``, `ValidationError` ``content_lapsed`` before anything changes,
+    and what deploying raises.
+    """
+    deadline = deadline_of(options)
+    if not options.recovery.enable_rollback:
+        raise ConfigurationError("option_invalid", "rollback is switched off (enable_rollback)", option="recovery")
+    number, now = await _choose(connection, site, to)
+    owner = connection.signer().address
+    chain_id = (await connection.chain.state()).chain_id
+    digest = history.rollback_digest(chain_id, now.site_id, number, lock)
+    request = Request(chain_id, owner, now.content.name, now.site_id, digest)
+    with until(deadline):
+        taken = await take_up(connection, request, NoFolder(), options, feed)
+        unfinished = taken.unfinished
+        if unfinished is None:
+            frozen = await _plan(connection, now, number, options, reason, lock, source)
+            cost.check_cost(frozen.cost, options.max_cost)
+            unfinished = Unfinished(await begin(connection, frozen, taken.in_vain), frozen, Status.PENDING)
+    chosen = as_planned(options, unfinished.plan)
+    if not unfinished.plan.operations:
+        return await carry_out(connection, unfinished, NoFolder(), chosen, feed, deadline)
+    async with connection.folder(Path(unfinished.plan.root)) as folder:
+        return await carry_out(connection, unfinished, folder, chosen, feed, deadline)
+
+
+async def _choose(connection: Connection, site: str, to: int | None) -> tuple[int, SiteSnapshot]:
+    site_id = await find_site(connection, site)
+    now = await read_site(connection, (await connection.chain.state()).chain_id, site_id)
+    if now is None:
+        raise BlockchainError("site_not_found", f"no site {site_id} on {connection.network.name}")
+    if now.owner != connection.signer().address:
+        text = f"site {site_id} belongs to {now.owner or 'no address'}, the key is that of another address"
+        raise BlockchainError("site_not_owned", text, site_id=str(site_id))
+    rows = await rows_of(connection, site_id)
+    current = max((row["n"] for row in rows if row["digest"] == str(now.digest)), default=None)
+    return history.choose([row["n"] for row in rows], current, to, f"site {site_id}"), now
+
+
+async def _plan(
+    connection: Connection,
+    now: SiteSnapshot,
+    number: int,
+    options: DeployOptions,
+    reason: str,
+    lock: bool,
+    source: Path | None,
+) -> Plan:
+    (row,) = [row for row in await rows_of(connection, now.site_id) if row["n"] == number]
+    wanted, state = content_of(row), await connection.chain.state()
+    dead = await _dead(connection, wanted, options)
+    lapsed = history.lapsed(wanted, dead)
+    root, at_hand = await _at_hand(connection, row, source) if lapsed else ("", {})
+    owner = connection.signer().address
+    facts = history.RollbackFacts(
+        network=connection.network,
+        chain=state,
+        target=SiteTarget(now.content.name, owner, now.site_id, now.version, now.digest, "version"),
+        site=now,
+        number=number,
+        wanted=wanted,
+        dead=dead,
+        at_hand=at_hand,
+        root=root,
+        options=options,
+        epochs=options.epochs or connection.project.epochs or DEFAULT_EPOCHS,
+        reason=reason,
+        lock=lock,
+    )
+    return await priced(connection, history.rollback(facts), now)
+
+
+async def _dead(connection: Connection, wanted: SiteContent, options: DeployOptions) -> frozenset[BlobId]:
+    """Return the blobs of a version that are gone: by their end epoch, else by reading one byte."""
+    now = (await connection.chain.state()).walrus_epoch
+    ends = await lifetimes_of(connection)
+    store = connection.store(options.recovery)
+    dead: set[BlobId] = set()
+    for blob_id in {resource.blob_id for resource in wanted.resources.values()}:
+        end = ends.get(blob_id)
+        if (end is not None and end.number <= now.number) or (end is None and not await _reads(store, blob_id)):
+            dead.add(blob_id)
+    return frozenset(dead)
+
+
+async def _reads(store: BlobStore, blob_id: BlobId) -> bool:
+    try:
+        await store.read(blob_id, lambda _: None, span=(0, 1), max_size=1)
+    except WalrusError:
+        return False
+    return True
+
+
+async def _at_hand(
+    connection: Connection, row: Mapping[str, Any], source: Path | None
+) -> tuple[str, dict[bytes, tuple[str, int]]]:
+    """Return a folder and what it holds by content: `source`, else the folder that the version was deployed from."""
+    made = await connection.journal.rows("deployments", {"id": row["deployment"]})
+    place = source or (Path(made[0]["folder"]) if made and made[0]["folder"] else None)
+    if place is None:
+        return "", {}
+    async with connection.folder(place) as folder:
+        try:
+            found = await folder.scan(ScanRules(lambda _: False, _All()), lambda _: None)
+        except WalrusError:
+            if source is not None:
+                raise
+            return "", {}  # the folder of that time is not what it was
+    return str(place), {file.sha256: (file.source, file.size) for file in found.files}
+
+
+class _All(frozenset[str]):
+    """A set that holds everything: what was published before may look like a secret."""
+
+    def __contains__(self, _: object) -> bool:
+        return True
+
+
+async def after_bad_verify(connection: Connection, error: WalrusError, options: DeployOptions, feed: Feed) -> None:
+    """Go back to the last version when a deployment that was just written is proven to serve wrong bytes.
+
+    The error tells what came of it: ``rolled_back_to`` (a version's number), or a note why it could not be done.
+    """
+    site_id = error.fields.get("site_id")
+    if not options.rollback_on_bad_verify or error.code != "verification_failed" or not error.fields.get("proven"):
+        return
+    reason = f"verification of {error.fields.get('deployment_id')} failed"
+    try:
+        number, _ = await _choose(connection, str(site_id), None)
+        await rollback(connection, str(site_id), options, feed, reason=reason)
+    except WalrusError as second:
+        error.add_note(f"it could not be rolled back: {second}")
+    else:
+        error.fields |= {"rolled_back_to": number, "resumable": False}
