@@ -31,6 +31,11 @@ if typing.TYPE_CHECKING:
     from walrus_sdk.model.units import BlobId, DeploymentId, Digest, Frost, Mist, ObjectId, QuiltPatchId, SuiAddress
     from walrus_sdk.model.versions import CleanupReport, Download, Lock, Version, VersionDiff
     from walrus_sdk.ports import Signer, SigningRequest
+    from walrus_sdk.service.original import (
+        DeploymentMonitor,
+        DeploymentRecoveryManager,
+        WalrusSitesDeploymentService,
+    )
     from walrus_sdk.service.session import Session
     from walrus_sdk.service.session import open_session as open  # noqa: A004  # `ws.open`
     from walrus_sdk.service.tools import blob_id
@@ -43,6 +48,8 @@ __all__ = [
     "DeployOptions",
     "DeployResult",
     "DeploymentId",
+    "DeploymentMonitor",
+    "DeploymentRecoveryManager",
     "DeploymentReport",
     "DeploymentSummary",
     "Digest",
@@ -66,6 +73,7 @@ __all__ = [
     "Version",
     "VersionDiff",
     "WalrusError",
+    "WalrusSitesDeploymentService",
     "blob_id",
     "codecs",
     "connect",
@@ -88,6 +96,9 @@ _PLACES = {
     ),
     "walrus_sdk.errors": ("WalrusError",),
     "walrus_sdk.ports": ("Signer", "SigningRequest"),
+    "walrus_sdk.service.original": (
+        "DeploymentMonitor", "DeploymentRecoveryManager", "WalrusSitesDeploymentService",
+    ),
     "walrus_sdk.service.session": ("Session", "open"),
     "walrus_sdk.service.tools": ("blob_id",),
 }  # fmt: skip

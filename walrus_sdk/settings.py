@@ -26,6 +26,9 @@ ENVIRONMENT: Mapping[str, str] = {
     "WALRUS_WALLET_PATH": "Sui client.yaml or keystore to take the key from",
     "SUI_PRIVATE_KEY": "suiprivkey… text of the key that owns the sites",
     "WALRUS_PUBLISHER_TOKEN": "bearer token for a publisher that asks for one",
+    "WALRUS_CONFIG_PATH": "project file to use instead of walrus-sdk.toml; one that is no .toml is reported only",
+    "WALTODO_CLI_PATH": "program that scripts/deploy-walrus-site-enhanced.sh runs (default: waltodo on the path)",
+    "SITE_BUILDER_PATH": "the official site-builder; reported only, no command runs it",
     "VERBOSE": "true: log to the terminal",
     "CI": "true: never prompt",
     "NO_COLOR": "set: no colours",
@@ -73,7 +76,10 @@ class Project:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that was found around the process, read once."""
+    """Everything that was found around the process, read once.
+
+    `walrus_config` is used when it is a project file; `cli_path` and `site_builder` are known to be reported only.
+    """
 
     home: Path
     user_home: Path = Path("/")
@@ -81,6 +87,9 @@ class Settings:
     private_key: Secret | None = None
     wallet_path: Path | None = None
     publisher_token: Secret | None = None
+    walrus_config: Path | None = None
+    cli_path: Path | None = None
+    site_builder: Path | None = None
     verbose: bool = False
     ci: bool = False
     no_color: bool = False
@@ -116,14 +125,18 @@ def load(environ: Mapping[str, str] | None = None, *, folder: Path | None = None
     Raises `ConfigurationError` ``setting_invalid`` with the file and key.
     """
     env = os.environ if environ is None else environ
-    home = env.get("WALRUS_DEPLOYMENT_HOME")
+    home, config = env.get("WALRUS_DEPLOYMENT_HOME"), _path(env.get("WALRUS_CONFIG_PATH"))
+    named = config if config is not None and config.suffix == ".toml" else None
     return Settings(
         home=Path(home).expanduser().absolute() if home else _user_home(env) / ".walrus-deployment",
         user_home=_user_home(env),
-        project=_project(folder or Path.cwd()),
+        project=_read_project(named) if named is not None else _project(folder or Path.cwd()),
         private_key=_secret(env.get("SUI_PRIVATE_KEY")),
         wallet_path=_path(env.get("WALRUS_WALLET_PATH")),
         publisher_token=_secret(env.get("WALRUS_PUBLISHER_TOKEN")),
+        walrus_config=config,
+        cli_path=_path(env.get("WALTODO_CLI_PATH")),
+        site_builder=_path(env.get("SITE_BUILDER_PATH")),
         verbose=_truth(env.get("VERBOSE")),
         ci=_truth(env.get("CI")),
         no_color=bool(env.get("NO_COLOR")),

@@ -144,7 +144,7 @@ async def test_a_transaction_that_was_signed_elsewhere_is_waited_for_until_it_ha
     world = SimulatedWorld(MANY)
     world.chain.faults = lambda moment: BlockchainError("chain_refused", "no") if moment == "execute" else None
     with pytest.raises(BlockchainError):
-        await world.deploy()
+        await world.deploy(recovery=RecoveryOptions(cleanup_on_failure=False))
     (row,) = world.disk.tables["transactions"].values()
     row["state"] = "signed"
     left = await newest(world)

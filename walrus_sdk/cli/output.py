@@ -19,6 +19,7 @@ from walrus_sdk.cli.github import GitHub
 from walrus_sdk.cli.outside import Outside
 from walrus_sdk.cli.streams import Stream, printable
 from walrus_sdk.errors import WalrusError
+from walrus_sdk.service import complaints
 from walrus_sdk.settings import Settings
 
 if TYPE_CHECKING:
@@ -35,13 +36,17 @@ _SHOWN_PATHS = 10
 
 
 class Output:
-    """The one way out of a command. `as_json` and `verbose` are told by the command line, the rest by `settle`."""
+    """The one way out of a command. `as_json` and `verbose` are told by the command line, the rest by `settle`.
+
+    `plain_progress`: progress as lines, on a terminal too.
+    """
 
     def __init__(self, outside: Outside, *, as_json: bool = False, verbose: bool = False) -> None:
         self.as_json = as_json
         self.verbose = verbose
         self._outside = outside
         self._out, self._err = Stream(outside.out), Stream(outside.err)
+        self.plain_progress = False
         self._plain = False
         self._no_color = False
         self._github: GitHub | None = None
@@ -136,7 +141,7 @@ class Output:
         """Return what shows progress here: objects, live lines on a terminal, plain lines elsewhere."""
         if self.as_json:
             return JsonDisplay(lambda fields: self._object("progress", fields), self._outside.monotonic_s)
-        if self.on_terminal:
+        if self.on_terminal and not self.plain_progress:
             console = self._console(self._err)
             if not console.is_dumb_terminal:
                 return LiveDisplay(console)
@@ -196,5 +201,9 @@ def _facts(error: WalrusError) -> Iterable[tuple[str, str]]:
     if error.fields.get("deployment_id"):
         more = "the same command goes on with it" if goes_on(error) else "it has ended"
         yield "deployment", f"{error.fields['deployment_id']}: {more}"
+    complaint = complaints.about(error)
+    if complaint is not None:
+        yield "known as", complaint.text
+        yield from (("check", check.replace("`", "")) for check in complaint.checks)
     for note in getattr(error, "__notes__", ()):
         yield "note", note

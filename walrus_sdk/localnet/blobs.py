@@ -165,6 +165,10 @@ class Blobs:
         ]
         return max(found, key=lambda r: r.end_epoch, default=None)
 
+    def registrations(self, blob_id: str) -> list[Registration]:
+        """Return every registration of a blob, whatever became of it."""
+        return list(self._by_blob.get(BlobId.parse(blob_id), {}).values())
+
     def pay(self, blob_id: BlobId, size: int, epochs: int, *, deletable: bool) -> Registration:
         """Register a blob and pay for it; until it is certified the object is the publisher's, whoever gets it."""
         genesis, now = self._chain.genesis, self._chain.walrus_epoch

@@ -37,10 +37,13 @@ class World:
             self.tables.close()
 
 
-def open_world(folder: Path | None, *, now_ms: Callable[[], int], n_shards: int | None = None) -> World:
-    """Open the world that `folder` keeps, or make a new one with a random seed; `None` keeps it in memory.
+def open_world(
+    folder: Path | None, *, now_ms: Callable[[], int], n_shards: int | None = None, seed: str | None = None
+) -> World:
+    """Open the world that `folder` keeps, or make a new one; `None` keeps it in memory.
 
-    `n_shards` is fixed when a world is made (1000 unless told otherwise).
+    `n_shards` is fixed when a world is made (1000 unless told otherwise), and so is `seed` (64 hex digits, random
+    unless told otherwise): all ids and the key of the wallet follow from it.
     Raises `ConfigurationError` ``localnet_other_genesis`` when an existing world has another number.
     """
     tables: Tables = MemoryTables()
@@ -48,17 +51,17 @@ def open_world(folder: Path | None, *, now_ms: Callable[[], int], n_shards: int 
     if folder is not None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         tables, content = SqliteTables(folder / DATABASE), FolderBytes(folder / _BLOBS)
-    genesis = _genesis(tables, n_shards, now_ms)
+    genesis = _genesis(tables, n_shards, now_ms, seed)
     chain = SuiState(tables, genesis, now_ms)
     return World(genesis, chain, Blobs(tables, chain, content), Faults(), tables)
 
 
-def _genesis(tables: Tables, n_shards: int | None, now_ms: Callable[[], int]) -> Genesis:
+def _genesis(tables: Tables, n_shards: int | None, now_ms: Callable[[], int], seed: str | None) -> Genesis:
     stored = tables.get("meta", b"genesis")
     if stored is None:
         if n_shards is not None and n_shards < 4:
             raise ConfigurationError("option_invalid", f"expected at least 4 shards, found {n_shards}", option="shards")
-        genesis = Genesis(secrets.token_hex(32), n_shards or 1000, start_ms=now_ms())
+        genesis = Genesis(seed or secrets.token_hex(32), n_shards or 1000, start_ms=now_ms())
         tables.put("meta", b"genesis", genesis.to_json())
         tables.commit()
         return genesis

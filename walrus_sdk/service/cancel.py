@@ -60,9 +60,9 @@ async def _status(connection: Connection, deployment: DeploymentId) -> Status:
     return Status(rows[0]["status"])
 
 
-async def _result(connection: Connection, deployment: DeploymentId) -> DeployResult:
+async def _result(connection: Connection, deployment: DeploymentId) -> DeployResult | None:
     (row,) = await connection.journal.rows("deployments", {"id": str(deployment)})
-    return load_result(json.loads(row["result"]))
+    return load_result(json.loads(row["result"])) if row["verb"] != "cleanup" else None
 
 
 async def _end(

@@ -48,6 +48,9 @@ async def resume(
     `BlockchainError` ``chain_mismatch``, and what deploying raises.
     """
     deadline, row = deadline_of(options), await _row(connection, deployment)
+    if row["verb"] == "cleanup":
+        text = f"{deployment} is a cleanup: run `walrus-sdk cleanup` again, it goes on"
+        raise OwnershipError("illegal_move", text, deployment_id=str(deployment))
     if Status(row["status"]) is Status.COMPLETED:
         return load_result(json.loads(row["result"]))
     if not is_unfinished(row):
@@ -85,7 +88,7 @@ async def newest_unfinished(connection: Connection) -> DeploymentId:
     rows = await connection.journal.rows("deployments")
     for row in reversed(rows):
         found = DeploymentId(row["id"])
-        if is_unfinished(row) and not connection.is_live(found):
+        if is_unfinished(row) and row["verb"] != "cleanup" and not connection.is_live(found):
             return found
     raise ConfigurationError("deployment_not_found", "no deployment of this home can be resumed")
 

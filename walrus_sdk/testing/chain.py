@@ -31,7 +31,8 @@ class MemoryChain:
     """Implements `ports.Chain` over a local network's state.
 
     `faults` is called before and after an execution (``"execute"``, ``"executed"``); what it returns is raised there.
-    `behind` lets reads of transactions, sites, coins and references lag by so many transactions.
+    `executing` is told of each transaction before, `after` is called after each. `behind` lets reads of
+    transactions, sites, coins and references lag by so many transactions.
     """
 
     def __init__(self, state: SuiState, life: Life) -> None:
@@ -39,6 +40,8 @@ class MemoryChain:
         self.faults: Callable[[str], BaseException | None] = lambda _moment: None
         self.behind = 0
         self.executed = 0
+        self.executing: Callable[[bytes], None] = lambda _transaction: None
+        self.after: Callable[[], None] = lambda: None
         self._life = life
 
     async def _turn(self) -> None:
@@ -77,6 +80,14 @@ class MemoryChain:
         content = _content(objects.decode_site(item.contents), view.owned_by(site_id.raw))
         owner = SuiAddress(item.owner.id) if item.owner.kind == "AddressOwner" else None
         return SiteSnapshot(site_id, item.version, item.digest, owner, content)
+
+    def paths(self, site_id: ObjectId) -> set[str]:
+        """Return the paths that a site has at this moment, whatever reads lag behind."""
+        view = self.sui.objects.view()
+        item = view.get(site_id)
+        if item is None:
+            return set()
+        return set(_content(objects.decode_site(item.contents), view.owned_by(site_id.raw)).resources)
 
     def _owned(self, owner: SuiAddress, kind: str, behind: int = 0) -> list[StoredObject]:
         return [item for item in self.sui.objects.view(behind).owned_by(owner.raw) if item.type == kind]
@@ -123,12 +134,14 @@ class MemoryChain:
     async def execute(self, transaction: bytes, signatures: Sequence[bytes]) -> TransactionOutcome:
         """Send a signed transaction; see the port."""
         await self._turn()
+        self.executing(transaction)
         self._raise("execute")
         try:
             record = self.sui.execute(transaction, signatures)
         except Refused as error:
             raise _refusal(error, executing=True) from error
         self.executed += 1
+        self.after()
         self._raise("executed")
         return _outcome(record)
 

@@ -30,6 +30,10 @@ class Disk:
         self.cache: dict[str, bytes] = {}
         self.checkpoints: dict[str, str] = {}
         self.asked = anyio.Event()
+        self.order: dict[tuple[str, int], int] = {}
+        self.committed = 0
+        self.dropped: set[str] = set()
+        self.forgotten: list[Event] = []
 
     def _key(self, put: Put) -> tuple[Any, ...]:
         return tuple(put.key[name] for name in KEYS[put.table]) or (len(self.tables[put.table]),)
@@ -55,8 +59,10 @@ class Disk:
     def drop(self, drop: Drop) -> None:
         """Delete rows; a deployment's events among them."""
         assert drop.where, "never a whole table"
+        if drop.table == "deployments":
+            self.dropped.add(drop.where["id"])
         if drop.table == "events":
-            self.events.pop(drop.where["deployment"], None)
+            self.forgotten += self.events.pop(drop.where["deployment"], [])
         rows = self.tables[drop.table]
         gone = [key for key, row in rows.items() if drop.where.items() <= row.items()]
         for key in gone:
@@ -101,6 +107,8 @@ class MemoryJournal:
             owner.deployment, len(history) + 1, owner.incarnation, clock.wall_ms(), clock.monotonic(), change.type, data
         )
         history.append(event)
+        self.disk.committed += 1
+        self.disk.order[(str(event.deployment), event.number)] = self.disk.committed
         for put in change.puts:
             self.disk.put(put)
         for drop in change.drops:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import anyio
 
@@ -30,14 +30,18 @@ class MemoryStore:
     """Implements `ports.BlobStore` over the blobs of a local network.
 
     `faults` is called at each moment of a store with its name and the blob id; what it returns is raised there.
-    `max_epochs` is the longest lifetime that it buys, whatever is asked. `stored` counts the requests that came in
-    whole.
+    `max_epochs` is the longest lifetime that it buys, whatever is asked. `finishes` tells whether a store whose client
+    went away is finished all the same (else it is dropped where it stands). `paying` is told of each payment, just
+    before. `latency_s` is what each moment takes. `stored` counts the requests that came in whole.
     """
 
     def __init__(self, blobs: Blobs, n_shards: int, life: Life) -> None:
         self.blobs = blobs
         self.faults: Callable[[str, BlobId], BaseException | None] = lambda _moment, _blob_id: None
         self.max_epochs = 1000
+        self.finishes: Callable[[BlobId], bool] = lambda _blob_id: False
+        self.paying: Callable[[StoreRequest, int], None] = lambda _request, _end: None
+        self.latency_s = 0.0
         self.stored = 0
         self._n_shards = n_shards
         self._life = life
@@ -49,27 +53,48 @@ class MemoryStore:
         data = self._assembled(request, contents)
         await release()
         self.stored += 1
-        await self._moment("released", request.blob_id)
+        steps = self._steps(request, data, sum(map(len, contents)))
+        try:
+            for moment, step in steps:
+                await self._moment(moment, request.blob_id)
+                receipt = step()
+            await self._moment("certified", request.blob_id)
+        except BaseException:
+            if self.finishes(request.blob_id):
+                for _, step in steps:
+                    step()
+            raise
+        return receipt
+
+    def _steps(
+        self, request: StoreRequest, data: bytes, received: int
+    ) -> Iterator[tuple[str, Callable[[], StoreReceipt]]]:
+        """Yield what a store does, with the moment before each; none of it is undone when the client goes away."""
         blob_id = self.blobs.encode(data)
         epochs = min(request.epochs, self.max_epochs)
-        found = None if request.deletable else self.blobs.certified(blob_id, permanent=True)
-        if found is not None and found.end_epoch >= self.blobs.epoch.number + epochs:
-            self._note(request, found, 0, sum(map(len, contents)))
-            return _receipt(found, Frost(), already=True)
-        return await self._buy(request, blob_id, data, sum(map(len, contents)))
+        bought: list[Registration] = []
 
-    async def _buy(self, request: StoreRequest, blob_id: BlobId, data: bytes, received: int) -> StoreReceipt:
-        epochs = min(request.epochs, self.max_epochs)
-        found = self.blobs.pay(blob_id, len(data), epochs, deletable=request.deletable)
-        price = self.blobs.price(len(data), epochs)
-        self._note(request, found, price, received)
-        await self._moment("paid", blob_id)
-        certified = self.blobs.certify(found, data, request.owner)
-        await self._moment("certified", blob_id)
-        return _receipt(certified, Frost(price), already=False)
+        def look_and_pay() -> StoreReceipt:
+            end = self.blobs.epoch.number + epochs
+            found = None if request.deletable else self.blobs.certified(blob_id, permanent=True)
+            if found is not None and found.end_epoch >= end:
+                self._note(request, found, 0, received)
+                return _receipt(found, Frost(), already=True)
+            self.paying(request, end)
+            bought.append(self.blobs.pay(blob_id, len(data), epochs, deletable=request.deletable))
+            self._note(request, bought[0], self.blobs.price(len(data), epochs), received)
+            return _receipt(bought[0], Frost(), already=False)
+
+        def certify() -> StoreReceipt:
+            certified = self.blobs.certify(bought[0], data, request.owner)
+            return _receipt(certified, Frost(self.blobs.price(len(data), epochs)), already=False)
+
+        yield "released", look_and_pay
+        if bought:
+            yield "paid", certify
 
     async def _moment(self, moment: str, blob_id: BlobId) -> None:
-        await anyio.lowlevel.checkpoint()
+        await anyio.sleep(self.latency_s)
         self._life.check()
         fault = self.faults(moment, blob_id)
         if fault is not None:

@@ -30,6 +30,7 @@ from walrus_sdk.testing.folder import MemoryFolder
 from walrus_sdk.testing.journal import Disk, MemoryCheckpoints, MemoryJournal
 from walrus_sdk.testing.machine import InlineThreads, ManualClock, SeededRandom, SequentialIds
 from walrus_sdk.testing.store import MemoryStore
+from walrus_sdk.testing.virtual import VirtualClock
 
 __all__ = ["PAGES", "SimulatedWorld"]
 
@@ -81,9 +82,17 @@ class SimulatedWorld:
     which stands for the next process.
     """
 
-    def __init__(self, files: Mapping[str, bytes] = PAGES, *, n_shards: int = 10, settle_s: float = 5.0) -> None:
-        self.clock = ManualClock()
-        self.net = open_world(None, now_ms=self.clock.wall_ms, n_shards=n_shards)
+    def __init__(
+        self,
+        files: Mapping[str, bytes] = PAGES,
+        *,
+        n_shards: int = 10,
+        settle_s: float = 5.0,
+        clock: ManualClock | VirtualClock | None = None,
+        seed: str | None = None,
+    ) -> None:
+        self.clock = clock or ManualClock()
+        self.net = open_world(None, now_ms=self.clock.wall_ms, n_shards=n_shards, seed=seed)
         self.disk = Disk()
         self.files = dict(files)
         self.folders: dict[str, dict[str, bytes]] = {}

@@ -1,0 +1,473 @@
+"""kill -9 against real processes: verbs that are killed at any moment, and the same verb again until it is done.
+
+A local network runs in a process of its own, with stores that a hang-up ends or does not end. In each round one verb
+is run in children that are killed, by the clock or after so many acknowledgements, and then once without a kill.
+Children tell each event of the journal as soon as it is acknowledged to them. At the end of the round every one of
+them must be in the journal, nothing that was recorded or certified at a kill may have been paid again, what was paid
+in vain must be named, there must be one site, and visitors must get its files byte for byte.
+
+Children are forked from a process without threads; a share of them are fresh interpreters.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, field, replace
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import anyio
+
+from tests.torture.network import Net, end_after
+from walrus_sdk.codecs.keys import PrivateKey
+from walrus_sdk.journal.check import check
+from walrus_sdk.journal.database import open_reader
+from walrus_sdk.journal.store import journal_path
+from walrus_sdk.localnet.genesis import Genesis
+from walrus_sdk.localnet.world import network_of
+from walrus_sdk.machine.threads import SystemThreads
+from walrus_sdk.model import events
+from walrus_sdk.model.deployment import Event
+from walrus_sdk.model.options import DeployOptions, RecoveryOptions
+from walrus_sdk.ports import Change, Ownership
+from walrus_sdk.service import session
+from walrus_sdk.service.logged import LoggedJournal
+from walrus_sdk.settings import Settings
+from walrus_sdk.sui.signers import KeySigner
+
+__all__ = ["Figures", "run"]
+
+_NAME = "killed"
+_FILES = 24
+_CONCURRENCY = 4
+_SETTLE_S = 0.15
+_LATENCY_S = 0.03
+_ROUNDS_OF_A_WORLD = 25
+_MOST_KILLS = 6
+"""Kills of one verb in a row; the default of ``max_recoveries`` is far above."""
+_LINGER_S = 0.04
+"""At most so long after an acknowledgement: stores are under way then."""
+_KEPT = 3
+_PATIENCE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What came of it. All but kills, rounds, `paid_in_vain` (at most `bound`) and seconds must be 0.
+
+    `bound`: stores that were in flight at the kills. `unreported`: paid in vain and named nowhere. `wrong_content`:
+    pages. `second_sites`, `unsound`, `failed`: rounds with another number of sites than one, with a journal that is
+    not sound, with a verb that did not come to its end without a kill. `notes` tell what to look at.
+    """
+
+    kills: int = 0
+    rounds: int = 0
+    lost_acknowledgements: int = 0
+    paid_for_recorded: int = 0
+    paid_in_vain: int = 0
+    bound: int = 0
+    unreported: int = 0
+    wrong_content: int = 0
+    second_sites: int = 0
+    unsound: int = 0
+    failed: int = 0
+    acknowledgements: int = 0
+    seconds: float = 0.0
+    notes: tuple[str, ...] = ()
+
+    def __add__(self, other: Figures) -> Figures:
+        mine, theirs = asdict(self), asdict(other)
+        return Figures(**{name: mine[name] + theirs[name] for name in mine})
+
+    @property
+    def good(self) -> bool:
+        """Whether everything held."""
+        wrong = (self.lost_acknowledgements, self.paid_for_recorded, self.unreported, self.wrong_content)
+        return not any((*wrong, self.second_sites, self.unsound, self.failed)) and self.paid_in_vain <= self.bound
+
+
+# ── a child that works ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a child does, all of it JSON-ready."""
+
+    home: str
+    folder: str
+    facts: dict[str, Any]
+    verb: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+    backend: str = "asyncio"
+
+
+def _work(task: Task, pipe: int, *, forked: bool) -> None:
+    """Carry out a task and tell what was acknowledged, a line each."""
+
+    def tell(kind: str, value: Any) -> None:
+        data = json.dumps({kind: value}).encode() + b"\n"
+        while data:
+            data = data[os.write(pipe, data) :]
+
+    class Telling(LoggedJournal):
+        async def append(self, owner: Ownership | None, changes: Sequence[Change]) -> Sequence[Event]:
+            made = await super().append(owner, changes)
+            for event in made:
+                where = (str(event.deployment), event.number, event.incarnation)
+                tell("event", [*where, event.type, dict(event.data)])
+            return made
+
+    setattr(session, "LoggedJournal", Telling)  # noqa: B010  # this process is all ours
+    if forked:  # what is imported here need not be imported again by a worker process for a millisecond's work
+        setattr(SystemThreads, "compute", SystemThreads.run)  # noqa: B010
+    tell("begun", True)
+    try:
+        tell("result", anyio.run(_verb, task, backend=task.backend))
+    except BaseException:
+        tell("error", traceback.format_exc())
+        raise
+
+
+async def _verb(task: Task) -> Any:
+    home, key = Path(task.home), PrivateKey.from_suiprivkey(task.facts["key"])
+    settings = Settings(home=home, user_home=home, ci=True)
+    genesis = Genesis.from_json(task.facts["genesis"].encode())
+    network = replace(network_of(genesis, task.facts["url"]), settle_s=_SETTLE_S, grace_s=1.0)
+    options = DeployOptions(
+        site_name=_NAME,
+        max_quilt_files=4,
+        concurrency=_CONCURRENCY,
+        max_delete=1.0,
+        recovery=RecoveryOptions(retry_delay_s=0.05),
+    )
+    async with session.open_session(settings, network=network, signer=KeySigner(key)) as sites:
+        verbs: Mapping[str, Callable[..., Any]] = {
+            "deploy": lambda: sites.deploy(task.folder, options),
+            "resume": lambda deployment: sites.resume(deployment, options),
+            "rollback": lambda to: sites.rollback(_NAME, options, to=to, lock=False),
+            "cancel": lambda deployment: sites.cancel(deployment),
+            "cleanup": lambda days: sites.cleanup(options, older_than_days=days, keep_last=_KEPT, dry_run=False),
+        }
+        result = await verbs[task.verb](**task.arguments)
+    return result.to_json() if result is not None else None
+
+
+# ── children as their parent sees them ────────────────────────────────────────────────────────────────────────────
+
+
+class _Child:
+    """One child: what it told, and its end."""
+
+    def __init__(self, task: Task, *, fresh: bool) -> None:
+        self._pipe, its = os.pipe()
+        self._buffer = b""
+        self.told: list[dict[str, Any]] = []
+        self.killed = False
+        self._process: subprocess.Popen[bytes] | None = None
+        if fresh:
+            command = [sys.executable, "-m", "tests.torture.kills", "--child", str(its), json.dumps(asdict(task))]
+            self._process = subprocess.Popen(command, pass_fds=(its,), stderr=subprocess.DEVNULL)
+            self._pid = self._process.pid
+        else:
+            self._pid = os.fork()
+            if not self._pid:
+                os.close(self._pipe)
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # its errors are told
+                end_after(lambda: _work(task, its, forked=True))
+        os.close(its)
+
+    def run(self, lines: int, seconds: float) -> None:
+        """Read until its end, and kill it so many seconds after so many lines."""
+        end, armed = time.monotonic() + _PATIENCE_S, False
+        while self._read(end - time.monotonic()):
+            if not armed and len(self.told) >= lines:
+                end, armed = time.monotonic() + seconds, True
+        os.kill(self._pid, signal.SIGKILL)
+        while self._read(None):
+            pass
+        os.close(self._pipe)
+        code = self._process.wait() if self._process else os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+        self.killed = code == -signal.SIGKILL
+
+    def _read(self, wait: float | None) -> bool:
+        """Take in what it told; false at its end, or when the time is over."""
+        if wait is not None and not select.select([self._pipe], [], [], max(0.0, wait))[0]:
+            return False
+        data = os.read(self._pipe, 65536)
+        lines = (self._buffer + data).split(b"\n")
+        self._buffer = lines.pop()
+        self.told += [json.loads(line) for line in lines]
+        return bool(data)
+
+    def all(self, kind: str) -> list[Any]:
+        """Return everything of a kind that it told."""
+        return [line[kind] for line in self.told if kind in line]
+
+
+# ── rounds ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+Pages = dict[str, bytes]
+
+
+class _House:
+    """One world: a network, a home, a folder, and what must be true of them."""
+
+    def __init__(self, folder: Path, chance: random.Random, fresh_share: float, pace: dict[str, float]) -> None:
+        self.net = Net()
+        self._chance = chance
+        self._fresh_share = fresh_share
+        self._pace = pace
+        self._home, self._site = folder / "home", folder / "site"
+        self._pages: Pages = {}
+        self._served: Pages = {}
+        self._paths: set[str] = set()
+        self._versions: dict[int, Pages] = {}
+        self._url = ""
+        self._safe: dict[str, int] = {}
+        self._named: set[str] = set()
+        self._told: list[Any] = []
+        self._figures = Figures()
+
+    # ── the folder ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def _change(self) -> None:
+        """Write a new state of the site: some pages changed, perhaps one more or one less."""
+        chance = self._chance
+        if not self._pages:
+            self._pages = {f"/page-{n:02}.html": self._page() for n in range(_FILES)} | {"/index.html": b"home"}
+        else:
+            pages = [path for path in self._pages if path != "/index.html"]
+            self._pages = dict(self._pages) | {
+                path: self._page() for path in chance.sample(pages, chance.randint(1, 9))
+            }
+            if chance.random() < 0.3:
+                self._pages[f"/more/{chance.randrange(100)}.html"] = self._page()
+            if chance.random() < 0.3:
+                del self._pages[chance.choice(pages)]
+        self._paths |= set(self._pages)
+        for path in self._paths:
+            place = self._site / path[1:]
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.unlink(missing_ok=True)
+            if path in self._pages:
+                place.write_bytes(self._pages[path])
+
+    def _page(self) -> bytes:
+        return b"<p>%d</p>" % self._chance.randrange(10**9) * self._chance.randint(1, 200)
+
+    # ── one round ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def round(self) -> Figures:
+        """Choose a verb, kill it some times, let it come to its end, and check everything."""
+        self._figures, self._told = Figures(rounds=1), []
+        verb, arguments = self._choose()
+        task = Task(str(self._home), str(self._site), self.net.facts, verb, arguments)
+        for _ in range(self._chance.randint(1, _MOST_KILLS)):
+            if not self._kill(task).killed:
+                break
+        began = time.monotonic()
+        child = self._child(task, fresh=False)
+        child.run(1, _PATIENCE_S)
+        results = child.all("result")
+        self._told += child.all("event")
+        if not results:
+            said = (child.all("error") or ["it took too long"])[0]
+            self._note(f"{verb} {arguments} did not come to its end: {said}", failed=1)
+            return self._figures
+        self._pace[verb] = 0.7 * self._pace.get(verb, 0.3) + 0.3 * (time.monotonic() - began)
+        self._pace[f"{verb} told"] = max(self._pace.get(f"{verb} told", 0), len(child.told))
+        self._take(verb, arguments, results[0])
+        self._check(verb)
+        return self._figures
+
+    def _choose(self) -> tuple[str, dict[str, Any]]:
+        chance = self._chance
+        known = sorted(self._versions)[-_KEPT:-1]
+        kind = chance.choices(("deploy", "resume", "cancel", "rollback", "cleanup"), (4, 3, 2, 2, 1))[0]
+        if kind == "cleanup" and self._served:
+            return "cleanup", {"days": chance.choice((0.0, 7.0))}
+        if kind == "rollback" and known:
+            return "rollback", {"to": chance.choice(known)}
+        self._change()
+        deploy = Task(str(self._home), str(self._site), self.net.facts, "deploy")
+        if kind in ("resume", "cancel"):
+            begun = [event[0] for event in self._kill(deploy).all("event") if event[3] == events.DEPLOYMENT_PLANNED]
+            if begun:
+                return kind, {"deployment": begun[-1]}
+        return "deploy", {}
+
+    def _child(self, task: Task, *, fresh: bool) -> _Child:
+        on_disconnect = self._chance.choice(("drop", "finish"))
+        self.net.ask(on_disconnect=on_disconnect, latency_s=_LATENCY_S * self._chance.random())
+        backend = self._chance.choice(("asyncio", "asyncio", "trio"))
+        return _Child(replace(task, backend=backend), fresh=fresh)
+
+    def _kill(self, task: Task) -> _Child:
+        """Run a task in a child that is killed, unless it comes to its end before."""
+        chance = self._chance
+        child = self._child(task, fresh=chance.random() < self._fresh_share)
+        seconds, most = self._pace.get(task.verb, 0.3) * 1.1, int(self._pace.get(f"{task.verb} told", 20))
+        if chance.random() < 0.4:
+            child.run(1, chance.uniform(0, seconds))
+        else:
+            child.run(1 + chance.randint(1, most), chance.choice((0.0, chance.uniform(0, _LINGER_S))))
+        told = child.all("event")
+        self._told += told
+        if child.killed:
+            self._figures += Figures(kills=1, bound=_CONCURRENCY)
+        for result in child.all("result"):
+            self._named |= set((result or {}).get("possibly_paid_in_vain", ()))
+        for said in child.all("error"):
+            self._note(f"{task.verb} {task.arguments} failed before its kill: {said}", failed=1)
+        now = self.net.ask()
+        done = [event[4] for event in told if event[3] == events.EFFECT_DONE]
+        for name in (*now["certified"], *(data["name"] for data in done if data["kind"] == "store")):
+            self._safe.setdefault(name, len(now["paid"]))
+        return child
+
+    def _take(self, verb: str, arguments: Mapping[str, Any], result: dict[str, Any] | None) -> None:
+        """Take in what a verb came to without a kill."""
+        if result is None or verb == "cleanup":
+            return
+        self._served = self._versions[arguments["to"]] if verb == "rollback" else self._pages
+        self._versions[result["version"]] = self._served
+        self._url = result["url"]
+        self._named |= set(result["possibly_paid_in_vain"])
+
+    # ── checks ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _note(self, text: str, **figures: int) -> None:
+        self._figures += Figures(notes=(text,), **figures)
+
+    def _check(self, verb: str) -> None:
+        self._check_journal(verb)
+        now = self.net.ask()
+        again = [name for at, name in enumerate(now["paid"]) if at >= self._safe.get(name, len(now["paid"]))]
+        if again:
+            self._note(f"paid again after {verb}: {again}", paid_for_recorded=len(again))
+            self._safe |= {name: len(now["paid"]) for name in again}
+        if now["sites"] != bool(self._served):
+            self._note(f"{now['sites']} sites after {verb}", second_sites=1)
+        wrong = self._wrong_pages() if self._served else []
+        if wrong:
+            self._note(f"after {verb}: {wrong}", wrong_content=len(wrong))
+
+    def _check_journal(self, verb: str) -> None:
+        path = journal_path(self._home)
+        with closing(open_reader(path)) as db:
+            rows = db.execute("select deployment, n, incarnation, type, data from events")
+            there = {row[:2]: [*row[:4], json.loads(row[4])] for row in rows}
+            rows = db.execute("select name from operations where kind = 'store' and state = 'released'")
+            open_ = {name for (name,) in rows}
+        alive = {deployment for deployment, _ in there}
+        forgotten = {event[0] for event in self._told if verb == "cleanup" and event[0] not in alive}
+        lost = [e for e in self._told if e[0] not in forgotten and there.get((e[0], e[1])) != e]
+        self._figures += Figures(acknowledgements=len(self._told))
+        if lost:
+            self._note(f"not in the journal after {verb}: {lost}", lost_acknowledgements=len(lost))
+        silent = set(self.in_vain()) - self._named - open_
+        if silent:
+            self._note(f"paid in vain and named nowhere after {verb}: {sorted(silent)}", unreported=len(silent))
+            self._named |= silent
+        found = check(path)
+        if found:
+            self._note(f"after {verb}: {found}", unsound=1)
+
+    def in_vain(self) -> Counter[str]:
+        """Return how often each blob was paid in vain."""
+        now = self.net.ask()
+        return Counter(now["paid"]) - Counter(now["certified"])
+
+    def _wrong_pages(self) -> list[str]:
+        place = urlsplit(self._url)
+        connection = HTTPConnection("127.0.0.1", place.port or 0, timeout=20)
+        wrong = []
+        with closing(connection):
+            for path in sorted(self._paths):
+                connection.request("GET", path, headers={"Host": place.netloc})
+                answer = connection.getresponse()
+                body = answer.read()
+                expected = self._served.get(path)
+                if (answer.status, body) != (200, expected) and (answer.status == 200 or expected is not None):
+                    wrong.append(f"{path} ({answer.status}, {hashlib.sha256(body).hexdigest()[:8]})")
+        return wrong
+
+
+def run(kills: int, seed: int, fresh_share: float = 0.1, lanes: int | None = None) -> Figures:
+    """Kill so many children, in `lanes` worlds at a time (default: one for each processor), each with its own choices.
+
+    For a process without threads: it forks.
+    """
+    began, figures = time.perf_counter(), Figures()
+    lanes = min(lanes or os.cpu_count() or 1, kills)
+    for pid, pipe in [_fork_lane(lane, kills, seed, fresh_share, lanes) for lane in range(lanes)]:
+        with os.fdopen(pipe) as file:
+            found = json.loads(file.read())
+        os.waitpid(pid, 0)
+        figures += Figures(**(found | {"notes": tuple(found["notes"])}))
+    return replace(figures, seconds=time.perf_counter() - began)
+
+
+def _fork_lane(lane: int, kills: int, seed: int, fresh_share: float, lanes: int) -> tuple[int, int]:
+    """Start one lane in a process of its own; returns its id and the pipe on which its figures come."""
+    mine, its = os.pipe()
+    pid = os.fork()
+    if not pid:
+        share = kills * (lane + 1) // lanes - kills * lane // lanes
+        end_after(lambda: _lane(share, f"{seed} {lane}", fresh_share, its))
+    os.close(its)
+    return pid, mine
+
+
+def _lane(kills: int, seed: str, fresh_share: float, pipe: int) -> None:
+    """Kill one child after the other, in one world after the other."""
+    chance = random.Random(seed)
+    memory, pace, figures = Path("/dev/shm"), dict[str, float](), Figures()
+    while figures.kills < kills:
+        with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as name:
+            house = _House(Path(name), chance, fresh_share, pace)
+            try:
+                for _ in range(_ROUNDS_OF_A_WORLD):
+                    failed = figures.failed
+                    figures += house.round()
+                    if figures.kills >= kills or figures.failed > failed:
+                        break
+                figures += Figures(paid_in_vain=house.in_vain().total())
+            finally:
+                house.net.close()
+    with os.fdopen(pipe, "w") as file:
+        json.dump(asdict(figures), file)
+
+
+def main(arguments: list[str]) -> None:
+    """Print figures: the number of kills, then the seed, then the share of fresh interpreters."""
+    if arguments[:1] == ["--child"]:
+        _work(Task(**json.loads(arguments[2])), int(arguments[1]), forked=False)
+        return
+    kills, seed, share = (*arguments, *("200", "1", "0.1")[len(arguments) :])[:3]
+    figures = run(int(kills), int(seed), float(share))
+    for note in figures.notes:
+        print(note)
+    for name, value in asdict(replace(figures, notes=())).items():
+        print(f"{name:>22}  {value}")
+    print(f"{'kills a second':>22}  {figures.kills / figures.seconds:.1f}")
+    sys.exit(not figures.good)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

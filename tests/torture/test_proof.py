@@ -1,0 +1,87 @@
+"""The quick profile of the proof: some seeds, some pairs of deaths, and that the tests have teeth."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import anyio
+import pytest
+
+from tests.torture import crashes, planted
+from walrus_sdk.testing import virtual
+from walrus_sdk.testing.simulation import run_seed
+
+
+@pytest.mark.parametrize("first", range(0, 100, 20))
+def test_seeds_live_and_come_to_their_end(first: int) -> None:
+    for seed in range(first, first + 20):
+        run_seed(seed)
+
+
+def test_seeds_live_on_trio_too() -> None:
+    for seed in range(200, 215):
+        run_seed(seed, "trio")
+
+
+@pytest.mark.processes
+def test_a_seed_replays_exactly_whatever_the_order_of_hashes() -> None:
+    code = "from walrus_sdk.testing.simulation import run_seed; print([run_seed(s).trace for s in range(300, 312)])"
+    traces = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(traces) == 1
+
+
+@pytest.mark.parametrize("verb", sorted(crashes.VERBS))
+def test_pairs_of_deaths_of_each_verb(verb: str) -> None:
+    found = crashes.run(verb, 19)
+    assert found.pairs >= found.points > 0
+
+
+QUICK = [bug for bug in planted.BUGS if "older deployments" not in bug.name and "acknowledged" not in bug.name]
+
+
+@pytest.mark.parametrize("bug", QUICK, ids=lambda bug: bug.name)
+def test_a_planted_bug_is_found(bug: planted.Bug) -> None:
+    assert planted.hunt(bug)
+
+
+@pytest.mark.parametrize(
+    ("function", "sites"), planted.SCENARIOS.items(), ids=lambda value: getattr(value, "__name__", "")
+)
+def test_a_scenario_passes_without_its_bug(function: planted.Scenario, sites: int) -> None:
+    planted.scenario(function, sites=sites)()
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_virtual_time_wakes_in_order_and_takes_none(backend: str) -> None:
+    order: list[str] = []
+
+    async def main() -> float:
+        async def wait(name: str, seconds: float) -> None:
+            await anyio.sleep(seconds)
+            order.append(name)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(wait, "day", 86_400)
+            tasks.start_soon(wait, "second", 1)
+            tasks.start_soon(wait, "hour", 3_600)
+        return anyio.current_time()
+
+    assert virtual.run(main, backend) >= 86_400
+    assert order == ["second", "hour", "day"]
+
+
+def test_a_program_that_can_never_end_is_told_so() -> None:
+    with pytest.raises(virtual.Stuck):
+        virtual.run(anyio.sleep_forever)

@@ -1,0 +1,205 @@
+"""What must hold, as checks of three things only: the durable state, the world's own log, what callers were told.
+
+Each violation names its invariant (PAY-1, STATE-4, …; docs/explanation/proof.md lists them).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from walrus_sdk.codecs import transaction as tx
+from walrus_sdk.model import events
+from walrus_sdk.model.deployment import MOVES, Status
+from walrus_sdk.model.options import DeployResult
+from walrus_sdk.model.units import ObjectId
+from walrus_sdk.ports import StoreRequest
+from walrus_sdk.testing.journal import Disk
+from walrus_sdk.testing.world import SimulatedWorld
+
+__all__ = ["Violation", "Watcher", "check_state", "fold"]
+
+_STATES = {
+    events.EFFECT_INTENT: "intent",
+    events.EFFECT_RELEASED: "released",
+    events.EFFECT_DONE: "done",
+    events.EFFECT_FAILED: "failed",
+    events.EFFECT_UNKNOWN: "released",
+}
+
+
+class Violation(AssertionError):
+    """An invariant does not hold."""
+
+    def __init__(self, name: str, text: str) -> None:
+        super().__init__(f"{name}: {text}")
+        self.name = name
+
+
+def fold(disk: Disk) -> dict[tuple[str, str], str]:
+    """Return the state of each effect as the events tell it, in the order in which they were committed."""
+    told: dict[tuple[str, str], str] = {}
+    history = sorted(
+        (event for past in disk.events.values() for event in past),
+        key=lambda e: disk.order[(str(e.deployment), e.number)],
+    )
+    for event in history:
+        state = _STATES.get(event.type)
+        if state is None:
+            continue
+        key = (str(event.data["kind"]), str(event.data["name"]))
+        still_open = state == "intent" and told.get(key) == "released"
+        told[key] = "released" if still_open or event.data.get("open") else state
+    return told
+
+
+def check_state(disk: Disk) -> None:
+    """Check the durable state: histories without gaps (STATE-4), legal moves (STATE-3), rows as the events tell."""
+    for name, past in disk.events.items():
+        if [event.number for event in past] != list(range(1, len(past) + 1)):
+            raise Violation("STATE-4", f"the events of {name} are not numbered without gaps")
+        _check_moves(name, [event.data for event in past if event.type == events.DEPLOYMENT_STATUS])
+    told = fold(disk)
+    for (_, kind, name), row in disk.tables["operations"].items():
+        if (kind, name) in told and row["state"] != told[(kind, name)]:
+            raise Violation("STATE-4", f"{kind} {name} is {row['state']}, its events say {told[(kind, name)]}")
+
+
+def _check_moves(name: str, moves: Iterable[Mapping[str, Any]]) -> None:
+    now: str | None = None
+    for move in moves:
+        if now is not None and move["from"] != now:
+            raise Violation("STATE-3", f"{name} moved from {move['from']}, and it was {now}")
+        if Status(move["to"]) not in MOVES[Status(move["from"])]:
+            raise Violation("STATE-3", f"{name} moved from {move['from']} to {move['to']}")
+        now = move["to"]
+
+
+class Watcher:
+    """Looks on while a world lives: at each payment, each transaction, each result that somebody was told."""
+
+    def __init__(self, world: SimulatedWorld) -> None:
+        self._world = world
+        self._told: list[DeployResult] = []
+        self._change: tuple[ObjectId, set[str], set[str]] | None = None
+        self._sent: dict[tuple[ObjectId, int], str] = {}
+        self.payments = 0
+        self.watch()
+
+    def watch(self) -> None:
+        """Look on in the world's new life."""
+        self._world.store.paying = self._paying
+        self._world.chain.executing = self._executing
+        self._world.chain.after = self._after
+
+    # ── while it happens ──────────────────────────────────────────────────────────────────────────────────────
+
+    def _row(self, kind: str, name: str) -> Mapping[str, Any] | None:
+        return self._world.disk.tables["operations"].get((self._world.net.genesis.chain_id, kind, name))
+
+    def _paying(self, request: StoreRequest, end: int) -> None:
+        self.payments += 1
+        row = self._row("store", str(request.blob_id))
+        if row is None or row["state"] not in ("released", "done"):
+            state = row["state"] if row is not None else "nothing"
+            raise Violation("STATE-5", f"{request.blob_id} is paid while the journal knows {state} of it")
+        if row["state"] == "done" and _covers(row, end) and not request.deletable:
+            raise Violation("PAY-1", f"{request.blob_id} is paid again although it is recorded until {end}")
+        found = self._world.net.blobs.certified(request.blob_id, permanent=True)
+        if found is not None and found.end_epoch >= end and not request.deletable:
+            raise Violation("PAY-1", f"{request.blob_id} is paid again although it is certified until {end}")
+
+    def _may_happen(self, digest: str) -> bool:
+        row = self._world.disk.tables["transactions"].get((self._world.net.genesis.chain_id, digest))
+        if row is None or row["state"] in ("final", "failed", "dead"):
+            return False
+        effect = self._row("transaction", digest)
+        sent = effect is not None and effect["state"] == "released"
+        return row["deployment"] in self._world.disk.held or (sent and self._is_valid(row))
+
+    def _is_valid(self, row: Mapping[str, Any]) -> bool:
+        return self._world.net.chain.sui_epoch.number <= int(row["expires"])
+
+    def _executing(self, transaction: bytes) -> None:
+        digest = str(tx.transaction_digest(transaction))
+        row = self._row("transaction", digest)
+        signed = self._world.disk.tables["transactions"].get((self._world.net.genesis.chain_id, digest))
+        if signed is None or row is None or row["state"] not in ("released", "done"):
+            raise Violation("STATE-5", f"transaction {digest} is sent before it is journalled")
+        self._check_alone(tx.decode_transaction(transaction), digest)
+
+    def _check_alone(self, transaction: tx.TransactionData, digest: str) -> None:
+        """Check that what is sent uses no object of another transaction that may still happen (PAY-5)."""
+        owned = [arg.ref for arg in transaction.kind.inputs if isinstance(arg, tx.OwnedArg)]
+        for ref in (*transaction.gas.payment, *owned):
+            first = self._sent.get((ref.id, ref.version))
+            if first is not None and first != digest and self._may_happen(first):
+                raise Violation("PAY-5", f"{ref.id} at {ref.version} is in {first}, which may happen, and in {digest}")
+            self._sent[(ref.id, ref.version)] = digest
+
+    def expects(self, site_id: ObjectId, paths: Iterable[str]) -> None:
+        """Tell that a site is to have these paths next: until all are there, none of the old ones may go (SERVE-2)."""
+        self._change = site_id, self._world.chain.paths(site_id), set(paths)
+
+    def _after(self) -> None:
+        if self._world.net.chain.equivocations:
+            raise Violation("PAY-5", f"two transactions over one object: {self._world.net.chain.equivocations[0]}")
+        if self._change is None:
+            return
+        site_id, old, new = self._change
+        now = self._world.chain.paths(site_id)
+        if new - now and old - now:
+            raise Violation("SERVE-2", f"{min(old - now)} went before {min(new - now)} was there")
+
+    def told(self, result: DeployResult) -> None:
+        """Note a result that a caller was given."""
+        self._told.append(result)
+
+    # ── afterwards ────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def check(self, sites: int) -> None:
+        """Check everything that must hold at every moment; `sites` is how many sites were asked for so far."""
+        world, disk = self._world, self._world.disk
+        check_state(disk)
+        if world.net.chain.equivocations:
+            raise Violation("PAY-5", f"two transactions over one object: {world.net.chain.equivocations[0]}")
+        found = await world.site_ids()
+        if len(found) > sites:
+            raise Violation("PAY-4", f"{len(found)} sites were made, {sites} were asked for")
+        self._check_told()
+        self._check_doubles()
+
+    def _check_told(self) -> None:
+        deployments = self._world.disk.tables["deployments"]
+        for result in self._told:
+            row = deployments.get((str(result.deployment_id),))
+            if row is None and str(result.deployment_id) in self._world.disk.dropped:
+                continue  # cleaned up since
+            if row is None or row["status"] != "completed":
+                raise Violation("STATE-1", f"{result.deployment_id} was told to be complete, and is not")
+
+    def _check_doubles(self) -> None:
+        """Check that payments beyond the first of a lifetime are said somewhere (PAY-2)."""
+        disk = self._world.disk
+        said = {
+            str(event.data["name"])
+            for past in (*disk.events.values(), disk.forgotten)
+            for event in past
+            if event.type == events.SECOND_PAYMENT_POSSIBLE
+        }
+        for blob_id, times in self._world.paid().items():
+            if times > self._lifetimes(blob_id) and blob_id not in said:
+                raise Violation("PAY-2", f"{blob_id} was paid {times} times, and nothing says so")
+
+    def _lifetimes(self, blob_id: str) -> int:
+        """Return how many different ends were bought: each is a payment that was meant."""
+        ends: Counter[int] = Counter()
+        for found in self._world.net.blobs.registrations(blob_id):
+            ends[found.end_epoch] += 1
+        return max(1, len(ends))
+
+
+def _covers(row: Mapping[str, Any], end: int) -> bool:
+    return bool(row["outcome"]) and int(json.loads(row["outcome"])["end_epoch"]) >= end
