@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import pty
 import signal
 import subprocess
 import sys
-import termios
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -161,24 +159,17 @@ def test_p4_a_terminal_that_is_closed_stops_a_deploy_which_goes_on_later(tmp_pat
 def in_a_terminal(home: Path, *arguments: str) -> int:
     """Run the command in a terminal that is closed when the first store is confirmed; returns its exit code."""
     master, slave = pty.openpty()
-
-    def take_terminal() -> None:
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-
-    process = subprocess.Popen(
-        [Path(sys.executable).with_name("walrus-sdk"), *arguments],
-        stdin=slave,
-        stdout=slave,
-        stderr=slave,
-        env={**os.environ, "WALRUS_DEPLOYMENT_HOME": str(home), "TERM": "xterm"},
-        start_new_session=True,
-        preexec_fn=take_terminal,
-    )
-    os.close(slave)
+    # The first terminal that the leader of a session opens becomes its own.
+    code = "import os, sys; [os.dup2(os.open(sys.argv[1], os.O_RDWR), n) for n in range(3)]"
+    code += "; os.execv(sys.argv[2], sys.argv[2:])"
+    command = [sys.executable, "-c", code, os.ttyname(slave), str(Path(sys.executable).with_name("walrus-sdk"))]
+    env = {**os.environ, "WALRUS_DEPLOYMENT_HOME": str(home), "TERM": "xterm"}
+    process = subprocess.Popen([*command, *arguments], env=env, start_new_session=True)
     shown = b""
     while b"1 of 5 stores" not in shown:
         shown += os.read(master, 4096)
     os.close(master)
+    os.close(slave)
     return process.wait(30)
 
 
@@ -243,13 +234,14 @@ def test_p7_a_process_that_was_stopped_is_fenced_off_before_its_next_effect(
     house: House, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resume, "_HANDOVER_S", 0.0)
-    house.net.faults.reshape(on_disconnect="finish")
+    # One store at a time: a process that is stopped inside a commit would hold the journal until it goes on.
     sleeper = script("""
 stopped = []
 def listen(progress):
     if progress.stores_confirmed >= 2 and not stopped:
         stopped.append(True)
         os.kill(os.getpid(), signal.SIGSTOP)
+asked["concurrency"] = 1
 print(json.dumps(told(lambda: deploy(listen))))
 """)
     os.waitid(os.P_PID, sleeper.pid, os.WSTOPPED | os.WNOWAIT)
@@ -396,32 +388,24 @@ os._exit(0)
 def test_p9_too_few_threads_or_processes_are_an_error_and_the_same_call_goes_on_with_more(
     house: House, script: Script, what: str
 ) -> None:
-    limit = {
-        "threads": """
-start, left = threading.Thread.start, []
-def short(thread):
-    if thread.name.startswith("walrus_sdk"):
-        return start(thread)
-    if not left:
+    process = script(f"""
+left, start, popen = [], threading.Thread.start, subprocess.Popen.__init__
+def short_thread(thread):
+    if not left and not thread.name.startswith("walrus_sdk"):
         raise RuntimeError("can't start new thread")
-    left.pop()
-    return start(thread)
-threading.Thread.start = short
-""",
-        "processes": """
-start, left = subprocess.Popen.__init__, []
-def short(*arguments, **options):
+    left[:] = left[1:]
+    start(thread)
+def short_popen(*arguments, **options):
     raise BlockingIOError(11, "Resource temporarily unavailable")
-subprocess.Popen.__init__ = short
-""",
-    }[what]
-    process = script(f"""{limit}
+if {what == "threads"}:
+    threading.Thread.start = short_thread
+else:
+    subprocess.Popen.__init__ = short_popen
 codes = []
 for count in range(3):
     left[:] = [True] * count
     codes.append(told(deploy))
-threading.Thread.start = start if {what == "threads"} else threading.Thread.start
-subprocess.Popen.__init__ = start if {what == "processes"} else subprocess.Popen.__init__
+threading.Thread.start, subprocess.Popen.__init__ = start, popen
 print(json.dumps([*codes, told(deploy)]))
 """)
     *short, last = said(process)
@@ -444,6 +428,17 @@ async def test_p10_a_progress_view_that_fails_does_not_end_a_deployment(house: H
     async with house.session() as sites:
         result = await sites.deploy(house.folder, progress=listen, **ASKED)
     check_whole(house, result)
+
+
+@pytest.mark.processes
+@pytest.mark.xfail(reason="a view that raises SystemExit ends the loop of the host thread")
+def test_p10_a_progress_view_that_asks_for_the_end_of_the_program_does_not_get_it(script: Script) -> None:
+    process = script("""
+signal.alarm(20)
+print(json.dumps(told(lambda: deploy(lambda progress: sys.exit(3) if progress.stores_confirmed else None))), flush=True)
+os._exit(0)
+""")
+    assert said(process) == "done"
 
 
 @pytest.mark.anyio

@@ -30,11 +30,13 @@ class Profile:
     pair_step: int
     images: int
     kills: int
+    planted: bool = True
 
 
 PROFILES = {
     "quick": Profile(seeds=100, pair_step=17, images=300, kills=10),
-    "ci": Profile(seeds=10_000, pair_step=11, images=20_000, kills=200),
+    # The planted bugs are hunted by `make test`, which the gate runs besides.
+    "ci": Profile(seeds=10_000, pair_step=19, images=20_000, kills=200, planted=False),
     "long": Profile(seeds=50_000, pair_step=1, images=200_000, kills=2_000),
 }
 
@@ -165,7 +167,8 @@ def main(name: str) -> int:
         _images(report, pool, profile.images)
         _seeds(report, pool, profile.seeds)
     _kills(report, profile.kills)
-    _planted(report)
+    if profile.planted:
+        _planted(report)
     report.say("everything held" if not report.wrong else f"{len(report.wrong)} things are wrong")
     return 1 if report.wrong else 0
 

@@ -48,10 +48,7 @@ def test_pairs_of_deaths_of_each_verb(verb: str) -> None:
     assert found.pairs >= found.points > 0
 
 
-QUICK = [bug for bug in planted.BUGS if "older deployments" not in bug.name and "acknowledged" not in bug.name]
-
-
-@pytest.mark.parametrize("bug", QUICK, ids=lambda bug: bug.name)
+@pytest.mark.parametrize("bug", planted.BUGS, ids=lambda bug: bug.name)
 def test_a_planted_bug_is_found(bug: planted.Bug) -> None:
     assert planted.hunt(bug)
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from walrus_sdk.model.health import Examination
 from walrus_sdk.model.options import DeployResult
 from walrus_sdk.model.plan import Plan
 from walrus_sdk.model.reports import DeploymentReport, DeploymentSummary, VerifyReport
@@ -19,6 +20,7 @@ __all__ = [
     "cleanup_page",
     "deployments",
     "diff_page",
+    "examination_page",
     "facts",
     "plan_page",
     "question",
@@ -142,6 +144,17 @@ def cleanup_page(found: CleanupReport) -> Page:
         for blob in found.waiting
     ]
     return page + ([("next step", "the same with --yes does it")] if found.dry_run else [])
+
+
+def examination_page(found: Examination) -> Page:
+    """Return what an examination found, what is not well last."""
+    page: Page = []
+    for item in sorted(found.findings, key=lambda item: ("ok", "warning", "bad").index(item.state)):
+        state = "mended" if item.repaired else item.state
+        page.append(
+            (state, f"{item.what}: {item.text}" + (f" {item.next_step}" if state in ("warning", "bad") else ""))
+        )
+    return page
 
 
 def report_page(report: DeploymentReport) -> Page:

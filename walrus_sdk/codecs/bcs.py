@@ -20,9 +20,14 @@ MAX_LENGTH = 0x7FFF_FFFF
 """Largest length of a sequence that BCS allows."""
 
 
+_ONE_BYTE = tuple(bytes([value]) for value in range(0x80))
+
+
 def uleb(value: int) -> bytes:
     """Return `value` (0 to 2^32 - 1) as minimal ULEB128."""
     assert 0 <= value < 2**32, value
+    if value < 0x80:
+        return _ONE_BYTE[value]
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
@@ -152,6 +157,9 @@ class Reader:
 
     def uleb(self) -> int:
         """Read a ULEB128 of at most 32 bits; other than minimal forms are refused."""
+        if self._at < len(self._data) and self._data[self._at] < 0x80:  # most of them
+            self._at += 1
+            return self._data[self._at - 1]
         value, shift = 0, 0
         while True:
             byte = self.u8()

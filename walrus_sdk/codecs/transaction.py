@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from typing import TypeAlias
 
@@ -362,8 +363,12 @@ def _write_expiration(writer: Writer, expiration: Expiration) -> None:
 # ── reading ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@lru_cache(maxsize=32)
 def decode_transaction(data: bytes) -> TransactionData:
-    """Read the BCS of a transaction. Raises `CodecError` ``malformed`` for anything else."""
+    """Read the BCS of a transaction. Raises `CodecError` ``malformed`` for anything else.
+
+    The last few are kept: the same bytes are read to simulate, to sign, to send and to look them up.
+    """
     reader = Reader(data)
     _expect(reader, 0, "TransactionData V1")
     _expect(reader, 0, "a programmable transaction")

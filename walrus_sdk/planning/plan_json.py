@@ -8,6 +8,7 @@ fields and wrong types raise `CodecError` ``malformed``, so that a damaged plan 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import types
@@ -135,9 +136,16 @@ def _load_mapping(args: tuple[Any, ...], data: Any) -> dict[Any, Any]:
     return {_load(args[0], key): _load(args[1], item) for key, item in _expect(dict, data).items()}
 
 
-def _load_dataclass(kind: Any, data: Any) -> Any:
+@functools.cache
+def _hints(kind: Any) -> dict[str, Any]:
+    """Return the types of a dataclass's fields."""
     hints = typing.get_type_hints(kind)
-    names = {item.name for item in dataclasses.fields(kind)}
+    return {item.name: hints[item.name] for item in dataclasses.fields(kind)}
+
+
+def _load_dataclass(kind: Any, data: Any) -> Any:
+    hints = _hints(kind)
+    names = hints.keys()
     if set(_expect(dict, data)) != names:
         raise TypeError(f"{kind.__name__}: fields differ by {sorted(set(data) ^ names)}")
     return kind(**{name: _load(hints[name], data[name]) for name in names})

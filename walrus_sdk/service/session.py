@@ -9,26 +9,31 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
+from anyio import to_thread
 
 from walrus_sdk import local
 from walrus_sdk import settings as environment
 from walrus_sdk.engine.patience import Patience
 from walrus_sdk.http import redact
 from walrus_sdk.http.client import HttpClient
+from walrus_sdk.journal.backup import backup, restore
 from walrus_sdk.journal.checkpoints import read_checkpoint
+from walrus_sdk.journal.examine import examine_home
 from walrus_sdk.journal.log_file import LogFile
 from walrus_sdk.journal.store import CheckpointFiles, SqliteJournal, open_journal
 from walrus_sdk.machine.clock import SystemClock, SystemIds, SystemRandom, sleep
 from walrus_sdk.machine.threads import SystemThreads, open_threads
+from walrus_sdk.model.health import Finding
 from walrus_sdk.model.network import Network
 from walrus_sdk.model.options import RecoveryOptions
 from walrus_sdk.model.units import DeploymentId, ObjectId
 from walrus_sdk.ports import BlobStore, Folder, Ownership, Signer
-from walrus_sdk.service import requests
+from walrus_sdk.service import doctor, requests
 from walrus_sdk.service.connection import Connection
 from walrus_sdk.service.logged import LoggedJournal
 from walrus_sdk.service.unwrap import one_error
@@ -45,7 +50,7 @@ from walrus_sdk.walrus.aggregator import Aggregators
 from walrus_sdk.walrus.publisher import Publisher, TokenProvider
 from walrus_sdk.walrus.store import HttpBlobStore
 
-__all__ = ["Endpoints", "Listener", "Session", "open_session"]
+__all__ = ["Endpoints", "Listener", "Session", "open_session", "restore_home"]
 
 _POLL_S = 0.25
 """Seconds between looks at the journal for what another process does."""
@@ -69,6 +74,18 @@ class Endpoints:
             graphql_urls=self.graphql or network.graphql_urls,
             portal=self.portal or network.portal,
         )
+
+
+async def restore_home(source: str | Path, settings: Settings | None = None) -> Path:
+    """Bring a backup back as the state of a home that has none; returns the home.
+
+    Raises `ConfigurationError` ``option_invalid`` when the home has a journal, `StateError` for a backup that is not
+    sound.
+    """
+    home = (settings or environment.load()).home
+    with one_error():
+        await to_thread.run_sync(restore, _place(source), home)
+    return home
 
 
 @asynccontextmanager
@@ -162,6 +179,15 @@ class _Wiring:
     async def read_checkpoint(self, path: Path) -> Mapping[str, Any]:
         """Read a checkpoint file."""
         return await self._threads.run(read_checkpoint, path)
+
+    async def home_findings(self, *, repair: bool) -> Sequence[Finding]:
+        """Examine the home on disk, and what is set around the process."""
+        found = await self._threads.run(partial(examine_home, self.settings.home, repair=repair))
+        return [*found, *doctor.environment(self.settings)]
+
+    async def backup(self, target: Path) -> Path:
+        """Copy the state of the home."""
+        return (await self._threads.run(backup, self.settings.home, target)).path
 
     async def write_site_id(self, path: Path, site_id: ObjectId, name: str) -> None:
         """Write a site's id into its rules."""

@@ -14,6 +14,7 @@ from walrus_sdk.engine.feed import Feed
 from walrus_sdk.engine.patience import Patience
 from walrus_sdk.errors import ConfigurationError, WalrusError
 from walrus_sdk.model.deployment import Event
+from walrus_sdk.model.health import Examination, Finding
 from walrus_sdk.model.options import Asked, DeployOptions, DeployResult, Verify
 from walrus_sdk.model.plan import Plan
 from walrus_sdk.model.progress import Progress
@@ -25,6 +26,7 @@ from walrus_sdk.service import (
     cancel,
     cleanup,
     deploy,
+    doctor,
     imported,
     locks,
     reports,
@@ -67,6 +69,14 @@ class Wiring(Protocol):
 
     async def write_site_id(self, path: Path, site_id: ObjectId, name: str) -> None:
         """Write a site's id into its rules."""
+        ...
+
+    async def home_findings(self, *, repair: bool) -> Sequence[Finding]:
+        """Examine the home on disk, and what is set around the process."""
+        ...
+
+    async def backup(self, target: Path) -> Path:
+        """Copy the state of the home."""
         ...
 
 
@@ -275,6 +285,35 @@ class Session:
             return await cleanup.cleanup(
                 connection, chosen, feed, older_than_days=older_than_days, keep_last=keep_last, dry_run=dry_run
             )
+
+    async def doctor(self, *, repair: bool = False) -> Examination:
+        """Examine the home, the environment, the network, the key, the sites and what did not end.
+
+        `repair` mends what is provable: modes of files, and effects whose outcome can be looked up.
+        """
+        with one_error():
+            found = await self._wiring.home_findings(repair=repair)
+            try:
+                connection = await self._wiring.connection()
+            except WalrusError as error:
+                beyond = [Finding("network", "bad", f"{error.message} [{error.code}]", error.next_step)]
+            else:
+                beyond = await doctor.examine(connection, Feed(), repair=repair)
+            return Examination((*found, *beyond))
+
+    async def adopt(self, site: str, *, message: str = "") -> int:
+        """Record what a site is on chain as a version of this home; returns its number."""
+        with one_error():
+            return await doctor.adopt(await self._wiring.connection(), site, message)
+
+    async def export(self) -> Mapping[str, Any]:
+        """Return the whole journal as plain JSON, without signed bytes. Needs no network."""
+        return await doctor.export(self._wiring.journal.rows)
+
+    async def backup(self, target: str | Path) -> Path:
+        """Copy journal and checkpoints into a new folder, whole, whoever works meanwhile. Needs no network."""
+        with one_error():
+            return await self._wiring.backup(_place(target))
 
     async def list(self) -> list[DeploymentSummary]:
         """Return the deployments of this home, newest first. Needs no network."""

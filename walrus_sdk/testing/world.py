@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from walrus_sdk.engine.feed import Feed
 from walrus_sdk.engine.patience import Patience
 from walrus_sdk.errors import ConfigurationError
 from walrus_sdk.localnet.world import network_of, open_world
+from walrus_sdk.model.health import Finding
 from walrus_sdk.model.network import Network
 from walrus_sdk.model.options import Asked, DeployOptions, DeployResult
 from walrus_sdk.model.plan import Plan
@@ -70,6 +71,12 @@ class _Wiring:
     async def read_checkpoint(self, path: Path) -> Mapping[str, Any]:
         found: Mapping[str, Any] = json.loads(self._world.disk.checkpoints["/".join(path.parts[-2:])])
         return found
+
+    async def home_findings(self, *, repair: bool) -> Sequence[Finding]:
+        return []
+
+    async def backup(self, target: Path) -> Path:
+        raise ConfigurationError("option_invalid", "a home in memory has no file to copy")
 
     async def write_site_id(self, path: Path, site_id: ObjectId, name: str) -> None:
         raise ConfigurationError("option_invalid", "a folder in memory has no file to write to")
