@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types docs readme check clean setup
+.PHONY: demo test torture lint types docs readme check clean setup
 
 setup: $(VENV)/.ready
 
@@ -18,6 +18,9 @@ demo: setup  ## deploy a real folder on the embedded local network and show its 
 
 test: setup  ## run all tests
 	@$(BIN)/python -m pytest
+
+torture: setup  ## the proof at length: seeds, pairs of deaths, power cuts, kills, planted bugs (about an hour)
+	@$(BIN)/python -m tests.torture long
 
 lint: setup
 	@$(BIN)/ruff check .

@@ -434,7 +434,7 @@ async def test_p10_a_progress_view_that_fails_does_not_end_a_deployment(house: H
 @pytest.mark.xfail(reason="a view that raises SystemExit ends the loop of the host thread")
 def test_p10_a_progress_view_that_asks_for_the_end_of_the_program_does_not_get_it(script: Script) -> None:
     process = script("""
-signal.alarm(20)
+signal.alarm(10)
 print(json.dumps(told(lambda: deploy(lambda progress: sys.exit(3) if progress.stores_confirmed else None))), flush=True)
 os._exit(0)
 """)

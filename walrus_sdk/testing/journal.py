@@ -29,7 +29,7 @@ class Disk:
         self.held: set[str] = set()
         self.cache: dict[str, bytes] = {}
         self.checkpoints: dict[str, str] = {}
-        self.asked = anyio.Event()
+        self.waiting: set[anyio.Event] = set()
         self.order: dict[tuple[str, int], int] = {}
         self.committed = 0
         self.dropped: set[str] = set()
@@ -96,8 +96,8 @@ class MemoryJournal:
         assert all(put.table in FREE_TABLES for put in puts), "rows of a deployment are written by its owner"
         for put in puts:
             self.disk.put(put)
-        self.disk.asked.set()
-        self.disk.asked = anyio.Event()
+        for waiting in self.disk.waiting:
+            waiting.set()
 
     def _change(self, owner: Ownership, change: Change) -> Event:
         history = self.disk.events.setdefault(str(owner.deployment), [])
@@ -150,11 +150,15 @@ class MemoryJournal:
     async def asked(self, owner: Ownership) -> str:
         """Wait until somebody asks the owner of a deployment for something; returns what."""
         while True:
-            change = self.disk.asked
-            for row in await self.rows("requests", {"deployment": str(owner.deployment)}):
-                if requests.is_for(row, owner):
-                    return str(row["kind"])
-            await change.wait()
+            change = anyio.Event()
+            self.disk.waiting.add(change)
+            try:
+                for row in await self.rows("requests", {"deployment": str(owner.deployment)}):
+                    if requests.is_for(row, owner):
+                        return str(row["kind"])
+                await change.wait()
+            finally:
+                self.disk.waiting.discard(change)
 
     async def cache(self, key: str, value: bytes | None = None) -> bytes | None:
         """Use the cache; see the port."""
