@@ -374,6 +374,12 @@ _ROWS: tuple[tuple[str, ErrorClass, str, str], ...] = (
     ("localnet_not_running", _I, "the embedded local network does not run", "Run `walrus-sdk localnet start`."),
     ("localnet_start_failed", _R, "the embedded local network did not start", "Read the log file that it names."),
     ("localnet_other_genesis", _I, "the local network was made with other values", "Run `walrus-sdk localnet reset`."),
+    (
+        "machine_exhausted",
+        _R,
+        "not enough memory, threads, processes or open files",
+        "Raise the limit (see `ulimit -a`) or lower --concurrency, then run the same command again.",
+    ),
     ("internal", _G, "a bug in walrus-sdk", "Please report it with the message."),
 )
 

@@ -26,6 +26,7 @@ from walrus_sdk.model.progress import Progress
 from walrus_sdk.model.reports import DeploymentReport, DeploymentSummary, VerifyReport
 from walrus_sdk.model.versions import CleanupReport, Download, Lock, Version, VersionDiff
 from walrus_sdk.service.session import Listener, open_session
+from walrus_sdk.service.unwrap import one_error
 
 __all__ = ["Connection", "Handle", "connect"]
 
@@ -50,7 +51,7 @@ class _Host:
     def portal(self) -> BlockingPortal:
         """Return the way into the thread."""
         with self._lock:
-            if self._portal is None or self._pid != os.getpid():
+            if self._portal is None or self._pid != os.getpid() or not _is_running(self._portal):
                 self._open = set()
                 self._portal, self._pid = _start(self._open), os.getpid()
             return self._portal
@@ -64,6 +65,15 @@ class _Host:
         self._open.discard(connection)
 
 
+def _is_running(portal: BlockingPortal) -> bool:
+    """Return whether a portal's event loop still runs."""
+    try:
+        portal.call(int)
+    except RuntimeError:
+        return False
+    return True
+
+
 def _start(opened: set[Connection]) -> BlockingPortal:
     started: Future[BlockingPortal] = Future()
 
@@ -72,10 +82,19 @@ def _start(opened: set[Connection]) -> BlockingPortal:
             started.set_result(portal)
             await portal.sleep_until_stopped()
 
+    def live() -> None:
+        try:
+            anyio.run(serve)
+        except BaseException as error:
+            if started.done():
+                raise
+            started.set_exception(error)  # who asked for the thread is told, and does not wait for ever
+
     # Not `start_blocking_portal`: its thread belongs to an executor, which the interpreter joins before anybody
     # could stop the loop.
-    threading.Thread(target=anyio.run, args=(serve,), name="walrus_sdk host").start()
-    portal = started.result()
+    with one_error():
+        threading.Thread(target=live, name="walrus_sdk host").start()
+        portal = started.result()
 
     def end_with_main() -> None:
         threading.main_thread().join()
@@ -172,7 +191,8 @@ class Connection:
     def __init__(self, **options: Any) -> None:
         self._portal = _HOST.portal()
         self._context = self._portal.wrap_async_context_manager(open_session(**options))
-        self._session = self._context.__enter__()
+        with one_error():
+            self._session = self._context.__enter__()
         self._closed = False
         self._handles: list[Handle[Any]] = []
         _HOST.opened(self)

@@ -293,7 +293,6 @@ def in_child(work):
 
 
 @pytest.mark.processes
-@pytest.mark.xfail(reason="a forked child can write to the journal with its parent's ownership")
 def test_p8_a_forked_child_cannot_write_in_the_name_of_its_parent(script: Script) -> None:
     process = script(f"""{_FORK}
 async def forked(journal, owner):
@@ -311,7 +310,6 @@ anyio.run(main)
 
 
 @pytest.mark.processes
-@pytest.mark.xfail(reason="a forked child keeps its parent's locks when the parent has died")
 def test_p8_a_lock_does_not_outlive_its_owner_in_a_forked_child(house: House, script: Script) -> None:
     process = script(f"""{_FORK}
 async def forked(journal, owner):
@@ -353,7 +351,6 @@ sites.close()
 
 
 @pytest.mark.processes
-@pytest.mark.xfail(reason="what the system says when a process cannot be started comes out as it is")
 def test_p9_too_few_descriptors_are_an_error_and_the_same_call_goes_on_with_more(house: House, script: Script) -> None:
     process = script("""
 codes, (_, most) = [], resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -371,7 +368,6 @@ print(json.dumps([*codes, told(deploy)]))
 
 
 @pytest.mark.processes
-@pytest.mark.xfail(reason="who connects waits for ever for a host thread that has ended")
 def test_p9_a_host_thread_that_cannot_run_is_an_error(script: Script) -> None:
     process = script("""
 signal.alarm(5)
@@ -383,7 +379,6 @@ os._exit(0)
 
 
 @pytest.mark.processes
-@pytest.mark.xfail(reason="what the system says when a thread or a process cannot be started comes out as it is")
 @pytest.mark.parametrize("what", ["threads", "processes"])
 def test_p9_too_few_threads_or_processes_are_an_error_and_the_same_call_goes_on_with_more(
     house: House, script: Script, what: str
@@ -431,7 +426,6 @@ async def test_p10_a_progress_view_that_fails_does_not_end_a_deployment(house: H
 
 
 @pytest.mark.processes
-@pytest.mark.xfail(reason="a view that raises SystemExit ends the loop of the host thread")
 def test_p10_a_progress_view_that_asks_for_the_end_of_the_program_does_not_get_it(script: Script) -> None:
     process = script("""
 signal.alarm(10)

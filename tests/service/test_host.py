@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import walrus_sdk as ws
+from walrus_sdk import local
 from walrus_sdk.errors import DeploymentStopped
 from walrus_sdk.model.progress import Phase
 from walrus_sdk.sui.signers import KeySigner
@@ -139,7 +140,10 @@ handle = sites.deploy({str(tmp_path / "site")!r}, progress=lambda p: storing.app
 while not any(storing):
     time.sleep(0.001)
 """
-    subprocess.run([sys.executable, "-c", code], timeout=60, check=True)
+    try:
+        subprocess.run([sys.executable, "-c", code], timeout=60, check=True)
+    finally:
+        local.stop(Path(home))
     (left,) = ws.run.list(home=home)
     report = ws.run.status(str(left.deployment_id), home=home)
     assert left.status in ("interrupted", "completed")

@@ -133,8 +133,11 @@ def _images(report: _Report, pool: ProcessPoolExecutor, total: int) -> None:
 
 def _kills(report: _Report, total: int) -> None:
     found = kills.run(total, seed=1)
-    report.say("kill -9: " + ", ".join(f"{value:g} {name}" for name, value in asdict(found).items()))
-    zero = ("lost_acknowledgements", "paid_for_recorded", "unreported", "wrong_content")
+    report.say("kill -9: " + ", ".join(f"{value:g} {name}" for name, value in asdict(found).items() if name != "notes"))
+    zero = (
+        "lost_acknowledgements", "paid_for_recorded", "unreported", "wrong_content", "second_sites", "unsound",
+        "failed",
+    )  # fmt: skip
     report.bad([f"kill -9: {getattr(found, name)} {name}" for name in zero if getattr(found, name)])
     if found.paid_in_vain > found.bound:
         report.bad([f"kill -9: {found.paid_in_vain} paid in vain, at most {found.bound} may be"])

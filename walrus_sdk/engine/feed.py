@@ -45,8 +45,11 @@ class Feed:
             return
         try:
             self._listener(progress)
-        except Exception:
-            # P10: a broken progress view never holds up a deployment; it is simply not called again.
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
+            # P10: a broken progress view never holds up a deployment, not even one that asks the program to end; it is
+            # simply not called again. It is no coroutine, so what it raises is no cancellation.
             self._listener = None
 
 

@@ -126,6 +126,7 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._pid = os.getpid()
         _refuse_lone_log(path)
         _touch(path)
         self._file = _identity(path)
@@ -153,6 +154,9 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Commit at the end of the block, durably, or leave nothing of it. Raises `StateError`."""
+        if os.getpid() != self._pid:  # P8: SQLite's connections do not survive a fork, and the owner is the parent
+            text = f"{self._path} was opened by process {self._pid}: a forked child opens it anew"
+            raise StateError("state_unsafe", text, path=str(self._path))
         with failures(self._path):
             self._check_files()
             if self._db is None:

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import time
+import weakref
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,12 +30,17 @@ class Holder:
     since_ms: int
 
 
+_ALL: weakref.WeakSet[Locks] = weakref.WeakSet()
+"""The locks of this process. Weak: it only serves children that are forked."""
+
+
 class Locks:
     """The locks of one home, one file a deployment; the kernel lets go of them when a process dies."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._held: dict[DeploymentId, int] = {}
+        _ALL.add(self)
 
     def take(self, deployment: DeploymentId, holder: Holder, *, take_over: bool = False) -> None:
         """Take a lock and write down whose it is. Raises `OwnershipError` ``deployment_owned``.
@@ -108,6 +114,15 @@ def _flock(descriptor: int) -> None:
         else:
             return
     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _forget_in_child() -> None:
+    """Close what a forked child inherited: a lock would outlive its owner in it (P8)."""
+    for locks in _ALL:
+        locks.close()
+
+
+os.register_at_fork(after_in_child=_forget_in_child)
 
 
 def _is_at(descriptor: int, path: Path) -> bool:

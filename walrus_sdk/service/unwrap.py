@@ -2,17 +2,41 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from walrus_sdk.errors import WalrusError
+from walrus_sdk.errors import StateError, WalrusError
 
-__all__ = ["one_error"]
+__all__ = ["is_exhaustion", "one_error"]
+
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM})
 
 
 @contextmanager
 def one_error() -> Iterator[None]:
-    """Raise one error instead of a group: the first of our tree, else the only other one, else the group."""
+    """Raise one error instead of a group: the first of our tree, else the only other one, else the group.
+
+    What the system says when it has no more threads, processes, open files or memory is an error of the tree (P9).
+    """
+    try:
+        with _one():
+            yield
+    except (OSError, RuntimeError, MemoryError) as error:
+        if not is_exhaustion(error):
+            raise
+        raise StateError("machine_exhausted", f"{type(error).__name__}: {error}") from error
+
+
+def is_exhaustion(error: BaseException) -> bool:
+    """Return whether an error says that the machine has no more of something."""
+    if isinstance(error, OSError):
+        return error.errno in _EXHAUSTED
+    return isinstance(error, MemoryError) or "can't start new thread" in str(error)
+
+
+@contextmanager
+def _one() -> Iterator[None]:
     try:
         yield
     except BaseExceptionGroup as group:
@@ -23,7 +47,7 @@ def one_error() -> Iterator[None]:
                 if other is not ours[0]:
                     ours[0].add_note(f"besides: {type(other).__name__}: {other}")
             raise ours[0] from ours[0].__cause__
-        if len(leaves) == 1:
+        if len(leaves) == 1 or all(is_exhaustion(error) for error in leaves):
             raise leaves[0] from leaves[0].__cause__
         raise
 
