@@ -36,10 +36,3 @@ def test_whatever_is_killed_comes_to_its_end_and_nothing_acknowledged_is_lost(fr
     assert figures.good, figures
     assert figures.kills >= kills
     assert figures.acknowledgements > 0
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
-def test_whatever_is_killed_two_hundred_times_comes_to_its_end() -> None:
-    figures = figures_of(200, 2, 0.1)
-    assert figures.good, figures
