@@ -5,6 +5,7 @@ What must survive the process is an event in the journal; this is only for eyes.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Any
@@ -13,6 +14,8 @@ from walrus_sdk.model.progress import Phase, Progress
 from walrus_sdk.ports import Content
 
 __all__ = ["Feed", "counted"]
+
+_LOG = logging.getLogger(__name__)
 
 
 class Feed:
@@ -48,9 +51,10 @@ class Feed:
         except KeyboardInterrupt:
             raise
         except BaseException:
-            # P10: a broken progress view never holds up a deployment, not even one that asks the program to end; it is
-            # simply not called again. It is no coroutine, so what it raises is no cancellation.
+            # P10: a broken progress view never holds up a deployment, not even one that asks the program to end. It is
+            # no coroutine, so what it raises is no cancellation.
             self._listener = None
+            _LOG.warning("a progress view failed, and is not called again", exc_info=True)
 
 
 def counted(content: Content, feed: Feed) -> Content:
