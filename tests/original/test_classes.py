@@ -320,4 +320,4 @@ async def test_a_state_shows_uploads_and_transactions_as_the_journal_has_them(pl
     assert transaction.status == "signed"
     assert state.progress.uploaded_files == len(state.progress.completed_files) == state.progress.total_files == 4
     assert state.recovery.last_checkpoint is not None
-    assert "manifest" in state.recovery.last_checkpoint
+    assert "transaction-1" in state.recovery.last_checkpoint

@@ -40,7 +40,7 @@ class Executor:
         self._diary = Diary(context, plan, status)
         self._retries = Retries(context, len(plan.operations) + plan.cost.transactions)
         self._ends: Mapping[str, WalrusEpoch] | None = None
-        self._writer = SiteWriter(context, plan, self._performer, self._retries)
+        self._writer = SiteWriter(context, plan, self._performer, self._retries, self._signed)
 
     async def run(self) -> DeployResult:
         """Store, write the site, verify, complete. Raises errors of the tree; what was done stays recorded."""
@@ -62,6 +62,10 @@ class Executor:
         """
         await self._uploads().settle()
         await self._writer.settle()
+
+    async def _signed(self, number: int) -> None:
+        """Write a checkpoint that knows a transaction before anybody can have it: elsewhere it is waited for."""
+        await self._diary.checkpoint(f"transaction-{number}")
 
     async def is_committed(self) -> bool:
         """Return whether everything that the plan changes is on chain; open transactions are brought to their end.

@@ -7,7 +7,7 @@ references that one leaves are those of the next. What the transactions are for 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from walrus_sdk.codecs import transaction as tx
@@ -55,7 +55,8 @@ async def simulate_gas(chain: Chain, kind: tx.ProgrammableTransaction, owner: Su
 class Sender:
     """Sends the transactions of one deployment.
 
-    `made` gives the rows that know a new site, to be written with the outcome that made it. `site_id` is the site that
+    `made` gives the rows that know a new site, to be written with the outcome that made it; `signed` is called between
+    signing a transaction (with its number) and sending it. `site_id` is the site that
     the transactions are about, `digests` are the final ones in order, `gas` what they cost (MIST).
     """
 
@@ -65,6 +66,7 @@ class Sender:
         plan: Plan,
         performer: Performer,
         made: Callable[[ObjectId], tuple[Put, ...]] = lambda _: (),
+        signed: Callable[[int], Awaitable[None]] | None = None,
     ) -> None:
         self._context = context
         self._world = context.world
@@ -73,6 +75,7 @@ class Sender:
         self._owner = plan.target.owner
         self._plan_digest = plan.digest
         self._made = made
+        self._signed = signed
         self.site_id: ObjectId | None = plan.target.site_id
         self.digests: list[Digest] = []
         self.gas = 0
@@ -94,6 +97,8 @@ class Sender:
         request = SigningRequest(data, digest, purpose, self.site_id, budget, self._plan_digest)
         signature = await self._world.signer.sign(request)
         await self._remember(data, signature, digest, coins, state.sui_epoch, expected)
+        if self._signed is not None:
+            await self._signed(self.step)
         return await self._perform(data, [signature], digest, expected)
 
     async def _paid(self, kind: tx.ProgrammableTransaction, state: ChainState) -> tuple[bytes, list[Coin]]:
@@ -148,7 +153,7 @@ class Sender:
         rows = await self._world.journal.rows("transactions", {"chain": self._chain_id, "digest": digest})
         epoch = (await self._world.chain.state()).sui_epoch  # read first: what happened until then is found
         known = await self._world.chain.transaction(Digest.parse(digest)) is not None
-        return known or not rows or epoch.number <= rows[0]["expires"]
+        return known or (bool(rows) and epoch.number <= rows[0]["expires"])
 
     async def check_funds(self, gas: int) -> None:
         """Check before anything is paid that the owner can pay `gas` MIST, as far as that can be seen.

@@ -6,7 +6,7 @@ at the end; so a deployment that is taken up again needs no memory of how far it
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from walrus_sdk.engine.context import Context
@@ -65,13 +65,20 @@ def _equal(wanted: Resource, there: Resource) -> bool:
 class SiteWriter:
     """Brings the site on chain to what a plan wants."""
 
-    def __init__(self, context: Context, plan: Plan, performer: Performer, retries: Retries) -> None:
+    def __init__(
+        self,
+        context: Context,
+        plan: Plan,
+        performer: Performer,
+        retries: Retries,
+        signed: Callable[[int], Awaitable[None]] | None = None,
+    ) -> None:
         self._context = context
         self._world = context.world
         self._plan = plan
         self._performer = performer
         self._retries = retries
-        self.sender = Sender(context, plan, performer, self._made)
+        self.sender = Sender(context, plan, performer, self._made, signed)
         self.site: SiteSnapshot | None = None
         self._pending: list[tuple[Step, ...]] = []
 

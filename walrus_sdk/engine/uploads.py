@@ -85,12 +85,16 @@ class Uploads:
         """Return where each content lives by the records alone; `None` when something is not recorded as stored."""
         await self._recall_names()
         places: dict[bytes, Stored] = {}
+        past = await self._world.journal.events(self._context.owner.deployment)
+        mine = {e.data["operation"]: e.data["outcome"] for e in past if e.type == events.EFFECT_DONE}
         for operation in self._plan.operations:
-            name = self._names.get(operation.key)
-            row = await self._performer.row("store", str(name)) if name is not None else None
-            if name is None or row is None or row["state"] != "done":
+            name, outcome = self._names.get(operation.key), mine.get(operation.key)
+            if name is not None and outcome is None:  # recorded by an owner elsewhere, whose events are not here
+                row = await self._performer.row("store", str(name))
+                outcome = json.loads(row["outcome"]) if row is not None and row["state"] == "done" else None
+            if name is None or outcome is None:
                 return None
-            end = WalrusEpoch(int(json.loads(row["outcome"])["end_epoch"]))
+            end = WalrusEpoch(int(outcome["end_epoch"]))
             places |= {place.sha256: place for place in places_of(operation, name, self._plan.n_shards, end)}
         return places
 
@@ -123,7 +127,7 @@ class Uploads:
                 effect,
                 lambda release: self._do(operation, blob_id, release),
                 self._look(operation, blob_id),
-                look_first=operation.body_size > _LOOK_FIRST_SIZE and not fresh,
+                look_first=(self._resumed or operation.body_size > _LOOK_FIRST_SIZE) and not fresh,
                 look_again=self._resumed,  # what an earlier owner recorded is looked at before it is skipped
                 own_only=fresh,  # stored again whatever others recorded: free where the publisher finds it certified
                 enough=self._covers,

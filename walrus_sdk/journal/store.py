@@ -61,6 +61,7 @@ class SqliteJournal:
         self.writer = Writer(self._database, path, clock)
         self._reader = Reader(path)
         self._readers = anyio.CapacityLimiter(1)
+        self._newest: dict[DeploymentId, int] = {}
         self.locks = Locks(make_folder(state / "locks"))
         self._cache = Cache(state / "cache.db")
 
@@ -93,6 +94,7 @@ class SqliteJournal:
         except BaseException:
             self.locks.give_back(deployment)
             raise
+        self._newest[deployment] = number
         return Ownership(deployment, number)
 
     async def release(self, owner: Ownership) -> None:
@@ -108,7 +110,8 @@ class SqliteJournal:
                     (self._clock.wall_ms(), str(owner.deployment), owner.incarnation),
                 )
         finally:
-            self.locks.give_back(owner.deployment)
+            if self._newest.get(owner.deployment) == owner.incarnation:  # else it was taken over, here
+                self.locks.give_back(owner.deployment)
 
     async def cache(self, key: str, value: bytes | None = None) -> bytes | None:
         """Read or write the cache; see the port."""

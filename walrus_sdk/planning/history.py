@@ -12,7 +12,7 @@ from walrus_sdk.errors import ConfigurationError, ValidationError
 from walrus_sdk.model.deployment import Status
 from walrus_sdk.model.network import ChainState, Network
 from walrus_sdk.model.options import DeployOptions
-from walrus_sdk.model.plan import Cost, Entry, Plan, SiteChange, SiteTarget
+from walrus_sdk.model.plan import Cost, Entry, Plan, SiteChange, SiteTarget, Stored
 from walrus_sdk.model.site import Resource, SiteContent, SiteSnapshot
 from walrus_sdk.model.units import BlobId, ObjectId
 from walrus_sdk.model.versions import VersionDiff
@@ -77,7 +77,7 @@ class RollbackFacts:
     """What a rollback is planned from.
 
     `wanted` is the content of version `number`, `dead` the blobs that are gone, `at_hand` maps the SHA-256 of content
-    that a folder (`root`) has to its file and size.
+    that a folder (`root`) has to its file and size, `known` that of content which lives elsewhere on Walrus.
     """
 
     network: Network
@@ -88,6 +88,7 @@ class RollbackFacts:
     wanted: SiteContent
     dead: frozenset[BlobId]
     at_hand: Mapping[bytes, tuple[str, int]]
+    known: Mapping[bytes, Stored]
     root: str
     options: DeployOptions
     epochs: int
@@ -112,13 +113,14 @@ def rollback(facts: RollbackFacts) -> Draft:
     Raises `ValidationError` ``content_lapsed`` with the paths that nothing can bring back.
     """
     gone = lapsed(facts.wanted, facts.dead)
-    lost = sorted(path for path, resource in gone.items() if resource.blob_hash not in facts.at_hand)
+    there = facts.at_hand.keys() | facts.known.keys()
+    lost = sorted(path for path, resource in gone.items() if resource.blob_hash not in there)
     if lost:
         text = f"the content of {len(lost)} files of version {facts.number} is gone from Walrus, and no folder has it"
         raise ValidationError("content_lapsed", text, paths=lost, path=lost[0])
     entries = {path: _entry(facts, resource) for path, resource in gone.items()}
     operations = packing.pack(
-        packing.pieces_of(entries, {}),
+        packing.pieces_of(entries, facts.known),
         facts.chain.n_shards,
         facts.epochs,
         facts.chain.prices,
@@ -135,7 +137,7 @@ def rollback(facts: RollbackFacts) -> Draft:
         target=facts.target,
         entries=entries,
         operations=tuple(operations),
-        known={},
+        known=facts.known,
         base={path: resource for path, resource in facts.wanted.resources.items() if path not in gone},
         change=_change(facts.wanted, facts.site.content, gone),
         epochs=facts.epochs,
@@ -152,7 +154,7 @@ def rollback(facts: RollbackFacts) -> Draft:
 
 
 def _entry(facts: RollbackFacts, resource: Resource) -> Entry:
-    source, size = facts.at_hand[resource.blob_hash]
+    source, size = facts.at_hand.get(resource.blob_hash, ("", 0))
     headers = tuple(sorted(resource.visible_headers.items()))
     return Entry(resource.path, source, size, resource.blob_hash, headers)
 

@@ -62,7 +62,7 @@ async def _status(connection: Connection, deployment: DeploymentId) -> Status:
 
 async def _result(connection: Connection, deployment: DeploymentId) -> DeployResult | None:
     (row,) = await connection.journal.rows("deployments", {"id": str(deployment)})
-    return load_result(json.loads(row["result"])) if row["verb"] != "cleanup" else None
+    return load_result(json.loads(row["result"])) if row["verb"] not in ("cleanup", "adopt") else None
 
 
 async def _end(

@@ -74,10 +74,15 @@ async def cleanup(
     ownership = await begin(connection, plan)
     try:
         await _check_alone(connection, ownership, owner, state)
+        if await _decide(connection, owner, state, options, older_than_days, keep_last) != decision:
+            text = "something changed while it was decided what may go; run it again"
+            raise OwnershipError("row_changed", text)
         return await _carry_out(connection, ownership, plan, decision, options, feed)
     except WalrusError as error:
         error.fields |= {"deployment_id": str(ownership.deployment)}
-        await give_up(connection, ownership, f"{error.code}: {error.message}")
+        mine = {"deployment": str(ownership.deployment), "state": "released"}
+        if not await connection.journal.rows("operations", mine):  # else the next cleanup looks it up first
+            await give_up(connection, ownership, f"{error.code}: {error.message}")
         raise
     finally:
         await connection.journal.release(ownership)
@@ -130,8 +135,8 @@ async def _decide(
     stay = kept(versions, keep_last)
     facts = CleanupFacts(
         versions=versions,
-        deployments=[row for row in deployments if not connection.is_live(DeploymentId(row["id"]))],
-        recorded={BlobId.parse(row["blob_id"]) for row in await journal.rows("blobs", mine)},
+        deployments=[row for row in deployments if not await _is_needed(connection, row)],
+        recorded=await _recorded(connection, mine),
         owned=await connection.chain.blobs(owner),
         needed=await _needed(connection, owner, stay, deployments),
         epoch=state.walrus_epoch,
@@ -140,6 +145,18 @@ async def _decide(
         older_than_days=older_than_days,
     )
     return decide(facts)
+
+
+async def _recorded(connection: Connection, mine: Mapping[str, Any]) -> set[BlobId]:
+    """Return the blobs that this home stored, those included that a cleanup forgot and did not get to delete."""
+    stored = await connection.journal.rows("operations", {**mine, "kind": "store", "state": "done"})
+    forgotten = await connection.journal.rows("blobs", {**mine, "end_epoch": 0})
+    return {BlobId.parse(row["name"]) for row in stored} | {BlobId.parse(row["blob_id"]) for row in forgotten}
+
+
+async def _is_needed(connection: Connection, row: Mapping[str, Any]) -> bool:
+    """Return whether a deployment is under way, can go on, or left something open that may still happen."""
+    return connection.is_live(DeploymentId(row["id"])) or await matters(connection, row)
 
 
 async def _needed(
@@ -258,7 +275,7 @@ async def _forget(connection: Connection, deployment: DeploymentId) -> None:
         return
     try:
         (row,) = await connection.journal.rows("deployments", {"id": str(deployment)})
-        if not is_unfinished(row):
+        if not await matters(connection, row):
             drops = [Drop(table, {"deployment": str(deployment)}) for table in _OF_A_DEPLOYMENT]
             drops.append(Drop("deployments", {"id": str(deployment)}))
             shared = await connection.journal.rows("deployments", {"plan_digest": row["plan_digest"]})

@@ -75,6 +75,18 @@ async def apply(connection: Connection, frozen: Plan, options: DeployOptions, fe
         return await carry_out(connection, unfinished, folder, options, feed, deadline)
 
 
+async def _check_pieces(folder: Folder, frozen: Plan, feed: Feed) -> None:
+    """Compare the files that a rollback stores again, which may lie at other places than the site has them."""
+    wanted = {piece.source: piece.sha256 for operation in frozen.operations for piece in operation.pieces}
+    rules = ScanRules(lambda path: path.removeprefix("/") not in wanted, frozenset(wanted))
+    now = {file.source: file.sha256 for file in (await folder.scan(rules, scan_report(feed))).files}
+    changed = sorted(source for source, sha256 in wanted.items() if now.get(source) != sha256)
+    if changed:
+        raise ValidationError(
+            "file_changed", f"{len(changed)} files changed since the plan: {changed[0]}", paths=changed
+        )
+
+
 @contextmanager
 def until(deadline: float) -> Iterator[None]:
     """Stop resumably at a deadline (the event loop's clock). Raises `DeploymentStopped` ``deadline_reached``."""
@@ -135,6 +147,9 @@ async def _is_ours(connection: Connection, frozen: Plan) -> bool:
 
 async def check_files(folder: Folder, frozen: Plan, feed: Feed) -> None:
     """Compare the folder with what the plan was made from. Raises `ValidationError` ``file_changed`` with the list."""
+    if frozen.verb != "deploy":
+        await _check_pieces(folder, frozen, feed)
+        return
     sources = frozenset(entry.source for entry in frozen.entries.values())
     rules = ScanRules(lambda path: path not in frozen.entries, sources, frozenset(), site_path)
     now = {file.path: file.sha256 for file in (await folder.scan(rules, scan_report(feed))).files}

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from walrus_sdk.errors import CodecError, StateError
+from walrus_sdk.errors import BlockchainError, CodecError, StateError
 from walrus_sdk.model import events
 from walrus_sdk.model.deployment import Status
 from walrus_sdk.model.plan import Plan
@@ -14,7 +14,7 @@ from walrus_sdk.model.units import DeploymentId
 from walrus_sdk.planning.plan_json import canonical, load_plan, plan_digest
 from walrus_sdk.ports import Change, Put
 from walrus_sdk.service.connection import Connection
-from walrus_sdk.service.lifecycle import entry_rows, first_row
+from walrus_sdk.service.lifecycle import adopted_site, entry_rows, first_row, lock_rows
 
 __all__ = ["take_in"]
 
@@ -32,9 +32,11 @@ async def take_in(connection: Connection, data: Mapping[str, Any]) -> Deployment
         raise StateError("checkpoint_invalid", f"the checkpoint cannot be used: {error}") from error
     if await connection.journal.rows("deployments", {"id": str(deployment)}):
         return deployment
+    await _check_not_made(connection, plan, data)
+    adopted = await adopted_site(connection, deployment, plan)
     owner = await connection.journal.claim(deployment, new=True)
     try:
-        await connection.journal.append(owner, [Change(events.DEPLOYMENT_IMPORTED, facts, puts)])
+        await connection.journal.append(owner, [Change(events.DEPLOYMENT_IMPORTED, facts, puts), *adopted])
     finally:
         await connection.journal.release(owner)
     return deployment
@@ -56,10 +58,27 @@ def _rows(connection: Connection, deployment: DeploymentId, plan: Plan, data: Ma
         Put("deployments", {"id": str(deployment)}, facts),
         Put("plans", {"digest": plan.digest}, frozen),
         *entry_rows(deployment, plan),
+        *lock_rows(deployment, plan, connection.clock.wall_ms()),
         *(_operation(deployment, plan, row) for row in operations),
         *(_transaction(deployment, plan, row) for row in transactions),
         *(put for row in transactions for put in _made(deployment, plan, row)),
     )
+
+
+async def _check_not_made(connection: Connection, plan: Plan, data: Mapping[str, Any]) -> None:
+    """Check that a site that the checkpoint knows nothing of is not there: the file may be older than what happened.
+
+    Raises `BlockchainError` ``site_changed``.
+    """
+    if plan.target.site_id is not None or data["transactions"]:
+        return
+    state, owner = await connection.chain.state(), plan.target.owner
+    if state.chain_id != plan.chain_id:
+        return  # said when it is resumed
+    found = [site_id for site_id, name in await connection.chain.sites(owner) if name == plan.target.name]
+    if found:
+        text = f"the checkpoint would make site {plan.target.name!r}, and {owner} has one of that name: {found[0]}"
+        raise BlockchainError("site_changed", text, site_id=str(found[0]))
 
 
 def _made(deployment: DeploymentId, plan: Plan, row: Mapping[str, Any]) -> tuple[Put, ...]:

@@ -11,7 +11,7 @@ import anyio
 
 from walrus_sdk.engine.executor import Executor
 from walrus_sdk.engine.feed import Feed
-from walrus_sdk.errors import DeploymentStopped, OwnershipError, WalrusError
+from walrus_sdk.errors import BlockchainError, DeploymentStopped, OwnershipError, WalrusError
 from walrus_sdk.model import events
 from walrus_sdk.model.deployment import EffectState, Status, may_move
 from walrus_sdk.model.options import DeployOptions, DeployResult
@@ -25,6 +25,7 @@ from walrus_sdk.service.connection import Connection
 
 __all__ = [
     "Unfinished",
+    "adopted_site",
     "as_planned",
     "begin",
     "carry_out",
@@ -32,6 +33,7 @@ __all__ = [
     "first_row",
     "give_up",
     "inherited",
+    "lock_rows",
     "matters",
     "status_of",
     "withdraw",
@@ -63,7 +65,7 @@ async def begin(connection: Connection, plan: Plan, in_vain: Sequence[str] = ())
     owner = await connection.journal.claim(deployment, new=True)
     try:
         changes = _first_rows(connection, deployment, plan)
-        adopted = await _adopted(connection, deployment, plan)
+        adopted = await adopted_site(connection, deployment, plan)
         await connection.journal.append(owner, [*changes, *adopted, *inherited(in_vain)])
         await _yield_to_older(connection, owner, plan)
     except BaseException:
@@ -115,12 +117,12 @@ def _first_rows(connection: Connection, deployment: DeploymentId, plan: Plan) ->
         Put("deployments", {"id": str(deployment)}, facts),
         Put("plans", {"digest": plan.digest}, frozen),
         *entry_rows(deployment, plan),
-        *_lock_rows(deployment, plan, now),
+        *lock_rows(deployment, plan, now),
     ]
     return [Change(events.DEPLOYMENT_PLANNED, data, tuple(puts))]
 
 
-def _lock_rows(deployment: DeploymentId, plan: Plan, now: int) -> Sequence[Put]:
+def lock_rows(deployment: DeploymentId, plan: Plan, now: int) -> Sequence[Put]:
     """Lock the site from the beginning on, where the plan says so: another deploy must not overtake a rollback."""
     if not plan.lock or plan.target.site_id is None:
         return []
@@ -128,7 +130,7 @@ def _lock_rows(deployment: DeploymentId, plan: Plan, now: int) -> Sequence[Put]:
     return [Put("locks", key, {"reason": plan.lock, "since_ms": now, "deployment": str(deployment)})]
 
 
-async def _adopted(connection: Connection, deployment: DeploymentId, plan: Plan) -> list[Change]:
+async def adopted_site(connection: Connection, deployment: DeploymentId, plan: Plan) -> list[Change]:
     """Return the change that remembers a site by its name, where no other site of this home has the name.
 
     Whoever gave an object id meant that site, not that its name is to mean another one from now on.
@@ -287,7 +289,13 @@ async def _cancelled(connection: Connection, owner: Ownership, executor: Executo
 
 async def withdraw(connection: Connection, owner: Ownership, executor: Executor, reason: str) -> DeployResult | None:
     """End a deployment as cancelled, or complete it when its last transaction was sent already."""
-    if await executor.is_committed():
+    try:
+        committed = await executor.is_committed()
+    except BlockchainError as error:
+        if error.code not in ("site_changed", "site_not_found"):
+            raise
+        committed = False  # somebody else's site by now: nothing of ours can complete it
+    if committed:
         return await executor.run()
     await give_up(connection, owner, reason)
     return None

@@ -13,7 +13,7 @@ from walrus_sdk.model.deployment import Status
 from walrus_sdk.model.options import DeployOptions, DeployResult
 from walrus_sdk.model.plan import Plan
 from walrus_sdk.model.progress import Phase
-from walrus_sdk.model.units import DeploymentId
+from walrus_sdk.model.units import DeploymentId, ObjectId
 from walrus_sdk.planning import cost
 from walrus_sdk.planning.results import load_result
 from walrus_sdk.planning.state import is_unfinished
@@ -48,8 +48,8 @@ async def resume(
     `BlockchainError` ``chain_mismatch``, and what deploying raises.
     """
     deadline, row = deadline_of(options), await _row(connection, deployment)
-    if row["verb"] == "cleanup":
-        text = f"{deployment} is a cleanup: run `walrus-sdk cleanup` again, it goes on"
+    if row["verb"] in ("cleanup", "adopt"):
+        text = f"{deployment} is no deployment of files but {row['verb']}: run `walrus-sdk {row['verb']}` again"
         raise OwnershipError("illegal_move", text, deployment_id=str(deployment))
     if Status(row["status"]) is Status.COMPLETED:
         return load_result(json.loads(row["result"]))
@@ -57,7 +57,7 @@ async def resume(
         text = f"{deployment} is {row['status']} and cannot go on: {row['reason'] or 'it has ended'}"
         raise OwnershipError("illegal_move", text, deployment_id=str(deployment))
     plan = await plan_of(connection, row)
-    await _check_world(connection, plan, options)
+    await _check_world(connection, row, plan, options)
     place = folder or Path(plan.root)
     async with connection.folder(place) as opened:
         if plan.operations:  # without stores no file is read
@@ -100,7 +100,7 @@ async def _row(connection: Connection, deployment: DeploymentId) -> Mapping[str,
     return rows[0]
 
 
-async def _check_world(connection: Connection, plan: Plan, options: DeployOptions) -> None:
+async def _check_world(connection: Connection, row: Mapping[str, Any], plan: Plan, options: DeployOptions) -> None:
     """Check chain, key, limits and lock before anything is owned."""
     state = await connection.chain.state()
     if state.chain_id != plan.chain_id:
@@ -109,9 +109,10 @@ async def _check_world(connection: Connection, plan: Plan, options: DeployOption
     owner = connection.signer().address
     if owner != plan.target.owner:
         raise ConfigurationError("key_invalid", f"it is for {plan.target.owner}, the key is that of {owner}")
-    cost.check_limits(plan, options)
+    cost.check_cost(plan.cost, options.max_cost)  # that pages may go was allowed when it began
     if plan.verb == "deploy":
-        await locks.check(connection, plan.chain_id, plan.target.site_id)
+        site_id = ObjectId.parse(row["site_id"]) if row["site_id"] else None
+        await locks.check(connection, plan.chain_id, site_id)
 
 
 async def _hand_over(connection: Connection, deployment: DeploymentId, *, take_over: bool) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ from walrus_sdk.engine.feed import Feed
 from walrus_sdk.errors import BlockchainError, ConfigurationError, WalrusError
 from walrus_sdk.model.deployment import Status
 from walrus_sdk.model.options import DeployOptions, DeployResult
-from walrus_sdk.model.plan import Plan, SiteTarget
-from walrus_sdk.model.site import SiteContent, SiteSnapshot
-from walrus_sdk.model.units import BlobId
+from walrus_sdk.model.plan import Plan, SiteTarget, Stored
+from walrus_sdk.model.site import Resource, SiteContent, SiteSnapshot
+from walrus_sdk.model.units import BlobId, ObjectId, QuiltPatchId, WalrusEpoch
 from walrus_sdk.planning import cost, history
 from walrus_sdk.planning.build import DEFAULT_EPOCHS
+from walrus_sdk.planning.plan_json import load_plan
+from walrus_sdk.planning.state import is_unfinished
 from walrus_sdk.ports import BlobStore, ScanRules
 from walrus_sdk.service.connection import Connection
 from walrus_sdk.service.deploy import deadline_of, until
@@ -40,6 +43,10 @@ async def plan(
     source: Path | None = None,
 ) -> Plan:
     """Return what rolling a site back would change; nothing is spent. See `rollback`."""
+    begun = await _begun(connection, await find_site(connection, site)) if to is None else None
+    if begun is not None:
+        (row, *_) = await connection.journal.rows("plans", {"request_digest": begun})
+        return load_plan(json.loads(row["json"]))
     number, now = await _choose(connection, site, to)
     return await _plan(connection, now, number, options, reason, lock, source)
 
@@ -65,10 +72,10 @@ async def rollback(
     deadline = deadline_of(options)
     if not options.recovery.enable_rollback:
         raise ConfigurationError("option_invalid", "rollback is switched off (enable_rollback)", option="recovery")
-    number, now = await _choose(connection, site, to)
-    owner = connection.signer().address
-    chain_id = (await connection.chain.state()).chain_id
-    digest = history.rollback_digest(chain_id, now.site_id, number, lock)
+    owner, chain_id = connection.signer().address, (await connection.chain.state()).chain_id
+    begun = await _begun(connection, await find_site(connection, site)) if to is None else None
+    number, now = await _choose(connection, site, to, begun)
+    digest = begun or history.rollback_digest(chain_id, now.site_id, number, lock)
     request = Request(chain_id, owner, now.content.name, now.site_id, digest)
     with until(deadline):
         taken = await take_up(connection, request, NoFolder(), options, feed)
@@ -84,7 +91,27 @@ async def rollback(
         return await carry_out(connection, unfinished, folder, chosen, feed, deadline)
 
 
-async def _choose(connection: Connection, site: str, to: int | None) -> tuple[int, SiteSnapshot]:
+async def _begun(connection: Connection, site_id: ObjectId) -> str | None:
+    """Return the request of the site's last deployment when that is a rollback that can go on: asked again, it does.
+
+    Raises `ConfigurationError` ``version_not_found`` when it is one that ended half-way: then "the one before" says
+    nothing any more.
+    """
+    rows = await connection.journal.rows("deployments", {"site_id": str(site_id)})
+    last = [row for row in rows if row["verb"] in ("deploy", "rollback")][-1:]
+    if not last or last[0]["verb"] != "rollback" or last[0]["status"] == Status.COMPLETED.value:
+        return None
+    if is_unfinished(last[0]):
+        return str(last[0]["request_digest"])
+    if not await connection.journal.rows("transactions", {"deployment": last[0]["id"]}):
+        return None  # it changed nothing
+    text = f"the last rollback ({last[0]['id']}) ended half-way: name the version to bring back"
+    raise ConfigurationError("version_not_found", text, deployment_id=last[0]["id"])
+
+
+async def _choose(
+    connection: Connection, site: str, to: int | None, begun: str | None = None
+) -> tuple[int, SiteSnapshot]:
     site_id = await find_site(connection, site)
     now = await read_site(connection, (await connection.chain.state()).chain_id, site_id)
     if now is None:
@@ -94,6 +121,8 @@ async def _choose(connection: Connection, site: str, to: int | None) -> tuple[in
         raise BlockchainError("site_not_owned", text, site_id=str(site_id))
     rows = await rows_of(connection, site_id)
     current = max((row["n"] for row in rows if row["digest"] == str(now.digest)), default=None)
+    if begun is not None:
+        return 0, now  # its plan has decided
     return history.choose([row["n"] for row in rows], current, to, f"site {site_id}"), now
 
 
@@ -110,7 +139,9 @@ async def _plan(
     wanted, state = content_of(row), await connection.chain.state()
     dead = await _dead(connection, wanted, options)
     lapsed = history.lapsed(wanted, dead)
-    root, at_hand = await _at_hand(connection, row, source) if lapsed else ("", {})
+    known = await _known(connection, lapsed.values(), state.walrus_epoch) if lapsed else {}
+    missing = any(resource.blob_hash not in known for resource in lapsed.values())
+    root, at_hand = await _at_hand(connection, row, source) if missing else ("", {})
     owner = connection.signer().address
     facts = history.RollbackFacts(
         network=connection.network,
@@ -121,6 +152,7 @@ async def _plan(
         wanted=wanted,
         dead=dead,
         at_hand=at_hand,
+        known=known,
         root=root,
         options=options,
         epochs=options.epochs or connection.project.epochs or DEFAULT_EPOCHS,
@@ -130,15 +162,34 @@ async def _plan(
     return await priced(connection, history.rollback(facts), now)
 
 
+async def _known(connection: Connection, lapsed: Iterable[Resource], now: WalrusEpoch) -> dict[bytes, Stored]:
+    """Return where the content of lapsed resources lives all the same: in a blob of another version."""
+    wanted, ends = {resource.blob_hash for resource in lapsed}, await lifetimes_of(connection)
+    found: dict[bytes, Stored] = {}
+    for row in await connection.journal.rows("patches", {"chain": (await connection.chain.state()).chain_id}):
+        sha256, blob_id = bytes.fromhex(row["sha256"]), BlobId.parse(row["blob_id"])
+        end = ends.get(blob_id)
+        if sha256 in wanted and end is not None and end.number > now.number + 1:
+            patch = QuiltPatchId.parse(row["patch_id"]) if row["patch_id"] else None
+            best = found.get(sha256)
+            if best is None or best.end_epoch is None or best.end_epoch.number < end.number:
+                found[sha256] = Stored(sha256, blob_id, patch, end)
+    return found
+
+
 async def _dead(connection: Connection, wanted: SiteContent, options: DeployOptions) -> frozenset[BlobId]:
-    """Return the blobs of a version that are gone: by their end epoch, else by reading one byte."""
+    """Return the blobs of a version that are gone: by their end epoch; what may be deleted is read, one byte each."""
     now = (await connection.chain.state()).walrus_epoch
     ends = await lifetimes_of(connection)
     store = connection.store(options.recovery)
+    rows = await connection.journal.rows("blobs", {"deletable": 1})
+    doubtful = {BlobId.parse(row["blob_id"]) for row in rows}
     dead: set[BlobId] = set()
     for blob_id in {resource.blob_id for resource in wanted.resources.values()}:
         end = ends.get(blob_id)
-        if (end is not None and end.number <= now.number) or (end is None and not await _reads(store, blob_id)):
+        if (end is not None and end.number <= now.number) or (
+            (end is None or blob_id in doubtful) and not await _reads(store, blob_id)
+        ):
             dead.add(blob_id)
     return frozenset(dead)
 

@@ -19,7 +19,7 @@ from walrus_sdk.model.deployment import Status
 from walrus_sdk.model.options import DeployOptions
 from walrus_sdk.model.plan import Plan
 from walrus_sdk.model.units import DeploymentId, ObjectId
-from walrus_sdk.planning.cost import check_limits
+from walrus_sdk.planning.cost import check_cost
 from walrus_sdk.planning.plan_json import load_plan, plan_digest
 from walrus_sdk.planning.state import is_same_site, is_unfinished
 from walrus_sdk.ports import Folder, Ownership
@@ -64,7 +64,7 @@ async def take_up(
     if not same:
         return Taken(None, tuple(in_vain))
     plan = await plan_of(connection, same[-1])
-    check_limits(plan, options)
+    check_cost(plan.cost, options.max_cost)  # that pages may go was allowed when it began
     owner, row = await claim(connection, same[-1])
     if is_unfinished(row):
         if in_vain:

@@ -105,7 +105,9 @@ async def pin(connection: Connection, version: str, pinned: bool) -> None:
     """Keep a version (``SITE@NUMBER``) whatever cleanup does, or no longer."""
     _, row = await named(connection, version)
     key = {name: row[name] for name in ("chain", "site_id", "n")}
-    await connection.journal.append(None, [Change("pin", {}, (Put("versions", key, {"pinned": int(pinned)}),))])
+    await connection.journal.append(
+        None, [Change("pin", {}, (Put("versions", key, {"pinned": int(pinned)}, {"digest": row["digest"]}),))]
+    )
 
 
 # ── comparing ─────────────────────────────────────────────────────────────────────────────────────────────────────
