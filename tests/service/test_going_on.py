@@ -256,5 +256,5 @@ async def test_checkpoints_are_written_at_their_moments(house: Any) -> None:
     names = sorted(path.name for path in (house.home / "checkpoints" / str(result.deployment_id)).iterdir())
     moments = [name.split("-", 1)[1].removesuffix(".json.zst") for name in names]
     assert moments[0] == "initialization"
-    assert moments[-2:] == ["manifest", "finalization"]
+    assert moments[-3:] == ["manifest", "transaction-1", "finalization"]
     assert "upload-100" in moments
