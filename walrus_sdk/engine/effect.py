@@ -177,8 +177,7 @@ class Performer:
 
         `look_first` asks for a look even when nothing is open. `enough` tells whether an outcome still serves,
         `own_only` lets what other deployments recorded not count, `look_again` asks for a look at what is recorded.
-        `may_repeat` is asked before something whose
-        outcome stays unknown is done again.
+        `may_repeat` is asked before something whose outcome stays unknown is done again.
 
         Raises `EffectFailed` (known not to have happened); `EffectUnknown` (may have happened), with ``settles_in``
         (seconds until the next look makes sense) when nothing was done now; `DeploymentStopped`
