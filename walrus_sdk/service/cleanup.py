@@ -228,9 +228,8 @@ async def _carry_out(
     diary = Diary(context, plan, Status.PENDING)
     feed.phase(Phase.CHAIN)
     await diary.move(Status.PROCESSING, puts=_forgotten_blobs(plan, decision))
-    await connection.journal.append(
-        ownership, [Change(events.NOTE, {"message": "forgotten"}, (), _drops(plan, decision))]
-    )
+    forgotten = Change(events.NOTE, {"message": "forgotten"}, (), _drops(plan, decision))
+    await connection.journal.append(ownership, [*_undone(plan, decision), forgotten])
     deletes = Deletes(context, plan)
     await deletes.run()
     for deployment in decision.deployments:
@@ -254,12 +253,22 @@ def _forgotten_blobs(plan: Plan, decision: Decision) -> list[Put]:
     ]
 
 
+def _undone(plan: Plan, decision: Decision) -> list[Change]:
+    """Return the events after which the stores of these blobs do not count as done any more."""
+    changes = []
+    for blob in decision.deleted:
+        name = str(blob.blob_id)
+        data = {"kind": "store", "name": name, "operation": "", "code": "cleaned_up", "message": "it is deleted"}
+        key = {"chain": plan.chain_id, "kind": "store", "name": name}
+        changes.append(Change(events.EFFECT_FAILED, data, (Put("operations", key, {"state": "failed"}),)))
+    return changes
+
+
 def _drops(plan: Plan, decision: Decision) -> tuple[Drop, ...]:
     chain = plan.chain_id
     names = [str(blob.blob_id) for blob in decision.deleted]
     return (
         *(Drop("patches", {"chain": chain, "blob_id": name}) for name in names),
-        *(Drop("operations", {"chain": chain, "kind": "store", "name": name}) for name in names),
         *(
             Drop("versions", {"chain": of, "site_id": str(site_id), "n": number})
             for of, site_id, number in decision.versions

@@ -27,6 +27,7 @@ async def take_in(connection: Connection, data: Mapping[str, Any]) -> Deployment
     try:
         deployment, plan = DeploymentId(data["deployment"]), _plan(data)
         puts = _rows(connection, deployment, plan, data)
+        past = [*_transactions(deployment, plan, data), *_operations(deployment, plan, data)]
         facts = {"last_event": int(data["last_event"]), "errors": len(data["errors"])}
     except (KeyError, TypeError, ValueError, CodecError) as error:
         raise StateError("checkpoint_invalid", f"the checkpoint cannot be used: {error}") from error
@@ -36,7 +37,7 @@ async def take_in(connection: Connection, data: Mapping[str, Any]) -> Deployment
     adopted = await adopted_site(connection, deployment, plan)
     owner = await connection.journal.claim(deployment, new=True)
     try:
-        await connection.journal.append(owner, [Change(events.DEPLOYMENT_IMPORTED, facts, puts), *adopted])
+        await connection.journal.append(owner, [Change(events.DEPLOYMENT_IMPORTED, facts, puts), *past, *adopted])
     finally:
         await connection.journal.release(owner)
     return deployment
@@ -59,8 +60,6 @@ def _rows(connection: Connection, deployment: DeploymentId, plan: Plan, data: Ma
         Put("plans", {"digest": plan.digest}, frozen),
         *entry_rows(deployment, plan),
         *lock_rows(deployment, plan, connection.clock.wall_ms()),
-        *(_operation(deployment, plan, row) for row in operations),
-        *(_transaction(deployment, plan, row) for row in transactions),
         *(put for row in transactions for put in _made(deployment, plan, row)),
     )
 
@@ -90,6 +89,35 @@ def _made(deployment: DeploymentId, plan: Plan, row: Mapping[str, Any]) -> tuple
         Put("sites", key, {"object_id": row["expected_id"], "deployment": str(deployment)}),
         Put("deployments", {"id": str(deployment)}, {"site_id": row["expected_id"]}),
     )
+
+
+_OF_A_STATE = {
+    "intent": events.EFFECT_INTENT,
+    "released": events.EFFECT_RELEASED,
+    "done": events.EFFECT_DONE,
+    "failed": events.EFFECT_FAILED,
+}
+
+
+def _operations(deployment: DeploymentId, plan: Plan, data: Mapping[str, Any]) -> list[Change]:
+    """Return what the checkpoint tells of effects, as events with their rows: rows are what the events tell."""
+    changes = []
+    for row in data["operations"]:
+        facts = {"kind": row["kind"], "name": row["name"], "operation": row["operation"], "how": "imported"}
+        facts |= {"attempt": 1, "code": "imported", "message": "", "outcome": row["outcome"]}
+        changes.append(Change(_OF_A_STATE[row["state"]], facts, (_operation(deployment, plan, row),)))
+    return changes
+
+
+def _transactions(deployment: DeploymentId, plan: Plan, data: Mapping[str, Any]) -> list[Change]:
+    """Return what the checkpoint tells of transactions, likewise."""
+    changes = []
+    for row in data["transactions"]:
+        put = _transaction(deployment, plan, row)
+        changes.append(Change(events.TRANSACTION_SIGNED, {"digest": row["digest"], "step": row["step"]}, (put,)))
+        if row["state"] == "dead":
+            changes.append(Change(events.TRANSACTION_DEAD, {"digest": row["digest"], "code": "imported"}))
+    return changes
 
 
 def _operation(deployment: DeploymentId, plan: Plan, row: Mapping[str, Any]) -> Put:
