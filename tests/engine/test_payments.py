@@ -9,7 +9,8 @@ import pytest
 
 from walrus_sdk.errors import BlockchainError, DeploymentStopped, LimitError, StorageError
 from walrus_sdk.model.options import RecoveryOptions
-from walrus_sdk.model.units import BlobId, Frost
+from walrus_sdk.model.units import BlobId, DeploymentId, Frost
+from walrus_sdk.ports import Ownership
 from walrus_sdk.testing import PAGES, SimulatedWorld, at_point, is_death, lost
 
 pytestmark = pytest.mark.anyio
@@ -240,3 +241,24 @@ async def test_a_coin_in_an_open_transaction_of_an_interrupted_deployment_is_not
     await world.deploy(place="/two", site_name="two")
     assert world.net.chain.equivocations == []
     assert len(await world.site_ids()) == 2
+
+
+async def test_what_may_be_paid_in_vain_is_told_by_the_next_result_whatever_dies_in_between() -> None:
+    world = SimulatedWorld()
+    world.store.faults = lambda moment, _: world.life.die() if moment == "paid" else None
+    await die(world)
+    in_vain = set(world.paid())
+    world.revive()
+    world.files["index.html"] = b"another home"
+    claim = world.journal.claim
+
+    async def dying(deployment: DeploymentId, *, new: bool = False, take_over: bool = False) -> Ownership:
+        if new:  # the old deployment is settled and ended, the next one is about to begin
+            world.life.die()
+        return await claim(deployment, new=new, take_over=take_over)
+
+    world.journal.claim = dying  # type: ignore[method-assign]
+    await die(world)
+    world.revive()
+    result = await world.deploy()
+    assert in_vain <= set(result.possibly_paid_in_vain)

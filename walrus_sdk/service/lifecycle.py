@@ -65,6 +65,7 @@ async def begin(connection: Connection, plan: Plan, in_vain: Sequence[str] = ())
     owner = await connection.journal.claim(deployment, new=True)
     try:
         changes = _first_rows(connection, deployment, plan)
+        in_vain = sorted({*in_vain, *await _told_before(connection, plan)})
         adopted = await adopted_site(connection, deployment, plan)
         await connection.journal.append(owner, [*changes, *adopted, *inherited(in_vain)])
         await _yield_to_older(connection, owner, plan)
@@ -72,6 +73,23 @@ async def begin(connection: Connection, plan: Plan, in_vain: Sequence[str] = ())
         await connection.journal.release(owner)
         raise
     return owner
+
+
+async def _told_before(connection: Connection, plan: Plan) -> set[str]:
+    """Return the stores that may have been paid in vain by deployments of the site that no result has told of yet.
+
+    A death between the end of one deployment and the beginning of the next must not lose them.
+    """
+    target, names = plan.target, set[str]()
+    rows = await connection.journal.rows("deployments", {"chain": plan.chain_id, "owner": str(target.owner)})
+    for row in reversed(rows):
+        if not (is_same_site(row, target.site_id, target.name) or row["site_name"] == target.name):
+            continue
+        if row["status"] == Status.COMPLETED.value:
+            break
+        past = await connection.journal.events(DeploymentId(row["id"]))
+        names |= {str(event.data["name"]) for event in past if event.type == events.SECOND_PAYMENT_POSSIBLE}
+    return names
 
 
 def inherited(in_vain: Sequence[str]) -> list[Change]:
