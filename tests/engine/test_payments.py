@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import anyio
 import pytest
 
 from walrus_sdk.errors import BlockchainError, DeploymentStopped, LimitError, StorageError
+from walrus_sdk.model.deployment import Event
 from walrus_sdk.model.options import RecoveryOptions
 from walrus_sdk.model.units import BlobId, DeploymentId, Frost
-from walrus_sdk.ports import Ownership
+from walrus_sdk.ports import Change, Ownership
 from walrus_sdk.testing import PAGES, SimulatedWorld, at_point, is_death, lost
 
 pytestmark = pytest.mark.anyio
@@ -262,3 +264,28 @@ async def test_what_may_be_paid_in_vain_is_told_by_the_next_result_whatever_dies
     world.revive()
     result = await world.deploy()
     assert in_vain <= set(result.possibly_paid_in_vain)
+
+
+async def test_a_result_that_died_with_its_process_is_kept_with_what_may_be_paid_in_vain() -> None:
+    world = SimulatedWorld()
+    world.store.faults = lambda moment, _: world.life.die() if moment == "paid" else None
+    await die(world)
+    in_vain = set(world.paid())
+    world.revive()
+    append = world.journal.append
+
+    async def dying(owner: Ownership | None, changes: Sequence[Change]) -> Sequence[Event]:
+        made = await append(owner, changes)
+        if any(event.data.get("to") == "completed" for event in made):
+            world.life.die()  # complete and durable; nobody was told
+        return made
+
+    world.journal.append = dying  # type: ignore[method-assign]
+    await die(world)
+    world.revive()
+    (left,) = await world.session.list()
+    assert left.status == "completed"
+    result = await world.session.resume(str(left.deployment_id))
+    assert in_vain <= set(result.possibly_paid_in_vain)
+    report = await world.session.status(str(left.deployment_id))
+    assert in_vain <= set(report.details["possibly_paid_in_vain"])

@@ -69,7 +69,7 @@ _PATIENCE_S = 60.0
 class Figures:
     """What came of it. All but kills, rounds, `paid_in_vain` (at most `bound`) and seconds must be 0.
 
-    `bound`: stores that were in flight at the kills. `unreported`: paid in vain and named nowhere. `wrong_content`:
+    `bound`: stores that were in flight at the kills. `unreported`: paid in vain and named in no result, told or kept in the journal. `wrong_content`:
     pages. `second_sites`, `unsound`, `failed`: rounds with another number of sites than one, with a journal that is
     not sound, with a verb that did not come to its end without a kill. What is wrong is also told on standard error.
     """
@@ -377,13 +377,16 @@ class _House:
             there = {row[:2]: [*row[:4], json.loads(row[4])] for row in rows}
             rows = db.execute("select name from operations where kind = 'store' and state = 'released'")
             open_ = {name for (name,) in rows}
+            rows = db.execute("select result from deployments where result is not null")
+            results = [json.loads(text) for (text,) in rows]  # of a verb that was killed before it could tell it, too
+            kept = {name for result in results for name in result.get("possibly_paid_in_vain", ())}
         alive = {deployment for deployment, _ in there}
         forgotten = {event[0] for event in self._told if verb == "cleanup" and event[0] not in alive}
         lost = [e for e in self._told if e[0] not in forgotten and there.get((e[0], e[1])) != e]
         self._figures += Figures(acknowledgements=len(self._told))
         if lost:
             self._note(f"not in the journal after {verb}: {lost}", lost_acknowledgements=len(lost))
-        silent = set(self.in_vain()) - self._named - open_
+        silent = set(self.in_vain()) - self._named - open_ - kept
         if silent:
             self._note(f"paid in vain and named nowhere after {verb}: {sorted(silent)}", unreported=len(silent))
             self._named |= silent

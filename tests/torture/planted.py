@@ -402,8 +402,8 @@ async def no_check(self: Any, *args: Any, **more: Any) -> None:
     return None
 
 
-async def nothing_to_settle(*args: Any, **more: Any) -> list[str]:
-    return []
+async def nothing_to_settle(*args: Any, **more: Any) -> None:
+    pass
 
 
 async def _endless(self: Any, what: str, once: Any, *, patient: bool = False) -> Any:

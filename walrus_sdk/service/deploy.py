@@ -43,12 +43,11 @@ async def deploy(connection: Connection, place: Path, options: DeployOptions, fe
         with until(deadline):
             found = await survey(connection, folder, place, options, feed)
             await locks.check(connection, found.state.chain_id, await site_of(connection, found.request))
-            taken = await take_up(connection, found.request, folder, options, feed)
-            unfinished = taken.unfinished
+            unfinished = await take_up(connection, found.request, folder, options, feed)
             if unfinished is None:
                 frozen = await _plan(connection, found, place, options)
                 await locks.check(connection, frozen.chain_id, frozen.target.site_id)
-                unfinished = Unfinished(await begin(connection, frozen, taken.in_vain), frozen, Status.PENDING)
+                unfinished = Unfinished(await begin(connection, frozen), frozen, Status.PENDING)
         return await carry_out(connection, unfinished, folder, options, feed, deadline)
 
 
@@ -68,10 +67,9 @@ async def apply(connection: Connection, frozen: Plan, options: DeployOptions, fe
             await check_files(folder, frozen, feed)
             request = Request.of_plan(frozen)
             options = as_planned(options, frozen)
-            taken = await take_up(connection, request, folder, options, feed, only=frozen.digest)
-            unfinished = taken.unfinished
+            unfinished = await take_up(connection, request, folder, options, feed, only=frozen.digest)
             if unfinished is None:
-                unfinished = Unfinished(await begin(connection, frozen, taken.in_vain), frozen, Status.PENDING)
+                unfinished = Unfinished(await begin(connection, frozen), frozen, Status.PENDING)
         return await carry_out(connection, unfinished, folder, options, feed, deadline)
 
 

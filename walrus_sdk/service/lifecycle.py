@@ -54,10 +54,8 @@ def as_planned(options: DeployOptions, plan: Plan) -> DeployOptions:
     return replace(options, deletable=bool(plan.options.get("deletable", False)))
 
 
-async def begin(connection: Connection, plan: Plan, in_vain: Sequence[str] = ()) -> Ownership:
+async def begin(connection: Connection, plan: Plan) -> Ownership:
     """Make a deployment of a plan durable and become its owner.
-
-    `in_vain` names stores of deployments that this one supersedes which may have been paid in vain.
 
     Raises `OwnershipError` ``deployment_owned`` when somebody began one of the same site in the meantime.
     """
@@ -65,9 +63,9 @@ async def begin(connection: Connection, plan: Plan, in_vain: Sequence[str] = ())
     owner = await connection.journal.claim(deployment, new=True)
     try:
         changes = _first_rows(connection, deployment, plan)
-        in_vain = sorted({*in_vain, *await _told_before(connection, plan)})
         adopted = await adopted_site(connection, deployment, plan)
-        await connection.journal.append(owner, [*changes, *adopted, *inherited(in_vain)])
+        in_vain = await inherited(connection, deployment, plan)
+        await connection.journal.append(owner, [*changes, *adopted, *in_vain])
         await _yield_to_older(connection, owner, plan)
     except BaseException:
         await connection.journal.release(owner)
@@ -75,10 +73,10 @@ async def begin(connection: Connection, plan: Plan, in_vain: Sequence[str] = ())
     return owner
 
 
-async def _told_before(connection: Connection, plan: Plan) -> set[str]:
-    """Return the stores that may have been paid in vain by deployments of the site that no result has told of yet.
+async def inherited(connection: Connection, deployment: DeploymentId, plan: Plan) -> list[Change]:
+    """Return events that make `deployment` tell what others of its site may have paid in vain, and no result told yet.
 
-    A death between the end of one deployment and the beginning of the next must not lose them.
+    They are read from the journal, so that no death between the end of one deployment and the next loses them.
     """
     target, names = plan.target, set[str]()
     rows = await connection.journal.rows("deployments", {"chain": plan.chain_id, "owner": str(target.owner)})
@@ -87,14 +85,14 @@ async def _told_before(connection: Connection, plan: Plan) -> set[str]:
             continue
         if row["status"] == Status.COMPLETED.value:
             break
-        past = await connection.journal.events(DeploymentId(row["id"]))
-        names |= {str(event.data["name"]) for event in past if event.type == events.SECOND_PAYMENT_POSSIBLE}
-    return names
+        names |= await _in_vain(connection, DeploymentId(row["id"]))
+    missing = sorted(names - await _in_vain(connection, deployment))
+    return [Change(events.SECOND_PAYMENT_POSSIBLE, {"kind": "store", "name": name}) for name in missing]
 
 
-def inherited(in_vain: Sequence[str]) -> list[Change]:
-    """Return the events that carry over what may have been paid in vain."""
-    return [Change(events.SECOND_PAYMENT_POSSIBLE, {"kind": "store", "name": name}) for name in in_vain]
+async def _in_vain(connection: Connection, deployment: DeploymentId) -> set[str]:
+    past = await connection.journal.events(deployment)
+    return {str(event.data["name"]) for event in past if event.type == events.SECOND_PAYMENT_POSSIBLE}
 
 
 def first_row(plan: Plan, now: int) -> dict[str, Any]:

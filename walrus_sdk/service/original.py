@@ -334,8 +334,8 @@ async def _initialize(session: Session, place: str | Path, options: DeployOption
         connection = await session._wiring.connection()
         await locks.check(connection, plan.chain_id, plan.target.site_id)
         async with connection.folder(Path(plan.root)) as folder:
-            taken = await take_up(connection, Request.of_plan(plan), folder, options, Feed())
-        owner = taken.unfinished.owner if taken.unfinished else await begin(connection, plan, taken.in_vain)
+            unfinished = await take_up(connection, Request.of_plan(plan), folder, options, Feed())
+        owner = unfinished.owner if unfinished else await begin(connection, plan)
         await connection.journal.release(owner)
     return str(owner.deployment)
 

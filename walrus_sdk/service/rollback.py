@@ -78,12 +78,11 @@ async def rollback(
     digest = begun or history.rollback_digest(chain_id, now.site_id, number, lock)
     request = Request(chain_id, owner, now.content.name, now.site_id, digest)
     with until(deadline):
-        taken = await take_up(connection, request, NoFolder(), options, feed)
-        unfinished = taken.unfinished
+        unfinished = await take_up(connection, request, NoFolder(), options, feed)
         if unfinished is None:
             frozen = await _plan(connection, now, number, options, reason, lock, source)
             cost.check_cost(frozen.cost, options.max_cost)
-            unfinished = Unfinished(await begin(connection, frozen, taken.in_vain), frozen, Status.PENDING)
+            unfinished = Unfinished(await begin(connection, frozen), frozen, Status.PENDING)
     chosen = as_planned(options, unfinished.plan)
     if not unfinished.plan.operations:
         return await carry_out(connection, unfinished, NoFolder(), chosen, feed, deadline)

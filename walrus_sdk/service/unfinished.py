@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from walrus_sdk.engine.executor import Executor
 from walrus_sdk.engine.feed import Feed
 from walrus_sdk.errors import CodecError, StateError
-from walrus_sdk.model import events
 from walrus_sdk.model.deployment import Status
 from walrus_sdk.model.options import DeployOptions
 from walrus_sdk.model.plan import Plan
@@ -27,15 +25,7 @@ from walrus_sdk.service.connection import Connection
 from walrus_sdk.service.lifecycle import Unfinished, as_planned, give_up, inherited, matters
 from walrus_sdk.service.survey import Request
 
-__all__ = ["Taken", "claim", "plan_of", "settle_and_end", "site_of", "take_up"]
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """A deployment to go on with, if there is one; else what the ended ones may have paid in vain."""
-
-    unfinished: Unfinished | None
-    in_vain: tuple[str, ...] = ()
+__all__ = ["claim", "plan_of", "settle_and_end", "site_of", "take_up"]
 
 
 async def take_up(
@@ -46,7 +36,7 @@ async def take_up(
     feed: Feed,
     *,
     only: str | None = None,
-) -> Taken:
+) -> Unfinished | None:
     """Return the unfinished deployment of the same request, if there is one, and settle and end all others.
 
     `only` is the digest of the one plan that may go on.
@@ -57,19 +47,19 @@ async def take_up(
     rows = [row for row in await _of_site(connection, request) if await matters(connection, row)]
     going = [row for row in rows if is_unfinished(row) and not options.fresh]
     same = [row for row in going if row["request_digest"] == request.digest and only in (None, row["plan_digest"])]
-    in_vain: list[str] = []
     for row in rows:
         if row not in same[-1:]:
-            in_vain += await settle_and_end(connection, row, folder, options, feed)
+            await settle_and_end(connection, row, folder, options, feed)
     if not same:
-        return Taken(None, tuple(in_vain))
+        return None
     plan = await plan_of(connection, same[-1])
     check_cost(plan.cost, options.max_cost)  # that pages may go was allowed when it began
     owner, row = await claim(connection, same[-1])
     if is_unfinished(row):
+        in_vain = await inherited(connection, owner.deployment, plan)
         if in_vain:
-            await connection.journal.append(owner, inherited(in_vain))
-        return Taken(Unfinished(owner, plan, Status(row["status"])))
+            await connection.journal.append(owner, in_vain)
+        return Unfinished(owner, plan, Status(row["status"]))
     await connection.journal.release(owner)  # it came to its end between the look and the lock
     return await take_up(connection, request, folder, options, feed, only=only)
 
@@ -115,22 +105,17 @@ async def plan_of(connection: Connection, row: Mapping[str, Any]) -> Plan:
 
 async def settle_and_end(
     connection: Connection, row: Mapping[str, Any], folder: Folder, options: DeployOptions, feed: Feed
-) -> list[str]:
-    """Settle what a deployment left open, keep what it made, and end it as superseded.
-
-    Returns the names of stores that may have been paid in vain.
-    """
+) -> None:
+    """Settle what a deployment left open, keep what it made, and end it as superseded."""
     owner, row = await claim(connection, row)
     try:
         if not await matters(connection, row):
-            return []
+            return
         plan = await plan_of(connection, row)
         feed.set(waiting=f"settling {row['id']}")
         context = connection.context(owner, folder, as_planned(options, plan), feed)
         await Executor(context, plan, Status(row["status"])).settle()
         await give_up(connection, owner, "superseded")
         feed.set(waiting="")
-        past = await connection.journal.events(owner.deployment)
-        return sorted({str(e.data["name"]) for e in past if e.type == events.SECOND_PAYMENT_POSSIBLE})
     finally:
         await connection.journal.release(owner)
