@@ -69,9 +69,10 @@ _PATIENCE_S = 60.0
 class Figures:
     """What came of it. All but kills, rounds, `paid_in_vain` (at most `bound`) and seconds must be 0.
 
-    `bound`: stores that were in flight at the kills. `unreported`: paid in vain and named in no result, told or kept in the journal. `wrong_content`:
-    pages. `second_sites`, `unsound`, `failed`: rounds with another number of sites than one, with a journal that is
-    not sound, with a verb that did not come to its end without a kill. What is wrong is also told on standard error.
+    `bound`: stores that were in flight at the kills. `unreported`: paid in vain and named in no result, told or kept
+    in the journal. `wrong_content`: pages. `second_sites`, `unsound`, `failed`: rounds with another number of sites
+    than one, with a journal that is not sound, with a verb that did not come to its end without a kill. What is wrong
+    is also told on standard error.
     """
 
     kills: int = 0

@@ -56,7 +56,8 @@ class Writer:
         """Append an unsigned integer of `size` bytes. Raises `CodecError` when it does not fit."""
         if not 0 <= value < 1 << (8 * size):
             raise CodecError("malformed", f"{value} does not fit u{8 * size}")
-        return self.raw(value.to_bytes(size, "little"))
+        self._parts += value.to_bytes(size, "little")
+        return self
 
     def u8(self, value: int) -> Writer:
         """Append a u8."""
@@ -76,7 +77,8 @@ class Writer:
 
     def uleb(self, value: int) -> Writer:
         """Append a length or an enum's index."""
-        return self.raw(uleb(value))
+        self._parts += _ONE_BYTE[value] if 0 <= value < 0x80 else uleb(value)
+        return self
 
     def boolean(self, value: bool) -> Writer:
         """Append a bool."""
@@ -84,7 +86,9 @@ class Writer:
 
     def bytes(self, data: bytes) -> Writer:
         """Append a vector<u8>."""
-        return self.uleb(len(data)).raw(data)
+        self.uleb(len(data))
+        self._parts += data
+        return self
 
     def string(self, text: str) -> Writer:
         """Append a string as UTF-8. Raises `CodecError` for lone surrogates."""
@@ -115,7 +119,7 @@ class Reader:
     __slots__ = ("_at", "_data")
 
     def __init__(self, data: bytes | bytearray | memoryview, at: int = 0) -> None:
-        self._data = memoryview(data)
+        self._data = data if isinstance(data, bytes) else memoryview(data)
         self._at = at
 
     @property
@@ -130,10 +134,11 @@ class Reader:
 
     def raw(self, size: int) -> bytes:
         """Read `size` bytes."""
-        if size > self.left:
-            raise CodecError("malformed", f"expected {size} bytes at {self._at}, found {self.left}")
-        self._at += size
-        return bytes(self._data[self._at - size : self._at])
+        start, end = self._at, self._at + size
+        if end > len(self._data):
+            raise CodecError("malformed", f"expected {size} bytes at {start}, found {self.left}")
+        self._at = end
+        return bytes(self._data[start:end])
 
     def uint(self, size: int) -> int:
         """Read an unsigned integer of `size` bytes."""
@@ -176,7 +181,7 @@ class Reader:
     def length(self) -> int:
         """Read a length; more than what is left (items take a byte at least) is refused at once."""
         value = self.uleb()
-        if value > min(MAX_LENGTH, self.left):
+        if value > len(self._data) - self._at or value > MAX_LENGTH:
             raise CodecError("malformed", f"length {value} with {self.left} bytes left")
         return value
 

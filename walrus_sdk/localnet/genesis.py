@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -20,6 +21,11 @@ GAS_TYPE = format_type_tag(StructTag(_SUI, "sui", "SUI"))
 def coin_type(inner: str) -> str:
     """Return the type of a coin object of `inner`."""
     return f"{_SUI}::coin::Coin<{inner}>"
+
+
+@lru_cache(maxsize=256)
+def _derived(seed: str, label: str) -> bytes:
+    return blake2b(bytes.fromhex(seed) + label.encode(), digest_size=32).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +45,7 @@ class Genesis:
     start_ms: int = 0
 
     def _derive(self, label: str) -> bytes:
-        return blake2b(bytes.fromhex(self.seed) + label.encode(), digest_size=32).digest()
+        return _derived(self.seed, label)
 
     def _id(self, label: str) -> ObjectId:
         return ObjectId(self._derive(label))

@@ -7,6 +7,8 @@ Sui digests with base58.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from walrus_sdk.errors import CodecError
 
 __all__ = ["BASE36", "BASE58", "decode", "encode"]
@@ -15,8 +17,12 @@ BASE36 = "0123456789abcdefghijklmnopqrstuvwxyz"
 BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 
 
+@lru_cache(maxsize=1024)
 def encode(data: bytes, alphabet: str) -> str:
-    """Return `data` as text over `alphabet`; the empty bytes give the empty text."""
+    """Return `data` as text over `alphabet`; the empty bytes give the empty text.
+
+    The last ones are kept: the same ids and digests are told again and again.
+    """
     base = len(alphabet)
     zeros = len(data) - len(data.lstrip(b"\0"))
     number = int.from_bytes(data, "big")

@@ -13,8 +13,9 @@ import hashlib
 import json
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
+from operator import attrgetter
 from typing import Any, TypeVar, cast
 
 from walrus_sdk.errors import CodecError
@@ -40,26 +41,35 @@ _AMOUNTS = (Frost, Mist)
 _EPOCHS = (SuiEpoch, WalrusEpoch)
 
 
+_LEAVES: dict[type, Callable[[Any], Any]] = {
+    **dict.fromkeys((type(None), bool, int, float, str), lambda value: value),
+    **dict.fromkeys(_TEXTS, str),
+    **dict.fromkeys(_AMOUNTS, attrgetter("units")),
+    **dict.fromkeys(_EPOCHS, attrgetter("number")),
+    bytes: bytes.hex,
+}
+
+
 def dump(value: Any) -> Any:
     """Return a frozen value as JSON-ready data."""
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, _TEXTS):
-        return str(value)
-    if isinstance(value, _AMOUNTS):
-        return value.units
-    if isinstance(value, _EPOCHS):
-        return value.number
+    kind: Any = type(value)
+    leaf = _LEAVES.get(kind)
+    if leaf is not None:
+        return leaf(value)
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, Mapping):
         return {dump(key): dump(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [dump(item) for item in value]
-    assert dataclasses.is_dataclass(value), f"{type(value).__name__} has no JSON form"
-    return {item.name: dump(getattr(value, item.name)) for item in dataclasses.fields(value)}
+    assert dataclasses.is_dataclass(value), f"{kind.__name__} has no JSON form"
+    return {name: dump(getattr(value, name)) for name in _fields(kind)}
+
+
+@functools.cache
+def _fields(kind: Any) -> tuple[str, ...]:
+    """Return the names of a dataclass's fields."""
+    return tuple(item.name for item in dataclasses.fields(kind))
 
 
 def load(kind: type[T], data: Any) -> T:
@@ -140,7 +150,7 @@ def _load_mapping(args: tuple[Any, ...], data: Any) -> dict[Any, Any]:
 def _hints(kind: Any) -> dict[str, Any]:
     """Return the types of a dataclass's fields."""
     hints = typing.get_type_hints(kind)
-    return {item.name: hints[item.name] for item in dataclasses.fields(kind)}
+    return {name: hints[name] for name in _fields(kind)}
 
 
 def _load_dataclass(kind: Any, data: Any) -> Any:

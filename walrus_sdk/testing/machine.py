@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import Any, TypeVar
+from functools import lru_cache
+from typing import Any, TypeVar, cast
 
 import anyio
 
@@ -86,6 +87,11 @@ class InlineThreads:
         return function(*args)
 
     async def compute(self, function: Callable[..., T], *args: Any) -> T:
-        """Call a pure function."""
+        """Call a pure function; once only, for the same arguments."""
         await anyio.lowlevel.checkpoint()
-        return function(*args)
+        return cast(T, _computed(function, *(tuple(arg) if isinstance(arg, list) else arg for arg in args)))
+
+
+@lru_cache(maxsize=64)
+def _computed(function: Callable[..., Any], *args: Any) -> Any:
+    return function(*args)

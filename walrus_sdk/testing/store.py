@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 import anyio
 
@@ -44,6 +45,7 @@ class MemoryStore:
         self.latency_s = 0.0
         self.stored = 0
         self._n_shards = n_shards
+        self._encode = lru_cache(maxsize=64)(blobs.encode)
         self._life = life
 
     async def store(self, request: StoreRequest, release: Release) -> StoreReceipt:
@@ -70,7 +72,7 @@ class MemoryStore:
         self, request: StoreRequest, data: bytes, received: int
     ) -> Iterator[tuple[str, Callable[[], StoreReceipt]]]:
         """Yield what a store does, with the moment before each; none of it is undone when the client goes away."""
-        blob_id = self.blobs.encode(data)
+        blob_id = self._encode(data)
         epochs = min(request.epochs, self.max_epochs)
         bought: list[Registration] = []
 
