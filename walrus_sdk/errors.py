@@ -291,6 +291,7 @@ _ROWS: tuple[tuple[str, ErrorClass, str, str], ...] = (
     ("stale_object", _R, "an object has a newer version", "It is read again and the step rebuilt."),
     ("object_locked", _L, "another transaction holds an object", "Wait for that transaction, or the epoch's end."),
     ("insufficient_gas", _W, "not enough SUI for gas", "Send SUI to the address that the message names."),
+    ("gas_ran_out", _R, "it needed more gas than its budget", "It is tried once more with a higher budget."),
     ("congestion", _R, "cancelled because of congestion", "It is tried again with a higher gas price."),
     ("object_not_found", _I, "no such object on this chain", "Check the id and the network."),
     ("site_not_found", _I, "no such site on this chain", "Check the id or name, and the network."),

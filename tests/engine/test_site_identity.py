@@ -228,10 +228,10 @@ async def test_a_failed_transaction_of_an_earlier_run_leaves_its_references_to_t
 ) -> None:
     world = SimulatedWorld()
     with monkeypatch.context() as patch:
-        patch.setattr(sender, "gas_budget", lambda _gas, price: 2000 * price)
+        patch.setattr(sender, "gas_budget", lambda _gas, price, _ran_out: 2000 * price)
         with pytest.raises(BlockchainError) as caught:
             await world.deploy()
-    assert (caught.value.code, world.chain.executed) == ("insufficient_gas", 1)
+    assert (caught.value.code, world.chain.executed) == ("insufficient_gas", 2)
     world.revive()
     world.chain.behind = 1  # the next run's node has not heard of it yet
 
@@ -241,7 +241,7 @@ async def test_a_failed_transaction_of_an_earlier_run_leaves_its_references_to_t
 
     world.chain.faults = catch_up
     result = await world.deploy(verify=Verify.NONE, recovery=RecoveryOptions(retry_delay_s=0.1))
-    assert len(result.digests) == 2
+    assert len(result.digests) == 3
     assert world.net.chain.equivocations == []
     assert len(await world.site_ids()) == 1
 

@@ -13,6 +13,7 @@ from walrus_sdk.testing import SimulatedWorld
 
 pytestmark = pytest.mark.anyio
 
+_GAS = "tests/engine/test_gas.py"
 _DEPLOY = "tests/engine/test_deployments.py"
 _IDENTITY = "tests/engine/test_site_identity.py"
 _RECOVERY = "tests/engine/test_recovery.py"
@@ -27,8 +28,15 @@ ELSEWHERE: dict[str, list[str]] = {
         f"{_DEPLOY}::test_a_lost_answer_of_a_transaction_is_found_by_its_digest",
         f"{_GOING_ON}::test_a_lost_answer_of_the_node_is_found_by_the_digest",
     ],
-    "C3": [f"{_IDENTITY}::test_a_failed_transaction_of_an_earlier_run_leaves_its_references_to_the_next_one"],
-    "C4": [f"{_DEPLOY}::test_the_owner_without_gas_is_told_how_much_is_missing"],
+    "C3": [
+        f"{_IDENTITY}::test_a_failed_transaction_of_an_earlier_run_leaves_its_references_to_the_next_one",
+        f"{_GAS}::test_a_transaction_that_ran_out_of_gas_is_made_anew_with_a_higher_budget",
+        f"{_GAS}::test_a_transaction_that_congestion_cancelled_is_made_anew_at_a_higher_price",
+    ],
+    "C4": [
+        f"{_DEPLOY}::test_the_owner_without_gas_is_told_how_much_is_missing",
+        f"{_GAS}::test_one_that_runs_out_of_gas_again_stops_and_a_later_run_offers_still_more",
+    ],
     "C5": [
         f"{_IDENTITY}::test_a_transaction_is_not_taken_for_dead_while_reads_lag_behind_it",
         f"{_IDENTITY}::test_a_transaction_that_was_always_refused_is_dead_at_once_and_made_anew",

@@ -201,7 +201,12 @@ def acts(point: str, action: str) -> bool:
 
 @pytest.mark.parametrize("action", ACTIONS)
 def test_an_action_is_refused_where_nothing_carries_it_out(action: str) -> None:
-    only = {"wrong_blob_id": "publisher.", "error_in_200": "publisher.", "lag": "sui."}.get(action, "")
+    only = {
+        "wrong_blob_id": "publisher.",
+        "error_in_200": "publisher.",
+        "lag": "sui.",
+        "congestion": "sui.execute.before",
+    }.get(action, "")
     assert {point for point in POINTS if acts(point, action)} == {p for p in POINTS if p.startswith(only)}
     assert acts("*", action)
 

@@ -83,6 +83,15 @@ def test_the_gas_budget_covers_an_estimate_with_headroom_and_never_more_than_the
     assert cost.gas_budget(GasUsed(10**12, 0, 0), 1000) == 50_000_000_000
 
 
+def test_what_ran_out_or_was_congested_is_offered_half_as_much_again_each_time() -> None:
+    used = GasUsed(1_000_000, 5_000_000, 2_000_000)
+    assert cost.gas_budget(used, 1000, 2) == cost.gas_budget(used, 1000) * 9 // 4
+    assert cost.gas_budget(GasUsed(10**10, 0, 0), 1000, 9) == 50_000_000_000
+    assert [cost.gas_price(1000, times) for times in range(3)] == [1000, 1500, 2250]
+    assert cost.gas_price(1000, 50) == 100_000, "the protocol takes no more"
+    assert cost.gas_price(200_000, 1) == 200_000, "never below the reference price"
+
+
 def test_usd_is_said_only_when_a_price_is_given() -> None:
     spent = Cost(frost=Frost(500_000_000), gas=Mist(2_000_000_000))
     assert spent.usd(None, None) is None

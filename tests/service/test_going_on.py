@@ -258,3 +258,16 @@ async def test_checkpoints_are_written_at_their_moments(house: Any) -> None:
     assert moments[0] == "initialization"
     assert moments[-3:] == ["manifest", "transaction-1", "finalization"]
     assert "upload-100" in moments
+
+
+async def test_deletes_that_the_node_cancelled_for_congestion_are_sent_again(house: Any) -> None:
+    async with house.session() as sites:
+        for number in range(3):
+            house.write({"about.html": b"version %d" % number})
+            made = await sites.deploy(house.folder, site_name="tides", deletable=True)
+        house.fault("sui.execute.before", "congestion", times=1)
+        done = await sites.cleanup(older_than_days=0.0, keep_last=1, dry_run=False)
+    assert done.deleted
+    failures = [record.failure for record in house.net.world.chain.records.values() if record.failure]
+    assert ["CONGESTION" in failure.kind for failure in failures] == [True]
+    assert house.served(made.url) == house.source()

@@ -33,11 +33,11 @@ _BAD_INPUT = """
 _LATER = """
     attempts_exhausted bad_answer blob_expires_early blob_not_found blob_too_large blob_unavailable
     chain_unavailable congestion connect_failed connection_lost deadline_exceeded deadline_reached deployment_owned
-    dns_failed effect_failed effect_unsettled fenced file_changed insufficient_gas interrupted localnet_start_failed
-    machine_exhausted object_locked plan_expired rate_limited row_changed send_failed service_unavailable
-    signature_refused site_locked stale_object state_busy state_full state_io store_failed store_uncertified
-    timeout_connect timeout_read timeout_send token_expired token_used transaction_expired transaction_open
-    transaction_unknown verification_failed
+    dns_failed effect_failed effect_unsettled fenced file_changed gas_ran_out insufficient_gas interrupted
+    localnet_start_failed machine_exhausted object_locked plan_expired rate_limited row_changed send_failed
+    service_unavailable signature_refused site_locked stale_object state_busy state_full state_io store_failed
+    store_uncertified timeout_connect timeout_read timeout_send token_expired token_used transaction_expired
+    transaction_open transaction_unknown verification_failed
 """
 
 EXITS: Mapping[str, int] = {

@@ -7,6 +7,7 @@ references that one leaves are those of the next. What the transactions are for 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
@@ -19,17 +20,18 @@ from walrus_sdk.engine.reading import PAUSES
 from walrus_sdk.engine.retries import MayRepeat
 from walrus_sdk.errors import BlockchainError, DeploymentStopped, EffectFailed, EffectUnknown, OwnershipError
 from walrus_sdk.model import events
-from walrus_sdk.model.chain import Coin, GasUsed, ObjectRef, TransactionOutcome
+from walrus_sdk.model.chain import Coin, GasUsed, ObjectRef, TransactionOutcome, failure_code
 from walrus_sdk.model.network import ChainState
+from walrus_sdk.model.options import MAX_BUDGET
 from walrus_sdk.model.plan import Plan
 from walrus_sdk.model.units import DeploymentId, Digest, ObjectId, SuiAddress, SuiEpoch
-from walrus_sdk.planning.cost import gas_budget
+from walrus_sdk.planning.cost import gas_budget, gas_price
 from walrus_sdk.ports import Chain, Change, Put, Release, SigningRequest
 
 __all__ = ["Sender", "simulate_gas"]
 
-_ESTIMATE_BUDGET = 50_000_000_000
 _MAX_PAYMENT = 16
+"""Gas coins of one transaction at most, as many as its size leaves room for (`walrus_sdk.sites.packing`)."""
 _LOOK_S = 2.0
 """Seconds until a transaction that has happened, and is not indexed yet, is looked for again."""
 _REFUSED = frozenset({
@@ -44,7 +46,7 @@ async def simulate_gas(chain: Chain, kind: tx.ProgrammableTransaction, owner: Su
 
     Raises `BlockchainError` ``transaction_refused`` when it would fail.
     """
-    draft = tx.TransactionData(kind, owner, tx.GasData((), owner, price, _ESTIMATE_BUDGET))
+    draft = tx.TransactionData(kind, owner, tx.GasData((), owner, price, MAX_BUDGET))
     simulation = await chain.simulate(tx.encode_transaction(draft), estimate=True)
     if simulation.failure is not None:
         failure = simulation.failure
@@ -55,9 +57,9 @@ async def simulate_gas(chain: Chain, kind: tx.ProgrammableTransaction, owner: Su
 class Sender:
     """Sends the transactions of one deployment.
 
-    `made` gives the rows that know a new site, to be written with the outcome that made it; `signed` is called between
-    signing a transaction (with its number) and sending it. `site_id` is the site that
-    the transactions are about, `digests` are the final ones in order, `gas` what they cost (MIST).
+    `made` gives the rows that know a new site, to be written with the outcome that made it; `signed` is called with a
+    transaction's number between signing and sending it. `site_id` is the site that the transactions are about,
+    `digests` are the final ones in order, `gas` what they cost (MIST).
     """
 
     def __init__(
@@ -83,11 +85,13 @@ class Sender:
         self.ref: ObjectRef | None = None
         self.gas_ref: ObjectRef | None = None
         self._seen_coins: Mapping[str, Mapping[str, Any]] = {}
+        self._failures: Counter[str] = Counter()
 
     async def send(self, kind: tx.ProgrammableTransaction, purpose: str, *, makes_site: bool = False) -> Done:
         """Simulate, pay for, sign, journal and send one transaction; returns once it is final.
 
-        Raises `BlockchainError` when it failed on chain (gas was charged), `EffectFailed`, `EffectUnknown`.
+        Raises `BlockchainError` when it failed on chain (gas was charged), `EffectFailed`, `EffectUnknown`. What failed
+        for want of gas or for congestion makes the next one offer more.
         """
         state = await self._world.chain.state()
         data, coins = await self._paid(kind, state)
@@ -103,10 +107,10 @@ class Sender:
 
     async def _paid(self, kind: tx.ProgrammableTransaction, state: ChainState) -> tuple[bytes, list[Coin]]:
         """Return the whole transaction and its coins: budget from a simulation, expiry after the next epoch."""
-        price = state.gas_price
+        price = gas_price(state.gas_price, self._failures["congestion"])
         gas_used = await simulate_gas(self._world.chain, kind, self._owner, price)
         asked = self._context.options.gas_budget
-        budget = gas_budget(gas_used, price) if asked is None else asked.units
+        budget = gas_budget(gas_used, price, self._failures["gas_ran_out"]) if asked is None else asked.units
         coins = self._payment(await self._free_coins(), budget)
         gas = tx.GasData(tuple(coin.ref for coin in coins), self._owner, price, budget)
         data = tx.TransactionData(kind, self._owner, gas, tx.EpochExpiration(state.sui_epoch + 1))
@@ -291,11 +295,11 @@ class Sender:
         data = done.data
         self._note(data)
         if not data["ok"]:
-            code = {"MOVE_ABORT": "move_abort", "INSUFFICIENT_GAS": "insufficient_gas"}.get(
-                str(data["failure"]), "congestion" if "CONGESTION" in str(data["failure"]) else "transaction_failed"
-            )
+            code = failure_code(str(data["failure"]))
+            if code == "gas_ran_out" and (self._failures[code] > 1 or self._context.options.gas_budget is not None):
+                code = "insufficient_gas"  # another try would cost as much again
             text = f"transaction {data['digest']} failed: {data['failure']}: {data['message']}"
-            raise BlockchainError(code, text, digest=data["digest"])
+            raise BlockchainError(code, text, digest=data["digest"], address=str(self._owner))
         if data["site_id"] is not None:
             self.site_id = ObjectId.parse(data["site_id"])
 
@@ -304,6 +308,8 @@ class Sender:
         self.gas_ref = _json_ref(data["gas_ref"]) or self.gas_ref
         self.ref = _json_ref(data["site_ref"]) or self.ref
         self.gas += int(data["gas"])
+        if not data["ok"]:
+            self._failures[failure_code(str(data["failure"]))] += 1
         self.digests.append(Digest.parse(data["digest"]))
 
     # ── what an earlier run left open ─────────────────────────────────────────────────────────────────────────

@@ -120,7 +120,7 @@ class LocalApp:
         await exchange.at("sui.request")
         executes = b"executeTransaction" in body
         await exchange.at("sui.execute.before" if executes else "sui.read")
-        answer = self._graphql.answer(body, behind=exchange.read_behind)
+        answer = self._graphql.answer(body, behind=exchange.read_behind, congested="congestion" in exchange.struck)
         if executes:
             await exchange.at("sui.execute.after")
         return json_response(answer)

@@ -43,10 +43,16 @@ ACTIONS: Mapping[str, str] = {
     "wrong_blob_id": "answer with another blob id",
     "error_in_200": "answer 200 with an error inside (a publisher's failure of one blob)",
     "lag": "answer from the state as it was behind transactions ago",
+    "congestion": "cancel a transaction that uses a shared object: it is final, has failed, and gas is charged",
 }
 """What a fault can do."""
 
-_ONLY_AT = {"wrong_blob_id": "publisher.*", "error_in_200": "publisher.*", "lag": "sui.*"}
+_ONLY_AT = {
+    "wrong_blob_id": "publisher.*",
+    "error_in_200": "publisher.*",
+    "lag": "sui.*",
+    "congestion": "sui.execute.before",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ __all__ = [
     "OwnedObject",
     "Simulation",
     "TransactionOutcome",
+    "failure_code",
 ]
 
 
@@ -89,6 +90,13 @@ class ExecutionFailure:
     module: str | None = None
     function: str | None = None
     abort_code: int | None = None
+
+
+def failure_code(kind: str) -> str:
+    """Return the error code of a transaction that failed on chain for a reason of this `kind` (Sui's name)."""
+    if "CONGESTION" in kind:  # SHARED or CONSENSUS, CANCELED or CANCELLED: the names vary between versions
+        return "congestion"
+    return {"MOVE_ABORT": "move_abort", "INSUFFICIENT_GAS": "gas_ran_out"}.get(kind, "transaction_failed")
 
 
 @dataclass(frozen=True, slots=True)

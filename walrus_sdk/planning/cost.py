@@ -11,7 +11,7 @@ from walrus_sdk.model.options import MAX_BUDGET, DeployOptions
 from walrus_sdk.model.plan import Cost, Entry, Plan, StoreOperation
 from walrus_sdk.model.units import Frost, Mist
 
-__all__ = ["check_cost", "check_deletes", "check_limits", "gas_budget", "plan_cost"]
+__all__ = ["check_cost", "check_deletes", "check_limits", "gas_budget", "gas_price", "plan_cost"]
 
 _OVERHEAD = 1_000
 """Computation units on top of an estimate, as the official SDKs add."""
@@ -20,10 +20,25 @@ _HEADROOM = Decimal("1.2")
 """Storage fees depend on object versions that may move between estimate and execution."""
 
 
-def gas_budget(gas: GasUsed, price: int) -> int:
-    """Return the budget in MIST for a transaction whose simulation used `gas`; `price` is MIST per unit."""
+_MORE = Decimal("1.5")
+"""A budget that was too low, and a price that lost against others, are raised by half."""
+
+_MAX_PRICE = 100_000
+"""MIST per computation unit that Sui allows at most (protocol configuration, ``max_gas_price``)."""
+
+
+def gas_budget(gas: GasUsed, price: int, ran_out: int = 0) -> int:
+    """Return the budget in MIST for a transaction whose simulation used `gas`; `price` is MIST per unit.
+
+    `ran_out` counts the transactions before it that needed more than their budget.
+    """
     estimate = max(gas.computation, gas.computation + gas.storage - gas.rebate) + _OVERHEAD * price
-    return min(int(estimate * _HEADROOM), MAX_BUDGET)
+    return min(int(estimate * _HEADROOM * _MORE**ran_out), MAX_BUDGET)
+
+
+def gas_price(reference: int, congested: int) -> int:
+    """Return the price to pay in MIST per unit: the reference price, and more after so many congested transactions."""
+    return max(reference, min(int(reference * _MORE**congested), _MAX_PRICE))
 
 
 def plan_cost(

@@ -53,7 +53,7 @@ COMPLAINTS: tuple[Complaint, ...] = (
     ),
     Complaint(
         "Insufficient gas for transaction",
-        ("insufficient_gas",),
+        ("insufficient_gas", "gas_ran_out"),
         (
             "Send SUI to the address that the message names; on testnet a faucet gives some.",
             "`walrus-sdk plan FOLDER` shows about how much gas is needed, before anything is spent.",

@@ -9,7 +9,7 @@ from typing import Any
 from walrus_sdk.errors import BlockchainError, WalrusError
 from walrus_sdk.http import redact
 
-__all__ = ["EXECUTION_KINDS", "TEXTS", "graphql_error", "http_status_error"]
+__all__ = ["TEXTS", "graphql_error", "http_status_error"]
 
 TEXTS: tuple[tuple[str, str], ...] = (
     (r"unavailable for consumption|is not available for consumption|version conflict", "stale_object"),
@@ -25,13 +25,6 @@ TEXTS: tuple[tuple[str, str], ...] = (
     (r"timed out|timeout|overload|too many|unavailable", "chain_unavailable"),
 )
 """Patterns of the node's texts, in order, and the codes that they mean."""
-
-EXECUTION_KINDS: Mapping[str, str] = {
-    "MOVE_ABORT": "move_abort",
-    "INSUFFICIENT_GAS": "insufficient_gas",
-    "EXECUTION_CANCELED_DUE_TO_CONSENSUS_OBJECT_CONGESTION": "congestion",
-}
-"""Kinds of failed executions that have a code of their own; all others are ``transaction_failed``."""
 
 _SURE = frozenset({"BAD_USER_INPUT", "GRAPHQL_PARSE_FAILED", "GRAPHQL_VALIDATION_FAILED", "FEATURE_UNAVAILABLE"})
 """Kinds that say that a request was turned down before anything happened; of any other kind that is not known."""

@@ -32,7 +32,8 @@ class MemoryChain:
 
     `faults` is called before and after an execution (``"execute"``, ``"executed"``); what it returns is raised there.
     `executing` is told of each transaction before, `after` is called after each. `behind` lets reads of
-    transactions, sites, coins and references lag by so many transactions.
+    transactions, sites, coins and references lag by so many transactions. `congested` tells whether a transaction that
+    uses a shared object is cancelled.
     """
 
     def __init__(self, state: SuiState, life: Life) -> None:
@@ -40,6 +41,7 @@ class MemoryChain:
         self.faults: Callable[[str], BaseException | None] = lambda _moment: None
         self.behind = 0
         self.executed = 0
+        self.congested: Callable[[], bool] = lambda: False
         self.executing: Callable[[bytes], None] = lambda _transaction: None
         self.after: Callable[[], None] = lambda: None
         self._life = life
@@ -137,7 +139,7 @@ class MemoryChain:
         self.executing(transaction)
         self._raise("execute")
         try:
-            record = self.sui.execute(transaction, signatures)
+            record = self.sui.execute(transaction, signatures, congested=self.congested())
         except Refused as error:
             raise _refusal(error, executing=True) from error
         self.executed += 1

@@ -43,7 +43,7 @@ _SITE = "simulated"
 SITUATIONS = (
     "death", "store lost", "store failed", "store refused", "busy", "slow", "transaction lost",
     "transaction never sent", "transaction refused", "lag", "walrus epoch", "sui epoch", "reboot", "finished alone",
-    "changed files", "rollback", "cancel", "cleanup", "resume", "two at once", "fresh", "deadline",
+    "changed files", "rollback", "cancel", "cleanup", "resume", "two at once", "fresh", "deadline", "congestion",
 )  # fmt: skip
 """What a long run must have met, each at least once."""
 
@@ -103,7 +103,7 @@ class _Life:
     def _swarm(self) -> dict[str, float]:
         kinds = (
             "store lost", "store failed", "store refused", "busy", "slow", "transaction lost",
-            "transaction never sent", "transaction refused", "lag", "finished alone",
+            "transaction never sent", "transaction refused", "lag", "finished alone", "congestion",
         )  # fmt: skip
         return {kind: self._rng.uniform(0.01, 0.3) for kind in kinds if self._rng.random() < 0.4}
 
@@ -125,6 +125,7 @@ class _Life:
         world.store.finishes = lambda _: self._happens("finished alone")
         world.store.latency_s = self._rng.choice((0.0, 0.1, 1.0)) if self._happens("slow") else 0.0
         world.chain.faults = self._chain_fault
+        world.chain.congested = lambda: self._happens("congestion")
         world.chain.behind = self._rng.randint(1, 2) if self._happens("lag") else 0
 
     def _store_fault(self, moment: str, blob_id: BlobId) -> Exception | None:

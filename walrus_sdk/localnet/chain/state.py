@@ -28,6 +28,9 @@ _SIMULATED_COIN = ObjectId(b"\xee" * 32)
 _DEV_FUNDS = 1_000 * 10**9
 _INNER_FIELD = "0x2::dynamic_field::Field<u64,{package}::system_state_inner::SystemStateInnerV1>"
 _MAX_WORK = 5_000_000
+_CONGESTION = ExecutionFailure(
+    "EXECUTION_CANCELED_DUE_TO_CONSENSUS_OBJECT_CONGESTION", "Certificate is cancelled due to congested objects."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,8 +202,10 @@ class SuiState:
         """Return a finished transaction."""
         return self.records.get(digest)
 
-    def execute(self, data: bytes, signatures: Sequence[bytes]) -> Record:
+    def execute(self, data: bytes, signatures: Sequence[bytes], *, congested: bool = False) -> Record:
         """Check, execute and commit. The same transaction again returns its first record.
+
+        `congested`: one that uses a shared object is cancelled, as when too many others do at a higher price.
 
         Raises `checks.Refused` when it is refused, `CodecError` when it is no transaction.
         """
@@ -219,7 +224,8 @@ class SuiState:
             raise checks.Refused(
                 f"Balance of gas object {have} is lower than the needed amount: {transaction.gas.budget}"
             )
-        sandbox, bill, failure, lamport = self._run(transaction, digest, coins)
+        cancelled = congested and any(isinstance(arg, tx.SharedArg) for arg in transaction.kind.inputs)
+        sandbox, bill, failure, lamport = self._run(transaction, digest, coins, _CONGESTION if cancelled else None)
         return self._finish(sandbox, bill, failure, coins, lamport, digest)
 
     def simulate(self, data: bytes, *, checked: bool) -> tuple[GasUsed, ExecutionFailure | None]:
@@ -248,7 +254,11 @@ class SuiState:
                 self.equivocations.append((first, digest))
 
     def _run(
-        self, transaction: tx.TransactionData, digest: Digest, coins: Sequence[StoredObject]
+        self,
+        transaction: tx.TransactionData,
+        digest: Digest,
+        coins: Sequence[StoredObject],
+        cancelled: ExecutionFailure | None = None,
     ) -> tuple[Sandbox, GasUsed, ExecutionFailure | None, int]:
         sandbox = Sandbox(self.objects)
         ctx = Context(sandbox, self.genesis, digest, self.walrus_epoch)
@@ -257,13 +267,14 @@ class SuiState:
         inputs = [self.objects.get(i) for i in _input_ids(transaction)]
         lamport = 1 + max([item.version for item in [*inputs, *coins] if item is not None], default=0)
         slot = Slot("Coin", funds, main)
-        failure: ExecutionFailure | None = None
+        failure = cancelled
         try:
             for coin in coins[1:]:
                 sandbox.delete(coin.id)  # several gas coins become one
             if coins:
                 sandbox.put(main, coins[0].type, coins[0].owner, objects.encode_coin(main, funds))
-            Run(ctx, transaction.kind, transaction.sender, slot).run()
+            if failure is None:
+                Run(ctx, transaction.kind, transaction.sender, slot).run()
         except Failed as failed:
             failure = failed.failure
         cost = gas.computation(min(ctx.work, _MAX_WORK), transaction.gas.price)

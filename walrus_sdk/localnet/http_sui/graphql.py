@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from importlib import resources
 from typing import Any
 
@@ -125,8 +125,11 @@ class GraphQlService:
         self._state = state
         schema()
 
-    def answer(self, body: bytes, *, behind: int = 0) -> dict[str, Any]:
-        """Return the answer to a request's body, as JSON-ready data; reads are `behind` transactions late."""
+    def answer(self, body: bytes, *, behind: int = 0, congested: bool = False) -> dict[str, Any]:
+        """Return the answer to a request's body, as JSON-ready data; reads are `behind` transactions late.
+
+        `congested`: a transaction that it sends is cancelled, if it uses a shared object.
+        """
         request = _request(body)
         if request is None:
             return _failed("GRAPHQL_PARSE_FAILED", "the body is not a GraphQL request")
@@ -142,14 +145,14 @@ class GraphQlService:
         if isinstance(document, str):
             return _failed(*document.split(" ", 1))
         result = execute_sync(
-            schema(), document, self._root(behind), variable_values=variables,
+            schema(), document, self._root(behind, congested), variable_values=variables,
             operation_name=request.get("operationName"), field_resolver=_resolve, type_resolver=_type_of,
         )  # fmt: skip
         return _formatted(result)
 
     # ── the root ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _root(self, behind: int) -> dict[str, Any]:
+    def _root(self, behind: int, congested: bool) -> dict[str, Any]:
         state, nodes = self._state, Nodes(self._state, self._state.objects.view(behind), behind=behind)
         return {
             "chainIdentifier": str(state.genesis.chain),
@@ -162,7 +165,7 @@ class GraphQlService:
             "address": lambda address, **_: nodes.address(_id(address).raw),
             "transaction": lambda digest: nodes.transaction(state.transaction(_digest(digest))),
             "simulateTransaction": self._simulate,
-            "executeTransaction": self._execute,
+            "executeTransaction": partial(self._execute, congested=congested),
         }
 
     def _epoch(self, number: int | None) -> dict[str, Any] | None:
@@ -209,10 +212,10 @@ class GraphQlService:
             "outputs": [],
         }
 
-    def _execute(self, transactionDataBcs: str, signatures: list[str]) -> dict[str, Any]:
+    def _execute(self, transactionDataBcs: str, signatures: list[str], *, congested: bool) -> dict[str, Any]:
         try:
             data, raw = from_base64(transactionDataBcs), [from_base64(signature) for signature in signatures]
-            record = self._state.execute(data, raw)
+            record = self._state.execute(data, raw, congested=congested)
         except CodecError as error:
             raise bad_input(f"Failed to deserialize transaction: {error.message}") from error
         except Refused as error:
