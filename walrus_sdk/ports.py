@@ -7,7 +7,7 @@ Must not live here: an implementation. Adapters implement them for the real worl
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -375,7 +375,7 @@ class ScanRules:
     """How a folder is scanned: site paths to leave out, files allowed although they look secret, own files to skip."""
 
     ignore: Callable[[str], bool]
-    allow_files: frozenset[str] = frozenset()
+    allow_files: Container[str] = frozenset()
     skip_files: frozenset[str] = frozenset()
     site_path: Callable[[str], str] = lambda relative: "/" + relative
 

@@ -372,6 +372,25 @@ async def test_content_that_has_lapsed_is_stored_again_from_a_folder_that_has_it
     assert await world.served() == first_pages()
 
 
+async def test_an_aggregator_that_is_down_does_not_make_a_version_lapsed() -> None:
+    world = SimulatedWorld()
+    await world.deploy(deletable=True)
+    world.files["about.html"] = b"changed"
+    await world.deploy(deletable=True)
+    stored = world.store.stored
+
+    async def down(*_: Any, **__: Any) -> Any:
+        raise StorageError("blob_unavailable", "503")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(world.store, "read", down)
+        with pytest.raises(StorageError) as caught:
+            await world.session.rollback("simulated", lock=False)
+    assert caught.value.code == "blob_unavailable"
+    await world.session.rollback("simulated", lock=False)
+    assert world.store.stored == stored, "nothing had lapsed"
+
+
 async def test_a_rollback_that_died_goes_on_when_it_is_asked_for_again_and_by_id() -> None:
     for again in ("same", "id"):
         world = await two_versions()
@@ -390,6 +409,27 @@ async def test_a_rollback_that_died_goes_on_when_it_is_asked_for_again_and_by_id
         assert result.version == 3
         assert await world.served() == first_pages()
         assert world.net.chain.equivocations == []
+
+
+@pytest.mark.parametrize("point", ["transaction.intent.before", "transaction.do.before", "transaction.do.after"])
+async def test_a_rollback_that_died_is_planned_anew_for_the_same_version_with_fresh(point: str) -> None:
+    world = await two_versions()
+    world.revive()
+    world.life.die_when(lambda _, name: name == point)
+    try:
+        await world.session.rollback("simulated", lock=False)
+    except BaseException as error:
+        if not is_death(error):
+            raise
+    world.revive()
+    left = await newest(world)
+    shown = await world.session.plan_rollback("simulated", fresh=True)
+    result = await world.session.rollback("simulated", fresh=True)
+    assert str(result.deployment_id) != left
+    assert "version 1" in shown.message
+    assert await world.served() == first_pages()
+    assert world.net.chain.equivocations == []
+    await world.deploy()  # it was begun without a lock, and ends without one
 
 
 async def test_wrong_bytes_that_are_proven_lead_back_to_the_last_version_where_that_was_asked_for() -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from walrus_sdk.engine.feed import Feed
-from walrus_sdk.errors import BlockchainError, ConfigurationError, WalrusError
+from walrus_sdk.errors import BlockchainError, ConfigurationError, StorageError, WalrusError
 from walrus_sdk.model.deployment import Status
+from walrus_sdk.model.network import ChainState
 from walrus_sdk.model.options import DeployOptions, DeployResult
 from walrus_sdk.model.plan import Plan, SiteTarget, Stored
 from walrus_sdk.model.site import Resource, SiteContent, SiteSnapshot
@@ -32,6 +34,17 @@ from walrus_sdk.service.versions import content_of, rows_of
 __all__ = ["after_bad_verify", "plan", "rollback"]
 
 
+@dataclass(frozen=True, slots=True)
+class _Goal:
+    """The version to bring back, and whether the site is locked then."""
+
+    number: int
+    lock: bool
+
+    def digest(self, chain_id: str, site_id: ObjectId) -> str:
+        return history.rollback_digest(chain_id, site_id, self.number, self.lock)
+
+
 async def plan(
     connection: Connection,
     site: str,
@@ -43,12 +56,13 @@ async def plan(
     source: Path | None = None,
 ) -> Plan:
     """Return what rolling a site back would change; nothing is spent. See `rollback`."""
-    begun = await _begun(connection, await find_site(connection, site)) if to is None else None
-    if begun is not None:
-        (row, *_) = await connection.journal.rows("plans", {"request_digest": begun})
+    chain_id, now = await _own_site(connection, site)
+    begun = await _begun(connection, chain_id, now.site_id) if to is None else None
+    if begun is not None and not options.fresh:
+        (row, *_) = await connection.journal.rows("plans", {"request_digest": begun.digest(chain_id, now.site_id)})
         return load_plan(json.loads(row["json"]))
-    number, now = await _choose(connection, site, to)
-    return await _plan(connection, now, number, options, reason, lock, source)
+    goal = begun or _Goal(await _choose(connection, now, to), lock)
+    return await _plan(connection, now, goal, options, reason, source)
 
 
 async def rollback(
@@ -66,21 +80,22 @@ async def rollback(
 
     What its bytes live for is only referred to; what has lapsed is stored again from `source`, or from the folder that
     the version was deployed from, where the content is the same. `lock` keeps later deploys away until it is unlocked.
+    Without `to`, one that is not finished goes on; with ``fresh`` it is planned anew, for the same version.
     Raises `ConfigurationError` ``version_not_found``, `ValidationError` ``content_lapsed`` before anything changes,
     and what deploying raises.
     """
     deadline = deadline_of(options)
     if not options.recovery.enable_rollback:
         raise ConfigurationError("option_invalid", "rollback is switched off (enable_rollback)", option="recovery")
-    owner, chain_id = connection.signer().address, (await connection.chain.state()).chain_id
-    begun = await _begun(connection, await find_site(connection, site)) if to is None else None
-    number, now = await _choose(connection, site, to, begun)
-    digest = begun or history.rollback_digest(chain_id, now.site_id, number, lock)
+    chain_id, now = await _own_site(connection, site)
+    begun = await _begun(connection, chain_id, now.site_id) if to is None else None
+    goal = begun or _Goal(await _choose(connection, now, to), lock)
+    owner, digest = connection.signer().address, goal.digest(chain_id, now.site_id)
     request = Request(chain_id, owner, now.content.name, now.site_id, digest)
     with until(deadline):
         unfinished = await take_up(connection, request, NoFolder(), options, feed)
         if unfinished is None:
-            frozen = await _plan(connection, now, number, options, reason, lock, source)
+            frozen = await _plan(connection, now, goal, options, reason, source)
             cost.check_cost(frozen.cost, options.max_cost)
             unfinished = Unfinished(await begin(connection, frozen), frozen, Status.PENDING)
     chosen = as_planned(options, unfinished.plan)
@@ -90,53 +105,58 @@ async def rollback(
         return await carry_out(connection, unfinished, folder, chosen, feed, deadline)
 
 
-async def _begun(connection: Connection, site_id: ObjectId) -> str | None:
-    """Return the request of the site's last deployment when that is a rollback that can go on: asked again, it does.
+async def _begun(connection: Connection, chain_id: str, site_id: ObjectId) -> _Goal | None:
+    """Return the goal of the site's last deployment when that is a rollback that can go on: asked again, it does.
 
     Raises `ConfigurationError` ``version_not_found`` when it is one that ended half-way: then "the one before" says
     nothing any more.
     """
-    rows = await connection.journal.rows("deployments", {"site_id": str(site_id)})
+    rows = await connection.journal.rows("deployments", {"chain": chain_id, "site_id": str(site_id)})
     last = [row for row in rows if row["verb"] in ("deploy", "rollback")][-1:]
     if not last or last[0]["verb"] != "rollback" or last[0]["status"] == Status.COMPLETED.value:
         return None
     if is_unfinished(last[0]):
-        return str(last[0]["request_digest"])
+        goals = (_Goal(row["n"], lock) for row in await rows_of(connection, site_id) for lock in (True, False))
+        goal = next((goal for goal in goals if goal.digest(chain_id, site_id) == last[0]["request_digest"]), None)
+        if goal is not None:
+            return goal
+        text = f"the version that rollback {last[0]['id']} brings back is not kept any more: resume or cancel it"
+        raise ConfigurationError("version_not_found", text, deployment_id=last[0]["id"])
     if not await connection.journal.rows("transactions", {"deployment": last[0]["id"]}):
         return None  # it changed nothing
     text = f"the last rollback ({last[0]['id']}) ended half-way: name the version to bring back"
     raise ConfigurationError("version_not_found", text, deployment_id=last[0]["id"])
 
 
-async def _choose(
-    connection: Connection, site: str, to: int | None, begun: str | None = None
-) -> tuple[int, SiteSnapshot]:
-    site_id = await find_site(connection, site)
-    now = await read_site(connection, (await connection.chain.state()).chain_id, site_id)
+async def _own_site(connection: Connection, site: str) -> tuple[str, SiteSnapshot]:
+    """Return the chain's id, and the site as it is now; it must be the key's."""
+    site_id, chain_id = await find_site(connection, site), (await connection.chain.state()).chain_id
+    now = await read_site(connection, chain_id, site_id)
     if now is None:
         raise BlockchainError("site_not_found", f"no site {site_id} on {connection.network.name}")
     if now.owner != connection.signer().address:
         text = f"site {site_id} belongs to {now.owner or 'no address'}, the key is that of another address"
         raise BlockchainError("site_not_owned", text, site_id=str(site_id))
-    rows = await rows_of(connection, site_id)
+    return chain_id, now
+
+
+async def _choose(connection: Connection, now: SiteSnapshot, to: int | None) -> int:
+    rows = await rows_of(connection, now.site_id)
     current = max((row["n"] for row in rows if row["digest"] == str(now.digest)), default=None)
-    if begun is not None:
-        return 0, now  # its plan has decided
-    return history.choose([row["n"] for row in rows], current, to, f"site {site_id}"), now
+    return history.choose([row["n"] for row in rows], current, to, f"site {now.site_id}")
 
 
 async def _plan(
     connection: Connection,
     now: SiteSnapshot,
-    number: int,
+    goal: _Goal,
     options: DeployOptions,
     reason: str,
-    lock: bool,
     source: Path | None,
 ) -> Plan:
-    (row,) = [row for row in await rows_of(connection, now.site_id) if row["n"] == number]
+    (row,) = [row for row in await rows_of(connection, now.site_id) if row["n"] == goal.number]
     wanted, state = content_of(row), await connection.chain.state()
-    dead = await _dead(connection, wanted, options)
+    dead = await _dead(connection, wanted, options, state)
     lapsed = history.lapsed(wanted, dead)
     known = await _known(connection, lapsed.values(), state.walrus_epoch) if lapsed else {}
     missing = any(resource.blob_hash not in known for resource in lapsed.values())
@@ -147,7 +167,7 @@ async def _plan(
         chain=state,
         target=SiteTarget(now.content.name, owner, now.site_id, now.version, now.digest, "version"),
         site=now,
-        number=number,
+        number=goal.number,
         wanted=wanted,
         dead=dead,
         at_hand=at_hand,
@@ -156,7 +176,7 @@ async def _plan(
         options=options,
         epochs=options.epochs or connection.project.epochs or DEFAULT_EPOCHS,
         reason=reason,
-        lock=lock,
+        lock=goal.lock,
     )
     return await priced(connection, history.rollback(facts), now)
 
@@ -176,12 +196,16 @@ async def _known(connection: Connection, lapsed: Iterable[Resource], now: Walrus
     return found
 
 
-async def _dead(connection: Connection, wanted: SiteContent, options: DeployOptions) -> frozenset[BlobId]:
-    """Return the blobs of a version that are gone: by their end epoch; what may be deleted is read, one byte each."""
-    now = (await connection.chain.state()).walrus_epoch
-    ends = await lifetimes_of(connection)
+async def _dead(
+    connection: Connection, wanted: SiteContent, options: DeployOptions, state: ChainState
+) -> frozenset[BlobId]:
+    """Return the blobs of a version that are gone: by their end epoch; what may be deleted is read, one byte each.
+
+    Raises errors of the aggregators when none of them can tell.
+    """
+    now, ends = state.walrus_epoch, await lifetimes_of(connection)
     store = connection.store(options.recovery)
-    rows = await connection.journal.rows("blobs", {"deletable": 1})
+    rows = await connection.journal.rows("blobs", {"chain": state.chain_id, "deletable": 1})
     doubtful = {BlobId.parse(row["blob_id"]) for row in rows}
     dead: set[BlobId] = set()
     for blob_id in {resource.blob_id for resource in wanted.resources.values()}:
@@ -196,7 +220,9 @@ async def _dead(connection: Connection, wanted: SiteContent, options: DeployOpti
 async def _reads(store: BlobStore, blob_id: BlobId) -> bool:
     try:
         await store.read(blob_id, lambda _: None, span=(0, 1), max_size=1)
-    except WalrusError:
+    except StorageError as error:
+        if error.code != "blob_not_found":
+            raise  # an aggregator that is down says nothing about the blob
         return False
     return True
 
@@ -211,7 +237,7 @@ async def _at_hand(
         return "", {}
     async with connection.folder(place) as folder:
         try:
-            found = await folder.scan(ScanRules(lambda _: False, _All()), lambda _: None)
+            found = await folder.scan(ScanRules(lambda _: False, _Anything()), lambda _: None)
         except WalrusError:
             if source is not None:
                 raise
@@ -219,8 +245,8 @@ async def _at_hand(
     return str(place), {file.sha256: (file.source, file.size) for file in found.files}
 
 
-class _All(frozenset[str]):
-    """A set that holds everything: what was published before may look like a secret."""
+class _Anything:
+    """Allows every file: what was published before may look like a secret."""
 
     def __contains__(self, _: object) -> bool:
         return True
@@ -236,8 +262,9 @@ async def after_bad_verify(connection: Connection, error: WalrusError, options: 
         return
     reason = f"verification of {error.fields.get('deployment_id')} failed"
     try:
-        number, _ = await _choose(connection, str(site_id), None)
-        await rollback(connection, str(site_id), options, feed, reason=reason)
+        _, now = await _own_site(connection, str(site_id))
+        number = await _choose(connection, now, None)
+        await rollback(connection, str(site_id), options, feed, to=number, reason=reason)
     except WalrusError as second:
         error.add_note(f"it could not be rolled back: {second}")
     else:
