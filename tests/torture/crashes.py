@@ -1,6 +1,8 @@
 """A death at every effect boundary and at every pair of them, for each verb that changes something.
 
-    python -m tests.torture.crashes [STEP]      # every STEPth pair; 1 is all of them
+    python -m tests.torture.crashes [STEP [commits]]    # every STEPth pair; 1 is all of them
+
+With commits the points are also the moments before and after each commit of the journal and each checkpoint.
 
 The first death hits the verb, the second the same verb when it is called again; then it is called once more and must
 come to its end. Worlds have 10 shards and two patches a quilt, so that 8 files are several stores.
@@ -107,9 +109,10 @@ VERBS: dict[str, tuple[Verb, Verb]] = {
 """Each verb: what is prepared, and what is killed."""
 
 
-async def _dying(world: SimulatedWorld, verb: Verb, at: Callable[[int, str], bool]) -> bool:
+async def _dying(world: SimulatedWorld, verb: Verb, at: Callable[[int, str], bool], *, commits: bool = False) -> bool:
     """Run a verb until its death, or its end when the point is not reached; returns whether it died."""
     world.revive()
+    world.life.counts_commits = commits
     world.life.die_when(at)
     died = False
     try:
@@ -129,13 +132,13 @@ async def _prepared(prepare: Verb) -> tuple[SimulatedWorld, Watcher]:
     return world, Watcher(world)
 
 
-async def _one(name: str, first: int, second: int) -> bool:
+async def _one(name: str, first: int, second: int, commits: bool) -> bool:
     """Live one pair; returns whether the second point was reached (then there may be a next one)."""
     prepare, verb = VERBS[name]
     world, watcher = await _prepared(prepare)
     reached = True
     for point in (first, second):
-        reached = await _dying(world, verb, at_point(point))
+        reached = await _dying(world, verb, at_point(point), commits=commits)
         watcher.watch()
         await watcher.check(1)
     await verb(world)
@@ -161,24 +164,25 @@ async def _check_end(name: str, world: SimulatedWorld) -> None:
         raise Violation("CONTENT-4", f"after {name} the site is not what was published")
 
 
-async def _points(name: str) -> int:
+async def _points(name: str, commits: bool) -> int:
     prepare, verb = VERBS[name]
     world, _ = await _prepared(prepare)
+    world.life.counts_commits = commits
     await verb(world)
     return len(world.life.points)
 
 
-def run(name: str, step: int = 1) -> Figures:
+def run(name: str, step: int = 1, commits: bool = False) -> Figures:
     """Try every `step`th pair of deaths of a verb. Raises `Violation` with the pair in a note."""
 
     async def main() -> Figures:
-        start, points, pairs = time.perf_counter(), await _points(name), 0
+        start, points, pairs = time.perf_counter(), await _points(name, commits), 0
         for first in range(1, points + 1):
             second = 1 + (first % step)
             reached = True
             while reached:
                 try:
-                    reached = await _one(name, first, second)
+                    reached = await _one(name, first, second, commits)
                 except BaseException as error:
                     error.add_note(f"{name}: deaths at points {first} and {second}")
                     raise
@@ -188,12 +192,12 @@ def run(name: str, step: int = 1) -> Figures:
     return anyio.run(main)
 
 
-def main(step: int) -> None:
+def main(step: int, commits: bool) -> None:
     """Try all verbs and print the figures."""
     for name in VERBS:
-        found = run(name, step)
+        found = run(name, step, commits)
         sys.stdout.write(f"{found.verb:<10} {found.points:>4} points {found.pairs:>6} pairs {found.seconds:>7.1f} s\n")
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1, "commits" in sys.argv[2:])

@@ -12,10 +12,15 @@ class Death(BaseException):
 
 
 class Life:
-    """Whether the process lives; every port asks."""
+    """Whether the process lives; every port asks.
+
+    Its hook points are the boundaries of effects, and with `counts_commits` also the moments before and after each
+    commit of the journal and each checkpoint.
+    """
 
     def __init__(self) -> None:
         self.alive = True
+        self.counts_commits = False
         self.points: list[str] = []
         self._at: Callable[[int, str], bool] = lambda _number, _point: False
 
@@ -39,6 +44,13 @@ class Life:
         self.points.append(point)
         if self._at(len(self.points), point):
             self.die()
+
+
+    async def commit(self, moment: str) -> None:
+        """Be just before or after something lasts (``"journal.before"``, ...): a hook point if those count."""
+        self.check()
+        if self.counts_commits:
+            await self.hook(moment)
 
 
 def at_point(number: int) -> Callable[[int, str], bool]:

@@ -80,7 +80,12 @@ class MemoryJournal:
     async def append(self, owner: Ownership | None, changes: Sequence[Change]) -> Sequence[Event]:
         """Commit; see the port."""
         await anyio.lowlevel.checkpoint()
-        self._life.check()
+        await self._life.commit("journal.before")
+        made = self._append(owner, changes)
+        await self._life.commit("journal.after")
+        return made
+
+    def _append(self, owner: Ownership | None, changes: Sequence[Change]) -> Sequence[Event]:
         if owner is None:
             self._free([put for change in changes for put in change.puts])
             return []
@@ -140,6 +145,7 @@ class MemoryJournal:
         number = self.disk.incarnations.get(name, 0) + 1
         self.disk.incarnations[name] = number
         self.disk.put(Put("incarnations", {"deployment": name, "n": number}, {"started_ms": self._clock.wall_ms()}))
+        await self._life.commit("claim.after")
         return Ownership(deployment, number)
 
     async def release(self, owner: Ownership) -> None:
@@ -177,13 +183,13 @@ class MemoryCheckpoints:
 
     async def write(self, deployment: DeploymentId, number: int, moment: str, data: Mapping[str, Any]) -> str:
         """Keep a checkpoint; see the port."""
-        self._life.check()
+        await self._life.commit("checkpoint.before")
         name = f"{number:02}-{moment}.json.zst"
         self._disk.checkpoints[f"{deployment}/{name}"] = json.dumps(dict(data))
         return name
 
     async def remove(self, deployment: DeploymentId) -> None:
         """Forget a deployment's checkpoints; see the port."""
-        self._life.check()
+        await self._life.commit("checkpoints.remove.before")
         for name in [name for name in self._disk.checkpoints if name.startswith(f"{deployment}/")]:
             del self._disk.checkpoints[name]
