@@ -185,6 +185,21 @@ async def test_cleanup_spares_partial_uploads_by_default_and_removes_what_can_be
     assert (await place.manager.get_deployment_state(left)).status == "cancelled", "its history stays"
 
 
+async def test_cleanup_of_one_deployment_leaves_what_others_stored(place: Any) -> None:
+    other = await place.die_at("transaction.intent.before", deletable=True)
+    await place.manager.update_deployment_state(other, {"status": "cancelled"})
+    place.world.files["index.html"] = b"another"
+    left = await place.die_at("transaction.intent.before", deletable=True)
+    before = {blob.blob_id for blob in await place.world.chain.blobs(place.world.signer.address)}
+    report = await place.manager.cleanup_deployment(left, remove_partial_uploads=True)
+    after = {blob.blob_id for blob in await place.world.chain.blobs(place.world.signer.address)}
+    assert after == before - {blob.blob_id for blob in report.deleted}
+    assert len(report.deleted) == 1, "the page that differs"
+    assert after
+    more = await place.manager.cleanup_deployment(other, remove_partial_uploads=True)
+    assert {blob.blob_id for blob in more.deleted} == after
+
+
 async def test_cleanup_of_a_complete_deployment_leaves_its_site_as_it_is(place: Any) -> None:
     done = await place.deploy()
     careless = place.make(ws.DeploymentRecoveryManager, RecoveryOptions(preserve_partial_uploads=False))

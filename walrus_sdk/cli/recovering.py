@@ -162,11 +162,12 @@ def unlock(call: Call, site: str) -> None:
                  help="Forget the history of deployments that ended so long ago."),
     click.option("--keep-last", type=click.IntRange(1), default=3, show_default=True, metavar="N",
                  help="Versions of each site that stay, beside pinned ones."),
+    click.option("--deployment", metavar="ID", help="Only what this deployment stored; histories and versions stay."),
     _YES,
     *CARRY_OUT,
     *NETWORK,
 )  # fmt: skip
-def cleanup(call: Call, older_than: float, keep_last: int, yes: bool, **given: Any) -> None:
+def cleanup(call: Call, older_than: float, keep_last: int, deployment: str | None, yes: bool, **given: Any) -> None:
     """Show what nothing refers to any more; with --yes, clean it up.
 
     Histories of old deployments and versions beyond those that are kept are forgotten, deletable blobs are deleted,
@@ -175,7 +176,12 @@ def cleanup(call: Call, older_than: float, keep_last: int, yes: bool, **given: A
     options = carry_out_options(given)
     found = call.run(
         lambda session, listen: session.cleanup(
-            options, older_than_days=older_than / 86_400, keep_last=keep_last, dry_run=not yes, progress=listen
+            options,
+            older_than_days=older_than / 86_400,
+            keep_last=keep_last,
+            only=deployment,
+            dry_run=not yes,
+            progress=listen,
         )
     )
     call.output.result(found.to_json(), pages.cleanup_page(found))

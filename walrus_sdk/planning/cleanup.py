@@ -11,15 +11,28 @@ from walrus_sdk.model.units import BlobId, DeploymentId, ObjectId, WalrusEpoch
 from walrus_sdk.model.versions import BlobFate
 from walrus_sdk.planning.history import kept, old_deployments
 
-__all__ = ["CleanupFacts", "Decision", "decide"]
+__all__ = ["CleanupFacts", "Decision", "Extent", "decide"]
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How far a cleanup goes: histories older than so many days, all versions of a site but the last so many.
+
+    `only` is a deployment: then histories and versions stay, and blobs go that it stored.
+    """
+
+    older_than_days: float
+    keep_last: int
+    only: DeploymentId | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CleanupFacts:
     """What a cleanup is decided from.
 
-    `versions` and `deployments` are rows. `recorded` are the blobs that this home stored, `owned` the Blob objects of
-    the wallet, `needed` the blobs that sites on chain, versions that stay and unfinished deployments refer to.
+    `versions` and `deployments` are rows. `recorded` are the blobs that this home (or the one deployment) stored,
+    `owned` the Blob objects of the wallet, `needed` the blobs that sites on chain, versions that stay and unfinished
+    deployments refer to.
     """
 
     versions: Sequence[Mapping[str, Any]]
@@ -29,8 +42,7 @@ class CleanupFacts:
     needed: Collection[BlobId]
     epoch: WalrusEpoch
     now_ms: int
-    keep_last: int
-    older_than_days: float
+    extent: Extent
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +62,13 @@ class Decision:
 
 def decide(facts: CleanupFacts) -> Decision:
     """Return what may go: only what this home made, and what nothing that stays refers to (invariant SERVE-4)."""
-    stay = kept(facts.versions, facts.keep_last)
+    extent, histories = facts.extent, facts.extent.only is None
+    stay = kept(facts.versions, extent.keep_last) if histories else facts.versions
     places = {(row["chain"], row["site_id"], row["n"]) for row in stay}
-    old = old_deployments(facts.deployments, {row["deployment"] for row in stay}, facts.now_ms, facts.older_than_days)
+    old = old_deployments(facts.deployments, {row["deployment"] for row in stay}, facts.now_ms, extent.older_than_days)
     blobs = [_fate(blob) for blob in facts.owned if _is_unneeded(facts, blob)]
     return Decision(
-        deployments=tuple(DeploymentId(name) for name in old),
+        deployments=tuple(DeploymentId(name) for name in old) if histories else (),
         versions=tuple(
             (row["chain"], ObjectId.parse(row["site_id"]), row["n"])
             for row in facts.versions

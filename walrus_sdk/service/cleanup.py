@@ -14,7 +14,7 @@ from typing import Any
 from walrus_sdk.engine.deletes import Deletes
 from walrus_sdk.engine.feed import Feed
 from walrus_sdk.engine.journaling import Diary
-from walrus_sdk.errors import OwnershipError, WalrusError
+from walrus_sdk.errors import ConfigurationError, OwnershipError, WalrusError
 from walrus_sdk.model import events
 from walrus_sdk.model.deployment import Status
 from walrus_sdk.model.network import ChainState
@@ -24,7 +24,7 @@ from walrus_sdk.model.progress import Phase
 from walrus_sdk.model.units import BlobId, DeploymentId, SuiAddress
 from walrus_sdk.model.versions import CleanupReport
 from walrus_sdk.planning.build import finish
-from walrus_sdk.planning.cleanup import CleanupFacts, Decision, decide
+from walrus_sdk.planning.cleanup import CleanupFacts, Decision, Extent, decide
 from walrus_sdk.planning.history import kept
 from walrus_sdk.planning.state import is_unfinished
 from walrus_sdk.ports import Change, Drop, Ownership, Put
@@ -56,25 +56,31 @@ async def cleanup(
     *,
     older_than_days: float = 7.0,
     keep_last: int = 3,
+    only: DeploymentId | None = None,
     dry_run: bool = True,
 ) -> CleanupReport:
     """Return what is cleaned up, and do it unless `dry_run`.
 
     Histories of deployments that ended `older_than_days` ago go; of each site the last `keep_last` versions and pinned
     ones stay. Blobs that this home stored and nothing refers to are deleted where they can be, else listed with their
-    end. Raises `OwnershipError` ``deployment_owned`` while another deployment of the wallet is under way.
+    end. With `only` nothing goes but such blobs that this deployment stored. Raises `OwnershipError`
+    ``deployment_owned`` while another deployment of the wallet is under way, `ConfigurationError`
+    ``deployment_not_found``.
     """
     state, owner = await connection.chain.state(), connection.signer().address
+    extent = Extent(older_than_days, keep_last, only)
+    if only is not None and not await connection.journal.rows("deployments", {"id": str(only)}):
+        raise ConfigurationError("deployment_not_found", f"no deployment {only} in this home")
     if not dry_run:
         await _settle_older(connection, owner, state, options, feed)
-    decision = await _decide(connection, owner, state, options, older_than_days, keep_last)
+    decision = await _decide(connection, owner, state, extent)
     if dry_run or decision.empty:
         return _report(decision, dry_run=dry_run)
     plan = _plan(connection, state, owner, decision)
     ownership = await begin(connection, plan)
     try:
         await _check_alone(connection, ownership, owner, state)
-        if await _decide(connection, owner, state, options, older_than_days, keep_last) != decision:
+        if await _decide(connection, owner, state, extent) != decision:
             text = "something changed while it was decided what may go; run it again"
             raise OwnershipError("row_changed", text)
         return await _carry_out(connection, ownership, plan, decision, options, feed)
@@ -121,37 +127,32 @@ def _plan(connection: Connection, state: ChainState, owner: SuiAddress, decision
 # ── deciding ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def _decide(
-    connection: Connection,
-    owner: SuiAddress,
-    state: ChainState,
-    options: DeployOptions,
-    older_than_days: float,
-    keep_last: int,
-) -> Decision:
+async def _decide(connection: Connection, owner: SuiAddress, state: ChainState, extent: Extent) -> Decision:
     journal, mine = connection.journal, {"chain": state.chain_id}
     versions = await journal.rows("versions", mine)
     deployments = await journal.rows("deployments", {**mine, "owner": str(owner)})
-    stay = kept(versions, keep_last)
+    stay = kept(versions, extent.keep_last) if extent.only is None else versions
     facts = CleanupFacts(
         versions=versions,
         deployments=[row for row in deployments if not await _is_needed(connection, row)],
-        recorded=await _recorded(connection, mine),
+        recorded=await _recorded(connection, mine, extent.only),
         owned=await connection.chain.blobs(owner),
         needed=await _needed(connection, owner, stay, deployments),
         epoch=state.walrus_epoch,
         now_ms=connection.clock.wall_ms(),
-        keep_last=keep_last,
-        older_than_days=older_than_days,
+        extent=extent,
     )
     return decide(facts)
 
 
-async def _recorded(connection: Connection, mine: Mapping[str, Any]) -> set[BlobId]:
+async def _recorded(connection: Connection, mine: Mapping[str, Any], only: DeploymentId | None) -> set[BlobId]:
     """Return the blobs that this home stored, those included that a cleanup forgot and did not get to delete."""
-    stored = await connection.journal.rows("operations", {**mine, "kind": "store", "state": "done"})
-    forgotten = await connection.journal.rows("blobs", {**mine, "end_epoch": 0})
-    return {BlobId.parse(row["name"]) for row in stored} | {BlobId.parse(row["blob_id"]) for row in forgotten}
+    stores = await connection.journal.rows("operations", {**mine, "kind": "store"})
+    done = {row["name"] for row in stores if row["state"] == "done"}
+    done |= {row["blob_id"] for row in await connection.journal.rows("blobs", {**mine, "end_epoch": 0})}
+    if only is not None:
+        done &= {row["name"] for row in stores if row["deployment"] == str(only)}
+    return {BlobId.parse(name) for name in done}
 
 
 async def _is_needed(connection: Connection, row: Mapping[str, Any]) -> bool:

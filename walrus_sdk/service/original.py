@@ -56,8 +56,6 @@ __all__ = [
 
 Opener = Callable[..., AbstractAsyncContextManager[Session]]
 
-_FOREVER_DAYS = 36_500.0
-_ALL_VERSIONS = 1_000_000_000
 _NEWS = frozenset({events.EFFECT_DONE, events.EFFECT_FAILED, events.EFFECT_UNKNOWN, events.DEPLOYMENT_STATUS})
 
 
@@ -152,9 +150,9 @@ class DeploymentRecoveryManager(_Sessions):
         """Clean up after a deployment, and return what was cleaned up.
 
         `remove_partial_uploads` (default: unless `RecoveryOptions.preserve_partial_uploads`): it is cancelled when it
-        could still go on, and deletable blobs that nothing refers to any more are deleted; permanent ones end by
-        themselves. Else what it stored is spared while it can be resumed, and the report tells what would go. What a
-        version or another deployment refers to, and all histories, stay in any case.
+        could still go on, and deletable blobs that it stored and nothing refers to any more are deleted; permanent ones
+        end by themselves. Else what it stored is spared while it can be resumed, and the report tells what would go.
+        What a version or another deployment refers to, and all histories, stay in any case.
         """
         async with self._open_for(deployment_id) as session:
             return await _clean(session, deployment_id, self._options, self._removes(remove_partial_uploads))
@@ -359,7 +357,7 @@ async def _clean(session: Session, deployment_id: str, options: DeployOptions, r
     item = (await session.status(deployment_id)).summary
     if remove and (item.resumable or item.status in {status.value for status in LIVE}):
         await session.cancel(deployment_id, reason="cleaned up")
-    return await session.cleanup(options, older_than_days=_FOREVER_DAYS, keep_last=_ALL_VERSIONS, dry_run=not remove)
+    return await session.cleanup(options, only=deployment_id, dry_run=not remove)
 
 
 # ── what a user marks ─────────────────────────────────────────────────────────────────────────────────────────────

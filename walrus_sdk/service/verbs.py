@@ -275,15 +275,25 @@ class Session:
         *,
         older_than_days: float = 7.0,
         keep_last: int = 3,
+        only: str | DeploymentId | None = None,
         dry_run: bool = True,
         progress: Listener | None = None,
         **asked: Unpack[Asked],
     ) -> CleanupReport:
-        """Return what nothing refers to any more, cleaned up unless `dry_run`; see `walrus_sdk.service.cleanup`."""
-        chosen = _options(options, asked)
+        """Return what nothing refers to any more, cleaned up unless `dry_run`; see `walrus_sdk.service.cleanup`.
+
+        `only` is a deployment: nothing but what it stored goes.
+        """
+        chosen, extent = _options(options, asked), DeploymentId(str(only)) if only is not None else None
         async with self._work(chosen, Feed(progress)) as (connection, feed):
             return await cleanup.cleanup(
-                connection, chosen, feed, older_than_days=older_than_days, keep_last=keep_last, dry_run=dry_run
+                connection,
+                chosen,
+                feed,
+                older_than_days=older_than_days,
+                keep_last=keep_last,
+                only=extent,
+                dry_run=dry_run,
             )
 
     async def doctor(self, *, repair: bool = False) -> Examination:

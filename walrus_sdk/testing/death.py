@@ -45,7 +45,6 @@ class Life:
         if self._at(len(self.points), point):
             self.die()
 
-
     async def commit(self, moment: str) -> None:
         """Be just before or after something lasts (``"journal.before"``, ...): a hook point if those count."""
         self.check()
