@@ -84,6 +84,44 @@ async def test_what_was_left_open_is_told_and_looked_up_where_that_is_asked_for(
     assert set(world.paid().values()) == {1}
 
 
+async def destroyed() -> SimulatedWorld:
+    """A world whose only site was destroyed by another tool, long after it was deployed."""
+    world = SimulatedWorld()
+    await world.deploy()
+    (site_id,) = await world.site_ids()
+    world.net.chain.system_transaction([], [site_id])
+    world.clock.advance(3600)
+    return world
+
+
+async def test_a_destroyed_site_gives_its_name_free_where_that_is_asked_for() -> None:
+    world = await destroyed()
+    with pytest.raises(BlockchainError) as caught:
+        await world.deploy()
+    assert caught.value.code == "site_not_found"
+    assert "doctor --repair" in str(caught.value)
+    state, text = (await found(world))["site simulated"]
+    assert (state, "destroyed" in text) == ("bad", True)
+    assert (await found(world, repair=True))["site simulated"][0] == "repaired"
+    await world.deploy()
+    assert await world.served() == world.published()
+    assert set(world.paid().values()) == {1}, "its bytes are stored as before"
+    assert (await found(world))["site simulated"][0] == "ok"
+
+
+async def test_a_site_that_a_node_does_not_show_is_not_destroyed_while_the_node_may_lag() -> None:
+    world = await destroyed()
+    world.clock.advance(-3599)
+    assert (await found(world, repair=True))["site simulated"][0] == "bad"
+    world.clock.advance(3599)
+    world.chain.behind = 3  # it does not know our transactions either
+    assert (await found(world, repair=True))["site simulated"][0] == "bad"
+    world.chain.behind = 0
+    with pytest.raises(BlockchainError) as caught:
+        await world.deploy()
+    assert caught.value.code == "site_not_found", "its name is still taken"
+
+
 async def test_an_export_has_every_table_and_no_signed_bytes() -> None:
     world = SimulatedWorld()
     await world.deploy()

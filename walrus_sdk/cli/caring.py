@@ -21,7 +21,7 @@ __all__ = ["COMMANDS"]
     click.argument("action", required=False, type=click.Choice(["export"])),
     click.argument("file", required=False, type=click.Path()),
     click.option(
-        "--repair", is_flag=True, help="Mend what is provable: modes of files, effects that can be looked up."
+        "--repair", is_flag=True, help="Mend what is provable: modes of files, effects to look up, destroyed sites."
     ),
     *NETWORK,
 )

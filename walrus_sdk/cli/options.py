@@ -66,7 +66,8 @@ _WHAT: Sequence[Decorator[Any]] = (
                  help="Store blobs that can be deleted again. Costs safety: a deletable blob is not recognised when it "
                       "is stored again, so a store whose answer was lost is paid twice, and whoever has the key can "
                       "delete what the site serves."),
-    click.option("--fresh", is_flag=True, help="Go on with no unfinished deployment, use nothing that is stored."),
+    click.option("--fresh", is_flag=True, help="Go on with no unfinished deployment, use nothing that is stored: "
+                 "deletable blobs are paid again."),
 )  # fmt: skip
 
 CARRY_OUT: Sequence[Decorator[Any]] = (

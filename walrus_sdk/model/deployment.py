@@ -9,7 +9,7 @@ from typing import Any
 
 from walrus_sdk.model.units import DeploymentId
 
-__all__ = ["MOVES", "EffectState", "Event", "Status", "may_move"]
+__all__ = ["MOVES", "PUBLISHING", "EffectState", "Event", "Status", "may_move"]
 
 
 class Status(Enum):
@@ -32,6 +32,10 @@ MOVES: Mapping[Status, frozenset[Status]] = {
     Status.CANCELLED: frozenset(),
 }
 """The table of legal moves; the moves out of `failed` need `can_resume` besides."""
+
+
+PUBLISHING = frozenset({"deploy", "rollback"})
+"""The verbs that publish a version and have a `DeployResult`; all others are records of something else."""
 
 
 def may_move(old: Status, new: Status, *, can_resume: bool = True) -> bool:

@@ -7,7 +7,7 @@ import json
 from walrus_sdk.engine.executor import Executor
 from walrus_sdk.engine.feed import Feed
 from walrus_sdk.errors import ConfigurationError, OwnershipError, WalrusError
-from walrus_sdk.model.deployment import Status
+from walrus_sdk.model.deployment import PUBLISHING, Status
 from walrus_sdk.model.options import DeployOptions, DeployResult
 from walrus_sdk.model.units import DeploymentId
 from walrus_sdk.planning.results import load_result
@@ -62,7 +62,7 @@ async def _status(connection: Connection, deployment: DeploymentId) -> Status:
 
 async def _result(connection: Connection, deployment: DeploymentId) -> DeployResult | None:
     (row,) = await connection.journal.rows("deployments", {"id": str(deployment)})
-    return load_result(json.loads(row["result"])) if row["verb"] not in ("cleanup", "adopt") else None
+    return load_result(json.loads(row["result"])) if row["verb"] in PUBLISHING else None
 
 
 async def _end(

@@ -16,7 +16,7 @@ from walrus_sdk.model.deployment import Status
 from walrus_sdk.model.health import Finding
 from walrus_sdk.model.options import DeployOptions, RecoveryOptions
 from walrus_sdk.model.site import SiteSnapshot
-from walrus_sdk.model.units import BlobId, DeploymentId, ObjectId
+from walrus_sdk.model.units import BlobId, DeploymentId, Digest, ObjectId
 from walrus_sdk.planning.plan_json import canonical, dump
 from walrus_sdk.planning.state import is_unfinished
 from walrus_sdk.ports import Change, Put
@@ -30,6 +30,8 @@ from walrus_sdk.settings import Settings
 
 __all__ = ["adopt", "environment", "examine", "export"]
 
+_NO_LAG_MS = 600_000
+"""After so many milliseconds no node is behind any more that knows the transactions before; indexers lag by seconds."""
 _HIDDEN = frozenset({"bytes", "signatures"})
 _TABLES = (
     "meta", "sites", "deployments", "incarnations", "requests", "plans", "entries", "operations", "attempts",
@@ -44,7 +46,7 @@ async def examine(connection: Connection, feed: Feed, *, repair: bool = False) -
     found += await _of("key", lambda: _key(connection))
     found += await _of("aggregator", lambda: _aggregator(connection))
     if all(item.state != "bad" for item in found if item.what in ("network", "key")):
-        found += await _of("sites", lambda: _sites(connection))
+        found += await _of("sites", lambda: _sites(connection, repair=repair))
         found += await _of("deployments", lambda: _deployments(connection, feed, repair=repair))
     return found
 
@@ -105,20 +107,24 @@ async def _aggregator(connection: Connection) -> list[Finding]:
     return [Finding("aggregator", "ok", "it answers")]
 
 
-async def _sites(connection: Connection) -> list[Finding]:
-    """Compare what the journal knows of each site with the chain."""
+async def _sites(connection: Connection, *, repair: bool) -> list[Finding]:
+    """Compare what the journal knows of each site with the chain; with `repair` a destroyed one gives its name free."""
     chain_id, owner = (await connection.chain.state()).chain_id, connection.signer().address
     rows = await connection.journal.rows("sites", {"chain": chain_id, "owner": str(owner)})
-    made = [(row["name"], ObjectId.parse(row["object_id"])) for row in rows if row["object_id"]]
-    return [await _site(connection, name, site_id) for name, site_id in made]
+    return [await _site(connection, row, repair=repair) for row in rows if row["object_id"]]
 
 
-async def _site(connection: Connection, name: str, site_id: ObjectId) -> Finding:
+async def _site(connection: Connection, row: Mapping[str, Any], *, repair: bool) -> Finding:
+    name, site_id = row["name"], ObjectId.parse(row["object_id"])
     site = await connection.chain.site(site_id)
     what = f"site {name}"
     if site is None:
-        step = "Deploy with --site-name under another name, or with --object-id."
-        return Finding(what, "bad", f"{site_id} is not on chain any more", step)
+        if not await _is_destroyed(connection, site_id):
+            return Finding(what, "bad", f"{site_id} is not on chain", "Look again in a while, or with another --rpc.")
+        if repair:
+            await _forget_site(connection, row)
+        step = "`walrus-sdk doctor --repair` gives the name free: the next deployment makes a new site."
+        return Finding(what, "bad", f"{site_id} was destroyed", step, repaired=repair)
     if site.owner != connection.signer().address:
         return Finding(what, "bad", f"{site_id} belongs to {site.owner or 'no address'}", "Use the owner's key.")
     rows = await rows_of(connection, site_id)
@@ -126,6 +132,41 @@ async def _site(connection: Connection, name: str, site_id: ObjectId) -> Finding
         step = f"`walrus-sdk adopt {name}` records what it is now as a version."
         return Finding(what, "warning", f"it was changed from elsewhere since version {rows[-1]['n']}", step)
     return Finding(what, "ok", f"{url_of(connection, site_id)}, version {rows[-1]['n'] if rows else 'none'}")
+
+
+async def _is_destroyed(connection: Connection, site_id: ObjectId) -> bool:
+    """Return whether a site that the node does not show is gone, and not just unknown to a node that lags.
+
+    It is when the node knows a transaction of ours that changed it, and that was long ago.
+    """
+    made = await connection.journal.rows("deployments", {"site_id": str(site_id)})
+    latest = max((row["updated_ms"] for row in made), default=0)
+    if not made or connection.clock.wall_ms() - latest < _NO_LAG_MS:
+        return False
+    for row in reversed(made):
+        for sent in await connection.journal.rows("transactions", {"deployment": row["id"], "state": "final"}):
+            if await connection.chain.transaction(Digest.parse(sent["digest"])) is not None:
+                return await connection.chain.site(site_id) is None
+    return False
+
+
+async def _forget_site(connection: Connection, row: Mapping[str, Any]) -> None:
+    """Give the name of a destroyed site free, as a deployment of its own."""
+    deployment, now = connection.ids.deployment_id(), connection.clock.wall_ms()
+    text = f"site {row['object_id']} was destroyed"
+    facts = {
+        "verb": "forget", "status": Status.COMPLETED.value, "chain": row["chain"], "network": connection.network.name,
+        "owner": row["owner"], "site_name": row["name"], "message": text, "created_ms": now, "updated_ms": now,
+        "finished_ms": now, "can_resume": 0,
+    }  # fmt: skip
+    key = {name: row[name] for name in ("chain", "owner", "name")}
+    free = Put("sites", key, {"object_id": None, "deployment": str(deployment)}, {"object_id": row["object_id"]})
+    owner = await connection.journal.claim(deployment, new=True)
+    try:
+        made = Put("deployments", {"id": str(deployment)}, facts)
+        await connection.journal.append(owner, [Change(events.NOTE, {"message": text}, (made, free))])
+    finally:
+        await connection.journal.release(owner)
 
 
 async def _deployments(connection: Connection, feed: Feed, *, repair: bool) -> list[Finding]:

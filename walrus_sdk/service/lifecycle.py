@@ -13,7 +13,7 @@ from walrus_sdk.engine.executor import Executor
 from walrus_sdk.engine.feed import Feed
 from walrus_sdk.errors import BlockchainError, DeploymentStopped, OwnershipError, WalrusError
 from walrus_sdk.model import events
-from walrus_sdk.model.deployment import EffectState, Status, may_move
+from walrus_sdk.model.deployment import PUBLISHING, EffectState, Status, may_move
 from walrus_sdk.model.options import DeployOptions, DeployResult
 from walrus_sdk.model.plan import Plan
 from walrus_sdk.model.units import DeploymentId
@@ -81,7 +81,8 @@ async def inherited(connection: Connection, deployment: DeploymentId, plan: Plan
     target, names = plan.target, set[str]()
     rows = await connection.journal.rows("deployments", {"chain": plan.chain_id, "owner": str(target.owner)})
     for row in reversed(rows):
-        if not (is_same_site(row, target.site_id, target.name) or row["site_name"] == target.name):
+        its_own = is_same_site(row, target.site_id, target.name) or row["site_name"] == target.name
+        if row["verb"] not in PUBLISHING or not its_own:
             continue
         if row["status"] == Status.COMPLETED.value:
             break

@@ -9,7 +9,7 @@ from typing import Any
 
 from walrus_sdk.engine.feed import Feed
 from walrus_sdk.errors import BlockchainError, ConfigurationError, DeploymentStopped, OwnershipError, ValidationError
-from walrus_sdk.model.deployment import Status
+from walrus_sdk.model.deployment import PUBLISHING, Status
 from walrus_sdk.model.options import DeployOptions, DeployResult
 from walrus_sdk.model.plan import Plan
 from walrus_sdk.model.progress import Phase
@@ -48,8 +48,8 @@ async def resume(
     `BlockchainError` ``chain_mismatch``, and what deploying raises.
     """
     deadline, row = deadline_of(options), await _row(connection, deployment)
-    if row["verb"] in ("cleanup", "adopt"):
-        text = f"{deployment} is no deployment of files but {row['verb']}: run `walrus-sdk {row['verb']}` again"
+    if row["verb"] not in PUBLISHING:
+        text = f"{deployment} is no deployment of files but a record of {row['verb']}"
         raise OwnershipError("illegal_move", text, deployment_id=str(deployment))
     if Status(row["status"]) is Status.COMPLETED:
         return load_result(json.loads(row["result"]))
@@ -88,7 +88,7 @@ async def newest_unfinished(connection: Connection) -> DeploymentId:
     rows = await connection.journal.rows("deployments")
     for row in reversed(rows):
         found = DeploymentId(row["id"])
-        if is_unfinished(row) and row["verb"] != "cleanup" and not connection.is_live(found):
+        if is_unfinished(row) and row["verb"] in PUBLISHING and not connection.is_live(found):
             return found
     raise ConfigurationError("deployment_not_found", "no deployment of this home can be resumed")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from walrus_sdk.engine.feed import Feed
 from walrus_sdk.errors import BlockchainError, ConfigurationError, StorageError, WalrusError
-from walrus_sdk.model.deployment import Status
+from walrus_sdk.model.deployment import PUBLISHING, Status
 from walrus_sdk.model.network import ChainState
 from walrus_sdk.model.options import DeployOptions, DeployResult
 from walrus_sdk.model.plan import Plan, SiteTarget, Stored
@@ -112,7 +112,7 @@ async def _begun(connection: Connection, chain_id: str, site_id: ObjectId) -> _G
     nothing any more.
     """
     rows = await connection.journal.rows("deployments", {"chain": chain_id, "site_id": str(site_id)})
-    last = [row for row in rows if row["verb"] in ("deploy", "rollback")][-1:]
+    last = [row for row in rows if row["verb"] in PUBLISHING][-1:]
     if not last or last[0]["verb"] != "rollback" or last[0]["status"] == Status.COMPLETED.value:
         return None
     if is_unfinished(last[0]):

@@ -170,6 +170,8 @@ async def locate(connection: Connection, found: Survey) -> tuple[SiteTarget, Sit
     site = await read_site(connection, found.state.chain_id, choice.site_id)
     if site is None:
         text = f"{choice.site_id} ({choice.how}) is not on {connection.network.name}, chain {found.state.chain_id}"
+        if choice.site_id == recorded:
+            text += "; if it was destroyed, `walrus-sdk doctor --repair` gives its name free"
         raise BlockchainError("site_not_found", text, site_id=str(choice.site_id))
     if site.owner != found.owner:
         text = f"site {site.site_id} belongs to {site.owner or 'no address'}, the key is that of {found.owner}"

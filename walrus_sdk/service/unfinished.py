@@ -13,7 +13,7 @@ from typing import Any
 from walrus_sdk.engine.executor import Executor
 from walrus_sdk.engine.feed import Feed
 from walrus_sdk.errors import CodecError, StateError
-from walrus_sdk.model.deployment import Status
+from walrus_sdk.model.deployment import PUBLISHING, Status
 from walrus_sdk.model.options import DeployOptions
 from walrus_sdk.model.plan import Plan
 from walrus_sdk.model.units import DeploymentId, ObjectId
@@ -88,7 +88,7 @@ async def _of_site(connection: Connection, request: Request) -> list[Mapping[str
     mine = {"chain": request.chain_id, "owner": str(request.owner)}
     site_id = await site_of(connection, request)
     rows = await connection.journal.rows("deployments", mine)
-    return [row for row in rows if row["verb"] != "cleanup" and is_same_site(row, site_id, request.name)]
+    return [row for row in rows if row["verb"] in PUBLISHING and is_same_site(row, site_id, request.name)]
 
 
 async def plan_of(connection: Connection, row: Mapping[str, Any]) -> Plan:
