@@ -12,7 +12,7 @@ import pytest
 
 from walrus_sdk.service.verbs import Session
 from walrus_sdk.settings import Settings
-from walrus_sdk.testing import SimulatedWorld, is_death
+from walrus_sdk.testing import SimulatedWorld
 
 
 class InWorld:
@@ -37,16 +37,7 @@ DEPLOY = ("deploy", "/site", "--site-name", "simulated")
 
 
 def die(world: SimulatedWorld, point: str) -> None:
-    async def main() -> None:
-        world.life.die_when(lambda _, name: name == point)
-        try:
-            await world.deploy()
-        except BaseException as error:
-            if not is_death(error):
-                raise
-        world.revive()
-
-    anyio.run(main)
+    assert anyio.run(world.dies, point)
 
 
 def test_a_dead_deployment_is_listed_as_interrupted_and_resumed(cli: Any, world: SimulatedWorld) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from walrus_sdk.errors import BlockchainError
-from walrus_sdk.testing import PAGES, SimulatedWorld, is_death, lost
+from walrus_sdk.testing import PAGES, SimulatedWorld, lost
 from walrus_sdk.testing.drill import drill
 
 pytestmark = pytest.mark.anyio
@@ -67,13 +67,7 @@ async def test_a_site_of_another_key_is_not_adopted() -> None:
 
 async def test_what_was_left_open_is_told_and_looked_up_where_that_is_asked_for() -> None:
     world = SimulatedWorld()
-    world.life.die_when(lambda _, name: name == "store.outcome.before")
-    try:
-        await world.deploy()
-    except BaseException as error:
-        if not is_death(error):
-            raise
-    world.revive()
+    assert await world.dies("store.outcome.before")
     (left,) = await world.session.list()
     name = str(left.deployment_id)
     assert (await found(world))[name][0] == "warning"

@@ -11,7 +11,7 @@ import pytest
 from walrus_sdk.engine.effect import POINTS
 from walrus_sdk.model import events
 from walrus_sdk.model.units import BlobId
-from walrus_sdk.testing import MOMENTS, SimulatedWorld, at_point, is_death
+from walrus_sdk.testing import MOMENTS, SimulatedWorld, at_point
 
 pytestmark = pytest.mark.anyio
 
@@ -19,14 +19,9 @@ FILES = {"index.html": b"home", **{f"page-{n}.html": b"<p>%d</p>" % n for n in r
 OPTIONS: dict[str, Any] = {"max_quilt_files": 2, "concurrency": 2}
 
 
-async def die(world: SimulatedWorld) -> None:
-    """Deploy until the world's death."""
-    try:
-        await world.deploy(**OPTIONS)
-    except BaseException as error:
-        if not is_death(error):
-            raise
-    assert not world.life.alive
+async def die(world: SimulatedWorld, at: Callable[[int, str], bool] = lambda *_: False) -> bool:
+    """Deploy until the world's death, if it comes."""
+    return await world.dies(at, lambda: world.deploy(**OPTIONS))
 
 
 async def points_of_a_whole_run() -> list[str]:
@@ -58,10 +53,8 @@ async def test_after_a_death_at_any_hook_point_the_same_call_pays_each_blob_once
     total = len(await points_of_a_whole_run())
     for number in range(1, total + 1):
         world = SimulatedWorld(FILES)
-        world.life.die_when(at_point(number))
-        await die(world)
+        assert await die(world, at_point(number))
         certified = certified_blobs(world)
-        world.revive()
         await check_after(world)
         again = {blob_id for blob_id, times in world.paid().items() if times > 1}
         assert not again & certified, f"point {number}: what was certified at the death is paid again"
@@ -73,16 +66,8 @@ async def test_a_second_death_on_the_way_back_is_met_as_well() -> None:
     for first in range(1, total + 1, 5):
         for second in (1, 3, 7):
             world = SimulatedWorld(FILES)
-            world.life.die_when(at_point(first))
-            await die(world)
-            world.revive()
-            world.life.die_when(at_point(second))
-            try:
-                await world.deploy(**OPTIONS)
-            except BaseException as error:
-                if not is_death(error):
-                    raise
-                world.revive()
+            assert await die(world, at_point(first))
+            await die(world, at_point(second))
             await check_after(world)
 
 
@@ -105,7 +90,6 @@ async def test_a_death_inside_a_store_costs_at_most_the_stores_in_flight(moment:
         world = SimulatedWorld(FILES)
         world.store.faults = die_at(world, moment, count)
         await die(world)
-        world.revive()
         await check_after(world)
         extra = sum(times - 1 for times in world.paid().values())
         assert extra <= OPTIONS["concurrency"]
@@ -117,9 +101,7 @@ async def test_changed_files_after_a_death_reuse_what_was_stored() -> None:
     total = len(await points_of_a_whole_run())
     for number in range(1, total + 1, 3):
         world = SimulatedWorld(FILES)
-        world.life.die_when(at_point(number))
-        await die(world)
-        world.revive()
+        assert await die(world, at_point(number))
         world.files["index.html"] = b"another home"
         await check_after(world)
         assert (await world.statuses())[0] == "cancelled" or len(await world.statuses()) == 1
@@ -129,8 +111,7 @@ async def test_changed_files_after_a_death_reuse_what_was_stored() -> None:
 async def test_a_death_after_a_reboot_is_settled_by_the_wall_clock() -> None:
     world = SimulatedWorld(FILES)
     world.store.faults = die_at(world, "paid", 1)
-    await die(world)
-    world.revive()
+    assert await die(world)
     world.clock.reboot()
     world.clock.advance(world.network.settle_s + 1)
     await check_after(world)
@@ -140,8 +121,7 @@ async def test_the_state_of_each_effect_is_what_its_events_tell() -> None:
     """Fold the events of a life with deaths, and compare with the rows (contracts: rows follow events)."""
     world = SimulatedWorld(FILES)
     world.store.faults = die_at(world, "paid", 2)
-    await die(world)
-    world.revive()
+    assert await die(world)
     await world.deploy(**OPTIONS)
     told: dict[tuple[str, str], str] = {}
     for history in world.disk.events.values():

@@ -13,7 +13,7 @@ from walrus_sdk.model.deployment import Event
 from walrus_sdk.model.options import RecoveryOptions
 from walrus_sdk.model.units import BlobId, DeploymentId, Frost
 from walrus_sdk.ports import Change, Ownership
-from walrus_sdk.testing import PAGES, SimulatedWorld, at_point, is_death, lost
+from walrus_sdk.testing import PAGES, SimulatedWorld, at_point, lost
 
 pytestmark = pytest.mark.anyio
 
@@ -146,8 +146,7 @@ async def test_content_that_a_dead_deployment_had_in_flight_is_not_waited_for_lo
             world.life.die()
 
     world.store.faults = fault
-    await die(world)
-    world.revive()
+    assert await world.dies()
     await world.deploy(place="/two", site_name="two")
     assert set(world.paid().values()) == {1}
 
@@ -159,9 +158,7 @@ async def test_limits_hold_when_a_plan_is_applied_and_when_a_deployment_goes_on(
         await world.apply(plan, max_cost=Frost(1))
     assert caught.value.code == "cost_limit"
     assert (world.net.blobs.ledger(), await world.statuses()) == ([], [])
-    world.life.die_when(at_point(2))
-    await die(world)
-    world.revive()
+    assert await world.dies(at_point(2))
     with pytest.raises(LimitError):
         await world.deploy(max_cost=Frost(1))
     assert world.net.blobs.ledger() == []
@@ -207,22 +204,11 @@ async def test_two_sites_of_one_wallet_are_written_in_turn() -> None:
     assert len(await world.site_ids()) == 3
 
 
-async def die(world: SimulatedWorld) -> None:
-    try:
-        await world.deploy()
-    except BaseException as error:
-        if not is_death(error):
-            raise
-    assert not world.life.alive
-
-
 async def test_a_transaction_that_was_signed_and_never_sent_gives_its_coin_up_and_is_not_sent_later() -> None:
     for point in ("transaction.intent.before", "transaction.do.before", "transaction.releasing.before"):
         world = SimulatedWorld()
         world.folders = {"/two": {"index.html": b"two"}}
-        world.life.die_when(lambda _, name, at=point: name == at)
-        await die(world)
-        world.revive()
+        assert await world.dies(point)
         await world.deploy(place="/two", site_name="two")
         await world.deploy()
         assert world.net.chain.equivocations == []
@@ -233,8 +219,7 @@ async def test_a_coin_in_an_open_transaction_of_an_interrupted_deployment_is_not
     world = SimulatedWorld()
     world.folders = {"/two": {"index.html": b"two"}}
     world.chain.faults = lambda moment: world.life.die() if moment == "execute" else None
-    await die(world)
-    world.revive()
+    assert await world.dies()
     with pytest.raises(BlockchainError) as caught:
         await world.deploy(place="/two", site_name="two")
     assert caught.value.code == "object_locked"
@@ -248,9 +233,8 @@ async def test_a_coin_in_an_open_transaction_of_an_interrupted_deployment_is_not
 async def test_what_may_be_paid_in_vain_is_told_by_the_next_result_whatever_dies_in_between() -> None:
     world = SimulatedWorld()
     world.store.faults = lambda moment, _: world.life.die() if moment == "paid" else None
-    await die(world)
+    assert await world.dies()
     in_vain = set(world.paid())
-    world.revive()
     world.files["index.html"] = b"another home"
     claim = world.journal.claim
 
@@ -260,8 +244,7 @@ async def test_what_may_be_paid_in_vain_is_told_by_the_next_result_whatever_dies
         return await claim(deployment, new=new, take_over=take_over)
 
     world.journal.claim = dying  # type: ignore[method-assign]
-    await die(world)
-    world.revive()
+    assert await world.dies()
     result = await world.deploy()
     assert in_vain <= set(result.possibly_paid_in_vain)
 
@@ -269,9 +252,8 @@ async def test_what_may_be_paid_in_vain_is_told_by_the_next_result_whatever_dies
 async def test_a_result_that_died_with_its_process_is_kept_with_what_may_be_paid_in_vain() -> None:
     world = SimulatedWorld()
     world.store.faults = lambda moment, _: world.life.die() if moment == "paid" else None
-    await die(world)
+    assert await world.dies()
     in_vain = set(world.paid())
-    world.revive()
     append = world.journal.append
 
     async def dying(owner: Ownership | None, changes: Sequence[Change]) -> Sequence[Event]:
@@ -281,8 +263,7 @@ async def test_a_result_that_died_with_its_process_is_kept_with_what_may_be_paid
         return made
 
     world.journal.append = dying  # type: ignore[method-assign]
-    await die(world)
-    world.revive()
+    assert await world.dies()
     (left,) = await world.session.list()
     assert left.status == "completed"
     result = await world.session.resume(str(left.deployment_id))

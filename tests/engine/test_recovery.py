@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from walrus_sdk.errors import (
 )
 from walrus_sdk.model.options import DeployResult, RecoveryOptions
 from walrus_sdk.model.units import BlobId
-from walrus_sdk.testing import PAGES, SimulatedWorld, is_death
+from walrus_sdk.testing import PAGES, SimulatedWorld
 
 pytestmark = pytest.mark.anyio
 
@@ -28,15 +29,7 @@ MANY = {"index.html": b"home", **{f"page-{n:03}.html": b"<p>%d</p>" % n * 3 for 
 
 async def die_at(world: SimulatedWorld, point: str, **asked: Any) -> None:
     """Deploy until the world's death at a hook point of this name."""
-    world.revive()
-    world.life.die_when(lambda _, name: name == point)
-    try:
-        await world.deploy(**asked)
-    except BaseException as error:
-        if not is_death(error):
-            raise
-    assert not world.life.alive
-    world.revive()
+    assert await world.dies(point, lambda: world.deploy(**asked))
 
 
 async def newest(world: SimulatedWorld) -> str:
@@ -113,13 +106,7 @@ async def test_a_deployment_that_is_taken_up_too_often_is_given_up_and_the_next_
     await die_at(world, "transaction.intent.before")
     left = await newest(world)
     for _ in range(2):
-        world.life.die_when(lambda _, name: name == "transaction.intent.before")
-        try:
-            await world.session.resume(left)
-        except BaseException as error:
-            if not is_death(error):
-                raise
-        world.revive()
+        assert await world.dies("transaction.intent.before", lambda: world.session.resume(left))
     with pytest.raises(DeploymentStopped) as caught:
         await world.session.resume(left, recovery=RecoveryOptions(max_recoveries=2))
     assert (caught.value.code, caught.value.fields["resumable"]) == ("recoveries_exhausted", False)
@@ -394,14 +381,7 @@ async def test_an_aggregator_that_is_down_does_not_make_a_version_lapsed() -> No
 async def test_a_rollback_that_died_goes_on_when_it_is_asked_for_again_and_by_id() -> None:
     for again in ("same", "id"):
         world = await two_versions()
-        world.revive()
-        world.life.die_when(lambda _, name: name == "transaction.do.before")
-        try:
-            await world.session.rollback("simulated")
-        except BaseException as error:
-            if not is_death(error):
-                raise
-        world.revive()
+        assert await world.dies("transaction.do.before", partial(world.session.rollback, "simulated"))
         with pytest.raises(OwnershipError) as caught:  # no deploy overtakes a rollback that is not finished
             await world.deploy()
         assert caught.value.code == "site_locked"
@@ -414,14 +394,7 @@ async def test_a_rollback_that_died_goes_on_when_it_is_asked_for_again_and_by_id
 @pytest.mark.parametrize("point", ["transaction.intent.before", "transaction.do.before", "transaction.do.after"])
 async def test_a_rollback_that_died_is_planned_anew_for_the_same_version_with_fresh(point: str) -> None:
     world = await two_versions()
-    world.revive()
-    world.life.die_when(lambda _, name: name == point)
-    try:
-        await world.session.rollback("simulated", lock=False)
-    except BaseException as error:
-        if not is_death(error):
-            raise
-    world.revive()
+    assert await world.dies(point, lambda: world.session.rollback("simulated", lock=False))
     left = await newest(world)
     shown = await world.session.plan_rollback("simulated", fresh=True)
     result = await world.session.rollback("simulated", fresh=True)
@@ -569,15 +542,9 @@ async def test_cleanup_does_not_begin_beside_a_live_deployment_nor_the_other_way
 @pytest.mark.parametrize("point", ["transaction.intent.before", "transaction.do.before", "transaction.do.after"])
 async def test_a_cleanup_that_died_is_done_by_the_next_one(point: str) -> None:
     world = await versions_of_deletable_blobs(4)
-    world.revive()
-    world.life.die_when(lambda _, name: name == point)
-    try:
-        await world.session.cleanup(keep_last=1, older_than_days=0.0, dry_run=False)
-    except BaseException as error:
-        if not is_death(error):
-            raise
-    world.revive()
-    await world.session.cleanup(keep_last=1, older_than_days=0.0, dry_run=False)
+    cleanup = partial(world.session.cleanup, keep_last=1, older_than_days=0.0, dry_run=False)
+    assert await world.dies(point, cleanup)
+    await cleanup()
     assert len(await world.chain.blobs(world.signer.address)) == 2
     assert world.net.chain.equivocations == []
     assert await world.served() == world.published()

@@ -12,25 +12,12 @@ from walrus_sdk.journal.store import open_journal
 from walrus_sdk.machine.clock import SystemClock
 from walrus_sdk.model.options import RecoveryOptions
 from walrus_sdk.model.units import DeploymentId
-from walrus_sdk.testing import PAGES, SimulatedWorld, is_death, lost
+from walrus_sdk.testing import PAGES, SimulatedWorld, lost
 from walrus_sdk.testing.invariants import Watcher
 
 pytestmark = pytest.mark.anyio
 
 MANY = {"index.html": b"home", **{f"page-{n:03}.html": b"<p>%d</p>" % n * 3 for n in range(400)}}
-
-
-async def die(world: SimulatedWorld, point: str, verb: Any) -> None:
-    """Call a verb until the world's death at a hook point of this name."""
-    world.revive()
-    world.life.die_when(lambda _, name: name == point)
-    try:
-        await verb()
-    except BaseException as error:
-        if not is_death(error):
-            raise
-    assert not world.life.alive
-    world.revive()
 
 
 async def two_versions(files: dict[str, bytes] | None = None) -> SimulatedWorld:
@@ -48,7 +35,7 @@ def first(files: dict[str, bytes] | None = None) -> dict[str, bytes]:
 @pytest.mark.parametrize("point", ["transaction.do.before", "transaction.do.after", "transaction.outcome.after"])
 async def test_a_rollback_that_is_asked_for_again_goes_on_to_the_same_version(point: str) -> None:
     world = await two_versions()
-    await die(world, point, lambda: world.session.rollback("simulated"))
+    assert await world.dies(point, lambda: world.session.rollback("simulated"))
     plan = await world.session.plan_rollback("simulated")
     assert plan.message == "rollback to version 1"
     result = await world.session.rollback("simulated")
@@ -61,7 +48,7 @@ async def test_after_a_rollback_that_ended_half_way_the_version_is_to_be_named()
     await world.deploy()
     world.files = {"index.html": b"broken"}
     await world.deploy(max_delete=1.0)
-    await die(world, "transaction.do.after", lambda: world.session.rollback("simulated"))
+    assert await world.dies("transaction.do.after", lambda: world.session.rollback("simulated"))
     await world.session.cancel((await world.session.list())[0].deployment_id)
     with pytest.raises(ConfigurationError) as caught:
         await world.session.rollback("simulated")
@@ -75,14 +62,14 @@ async def test_a_rollback_that_removes_most_pages_can_be_resumed() -> None:
     await world.deploy()
     world.files = dict(MANY)
     await world.deploy()
-    await die(world, "transaction.do.after", lambda: world.session.rollback("simulated"))
+    assert await world.dies("transaction.do.after", lambda: world.session.rollback("simulated"))
     await world.session.resume()
     assert await world.served() == {"/index.html": b"home"}
 
 
 async def test_a_lock_holds_a_resume_of_a_new_site_too() -> None:
     world = SimulatedWorld(MANY)
-    await die(world, "transaction.outcome.after", world.deploy)
+    assert await world.dies("transaction.outcome.after", world.deploy)
     await world.session.lock(str((await world.site_ids())[0]), reason="freeze")
     with pytest.raises(OwnershipError) as caught:
         await world.session.resume()
@@ -94,7 +81,7 @@ async def test_a_lock_holds_a_resume_of_a_new_site_too() -> None:
 
 async def test_cleanup_spares_a_failed_deployment_whose_transaction_may_still_happen() -> None:
     world = SimulatedWorld()
-    await die(world, "transaction.do.after", lambda: world.deploy(site_name=None, epochs=2))
+    assert await world.dies("transaction.do.after", lambda: world.deploy(site_name=None, epochs=2))
     world.net.chain.advance_walrus_epoch(3)
     with pytest.raises(DeploymentStopped):
         await world.deploy(site_name=None, epochs=2)
@@ -167,7 +154,7 @@ async def test_cleanup_deletes_only_what_this_home_stored() -> None:
 
 async def test_a_checkpoint_knows_a_transaction_before_it_is_sent() -> None:
     world = SimulatedWorld()
-    await die(world, "transaction.do.after", world.deploy)
+    assert await world.dies("transaction.do.after", world.deploy)
     (left,) = await world.session.list()
     names = sorted(name for name in world.disk.checkpoints if name.startswith(str(left.deployment_id)))
     elsewhere = world.elsewhere()
@@ -182,7 +169,7 @@ async def test_a_checkpoint_knows_a_transaction_before_it_is_sent() -> None:
 
 async def test_what_is_taken_in_elsewhere_keeps_its_lock_and_its_site() -> None:
     world = await two_versions()
-    await die(world, "transaction.intent.before", lambda: world.session.rollback("simulated", reason="broken"))
+    assert await world.dies("transaction.intent.before", lambda: world.session.rollback("simulated", reason="broken"))
     left = (await world.session.list())[0].deployment_id
     name = max(name for name in world.disk.checkpoints if name.startswith(str(left)))
     elsewhere = world.elsewhere()
@@ -198,7 +185,7 @@ async def test_what_is_taken_in_elsewhere_keeps_its_lock_and_its_site() -> None:
 
 async def test_deletable_stores_after_the_checkpoint_are_found_elsewhere() -> None:
     world = SimulatedWorld()
-    await die(world, "store.outcome.before", lambda: world.deploy(deletable=True))
+    assert await world.dies("store.outcome.before", lambda: world.deploy(deletable=True))
     left = (await world.session.list())[0].deployment_id
     name = min(name for name in world.disk.checkpoints if name.startswith(str(left)))
     elsewhere = world.elsewhere()
@@ -211,7 +198,7 @@ async def test_deletable_stores_after_the_checkpoint_are_found_elsewhere() -> No
 
 async def test_a_cancel_of_a_site_that_somebody_else_changed_has_its_verdict() -> None:
     world = SimulatedWorld(MANY)
-    await die(world, "transaction.outcome.after", world.deploy)
+    assert await world.dies("transaction.outcome.after", world.deploy)
     elsewhere = world.elsewhere()
     await elsewhere.deploy()
     left = (await world.session.list())[0].deployment_id

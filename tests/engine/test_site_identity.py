@@ -13,7 +13,7 @@ from walrus_sdk.model.chain import TransactionOutcome
 from walrus_sdk.model.options import RecoveryOptions, Verify
 from walrus_sdk.model.units import DeploymentId, Digest
 from walrus_sdk.ports import Ownership
-from walrus_sdk.testing import PAGES, SimulatedWorld, at_point, is_death
+from walrus_sdk.testing import PAGES, SimulatedWorld, at_point
 
 pytestmark = pytest.mark.anyio
 
@@ -100,12 +100,7 @@ async def test_a_site_that_was_made_by_settling_an_older_deployment_is_not_made_
     world.folders = {"/site/other": {"index.html": b"other"}}
     plan = await world.plan(site_name="simulated", place="/site/other")
     world.chain.faults = lambda moment: world.life.die() if moment == "executed" else None
-    try:
-        await world.deploy()
-    except BaseException as error:
-        if not is_death(error):
-            raise
-    world.revive()
+    assert await world.dies()
     with pytest.raises(BlockchainError) as caught:
         await world.apply(plan)
     assert caught.value.code == "site_changed"
@@ -132,13 +127,7 @@ async def test_an_unfinished_deployment_of_another_site_with_the_same_name_is_le
     second = await world.deploy(site_name="second")
     world.files["about.html"] = b"not finished"
     world.revive()
-    world.life.die_when(at_point(3))
-    try:
-        await world.deploy(site_name="first")
-    except BaseException as error:
-        if not is_death(error):
-            raise
-    world.revive()
+    assert await world.dies(at_point(3), lambda: world.deploy(site_name="first"))
     await world.deploy(site_name="first", object_id=second.site_id)
     assert (await world.statuses())[2] == "interrupted"
     done = await world.deploy(site_name="first")
@@ -162,13 +151,7 @@ async def test_a_plan_that_changes_nothing_is_refused_once_the_site_has_changed(
 @pytest.mark.parametrize("point", ["store.outcome.after", "transaction.intent.before"])
 async def test_a_deployment_whose_storage_is_over_is_planned_anew_and_writes_no_dead_site(point: str) -> None:
     world = SimulatedWorld()
-    world.life.die_when(lambda _, name: name == point)
-    try:
-        await world.deploy(epochs=2)
-    except BaseException as error:
-        if not is_death(error):
-            raise
-    world.revive()
+    assert await world.dies(point, lambda: world.deploy(epochs=2))
     world.net.chain.advance_walrus_epoch(3)
     with pytest.raises(DeploymentStopped) as caught:
         await world.deploy(epochs=2)

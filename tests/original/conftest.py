@@ -12,7 +12,7 @@ import pytest
 from walrus_sdk.model.options import RecoveryOptions
 from walrus_sdk.service.original import DeploymentMonitor, DeploymentRecoveryManager, WalrusSitesDeploymentService
 from walrus_sdk.service.session import Session
-from walrus_sdk.testing import SimulatedWorld, is_death
+from walrus_sdk.testing import SimulatedWorld
 
 T = TypeVar("T")
 C = TypeVar("C", DeploymentMonitor, DeploymentRecoveryManager, WalrusSitesDeploymentService)
@@ -47,14 +47,7 @@ class Place:
 
     async def die_at(self, point: str, **asked: Any) -> str:
         """Deploy until the world's death at a hook point; returns the deployment that is left."""
-        self.world.revive()
-        self.world.life.die_when(lambda _, name: name == point)
-        try:
-            await self.world.deploy(**asked)
-        except BaseException as error:
-            if not is_death(error):
-                raise
-        self.world.revive()
+        assert await self.world.dies(point, lambda: self.world.deploy(**asked))
         return str((await self.world.session.list())[0].deployment_id)
 
     async def deploy(self, home_page: bytes = b"<h1>home</h1>") -> str:

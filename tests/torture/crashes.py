@@ -19,7 +19,7 @@ import anyio
 
 from walrus_sdk.errors import ConfigurationError, OwnershipError
 from walrus_sdk.model.options import DeployOptions
-from walrus_sdk.testing import SimulatedWorld, at_point, is_death
+from walrus_sdk.testing import SimulatedWorld, at_point
 from walrus_sdk.testing.invariants import Violation, Watcher
 
 __all__ = ["VERBS", "Figures", "run"]
@@ -113,16 +113,7 @@ async def _dying(world: SimulatedWorld, verb: Verb, at: Callable[[int, str], boo
     """Run a verb until its death, or its end when the point is not reached; returns whether it died."""
     world.revive()
     world.life.counts_commits = commits
-    world.life.die_when(at)
-    died = False
-    try:
-        await verb(world)
-    except BaseException as error:
-        if not is_death(error):
-            raise
-        died = True
-    world.revive()
-    return died
+    return await world.dies(at, lambda: verb(world))
 
 
 async def _prepared(prepare: Verb) -> tuple[SimulatedWorld, Watcher]:

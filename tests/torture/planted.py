@@ -28,7 +28,7 @@ from walrus_sdk.model.units import BlobId, Digest
 from walrus_sdk.planning.results import load_result
 from walrus_sdk.ports import Change
 from walrus_sdk.service import cleanup, rollback, unfinished
-from walrus_sdk.testing import SimulatedWorld, is_death, lost
+from walrus_sdk.testing import SimulatedWorld, lost
 from walrus_sdk.testing.invariants import Violation, Watcher
 from walrus_sdk.testing.journal import Disk, MemoryJournal
 from walrus_sdk.testing.simulation import run_seed
@@ -104,13 +104,7 @@ def scenario(function: Scenario, *, sites: int = 1) -> Callable[[], None]:
 
 
 async def _dies(world: SimulatedWorld, point: str, **asked: Any) -> None:
-    world.life.die_when(lambda _, name: name == point)
-    try:
-        await world.deploy(**asked)
-    except BaseException as error:
-        if not is_death(error):
-            raise
-    world.revive()
+    await world.dies(point, lambda: world.deploy(**asked))
 
 
 async def publisher_lies(world: SimulatedWorld) -> None:

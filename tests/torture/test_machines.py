@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from walrus_sdk.errors import ConfigurationError, OwnershipError, WalrusError
-from walrus_sdk.model.options import DeployOptions
-from walrus_sdk.testing import SimulatedWorld, at_point, is_death
+from walrus_sdk.model.options import DeployOptions, DeployResult
+from walrus_sdk.testing import SimulatedWorld, at_point
 from walrus_sdk.testing.invariants import Watcher
 
 OPTIONS = DeployOptions(site_name="simulated", max_quilt_files=2, max_delete=1.0, deletable=True)
@@ -72,16 +72,13 @@ class Verbs(RuleBasedStateMachine):
         self.world.files = {"index.html": b"home", **files}
         self.world.revive()
         self.watcher.watch()
-        self.world.life.die_when(at_point(point))
-        died = False
-        try:
-            result = anyio.run(lambda: self.world.session.deploy("/site", OPTIONS))
-        except BaseException as error:
-            if not is_death(error):
-                raise
-            died = True
-        if not died:
-            self.keep(result, self.world.published())
+        made: list[DeployResult] = []
+
+        async def deploy() -> None:
+            made.append(await self.world.session.deploy("/site", OPTIONS))
+
+        if not anyio.run(self.world.dies, at_point(point), deploy):
+            self.keep(made[0], self.world.published())
             return
         if cancel:
             (newest, *_) = self.do(lambda: self.world.session.list())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +26,7 @@ from walrus_sdk.service.connection import Connection
 from walrus_sdk.service.verbs import Session
 from walrus_sdk.settings import Project
 from walrus_sdk.testing.chain import MemoryChain
-from walrus_sdk.testing.death import Life
+from walrus_sdk.testing.death import Life, is_death
 from walrus_sdk.testing.folder import MemoryFolder
 from walrus_sdk.testing.journal import Disk, MemoryCheckpoints, MemoryJournal
 from walrus_sdk.testing.machine import InlineThreads, ManualClock, SeededRandom, SequentialIds
@@ -168,6 +168,25 @@ class SimulatedWorld:
     async def deploy_in_session(self, **asked: Unpack[Asked]) -> DeployResult:
         """Deploy as `walrus_sdk.open` does, with what a session adds."""
         return await self.session.deploy("/site", _options(asked))
+
+    async def dies(
+        self, at: str | Callable[[int, str], bool] = "", verb: Callable[[], Awaitable[object]] | None = None
+    ) -> bool:
+        """Call a verb (`deploy` when none is given) that dies at a hook point, and begin a new process.
+
+        `at` is the point's name, or chooses it by number and name; without it something else must kill. Returns
+        whether it died.
+        """
+        self.life.die_when((lambda _, name: name == at) if isinstance(at, str) else at)
+        died = False
+        try:
+            await (verb or self.deploy)()
+        except BaseException as error:
+            if not is_death(error):
+                raise
+            died = True
+        self.revive()
+        return died
 
     def elsewhere(self) -> SimulatedWorld:
         """Another machine: the same networks, wallet and folder, and a home that knows the checkpoints only."""
