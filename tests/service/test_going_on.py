@@ -271,3 +271,18 @@ async def test_deletes_that_the_node_cancelled_for_congestion_are_sent_again(hou
     failures = [record.failure for record in house.net.world.chain.records.values() if record.failure]
     assert ["CONGESTION" in failure.kind for failure in failures] == [True]
     assert house.served(made.url) == house.source()
+
+
+async def test_a_folder_is_compared_by_its_bare_name_where_no_site_has_it(
+    house: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(house.folder.parent)
+    name = house.folder.name
+    async with house.session() as sites:
+        await sites.deploy(house.folder, site_name="tides")
+        house.write({"index.html": b"changed"})
+        assert (await sites.diff("tides@1", name, site_name="tides")).changed == ("/index.html",)
+        with pytest.raises(BlockchainError):
+            await sites.diff("tides@1", "no-such-folder")
+        await sites.deploy(house.folder, site_name=name)
+        assert (await sites.diff("tides@1", name)).changed == ("/index.html",), "a site of that name wins"

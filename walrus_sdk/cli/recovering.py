@@ -117,7 +117,7 @@ def versions(call: Call, site: str) -> None:
 def diff(call: Call, old: str, new: str) -> None:
     """Show what differs from OLD to NEW.
 
-    Each is SITE@NUMBER, a SITE as it is on chain, or a folder (with a slash in it, as in ./out).
+    Each is SITE@NUMBER, a SITE as it is on chain, or a folder (./out, or just out where no site has that name).
     """
     found = call.run(lambda session, _: session.diff(old, new))
     call.output.result(found.to_json(), pages.diff_page(found))

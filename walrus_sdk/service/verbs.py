@@ -211,7 +211,7 @@ class Session:
             await versions.pin(await self._wiring.connection(), version, pinned)
 
     async def diff(self, old: str, new: str, **asked: Unpack[Asked]) -> VersionDiff:
-        """Return what differs between two states: ``SITE@NUMBER``, a site as it is now, or a folder (with a ``/``)."""
+        """Return what differs between two states: ``SITE@NUMBER``, a site as it is now, or a folder (``./out``)."""
         with one_error():
             connection = await self._wiring.connection()
             return await versions.diff(connection, old, new, _options(None, asked), Feed())

@@ -12,7 +12,14 @@ from typing import Any
 import anyio
 
 from walrus_sdk.engine.feed import Feed
-from walrus_sdk.errors import ConfigurationError, StateError, StorageError, ValidationError, WalrusError
+from walrus_sdk.errors import (
+    BlockchainError,
+    ConfigurationError,
+    StateError,
+    StorageError,
+    ValidationError,
+    WalrusError,
+)
 from walrus_sdk.model.options import DeployOptions
 from walrus_sdk.model.progress import Phase
 from walrus_sdk.model.site import Metadata, Resource, SiteContent
@@ -116,7 +123,8 @@ async def pin(connection: Connection, version: str, pinned: bool) -> None:
 async def diff(connection: Connection, old: str, new: str, options: DeployOptions, feed: Feed) -> VersionDiff:
     """Return what differs from `old` to `new`.
 
-    Each is ``SITE@NUMBER``, a site (what the chain has now), or a folder: a path with a slash in it.
+    Each is ``SITE@NUMBER``, a site (what the chain has now), or a folder: a path with a slash in it, or one that is
+    there where no site has that name.
     """
     one, other = [await _state(connection, text, options, feed) for text in (old, new)]
     name = one.name or other.name  # a folder that names no site takes the name that is there
@@ -129,7 +137,13 @@ async def _state(connection: Connection, text: str, options: DeployOptions, feed
     if "@" in text:
         _, row = await named(connection, text)
         return content_of(row)
-    site_id = await find_site(connection, text)
+    try:
+        site_id = await find_site(connection, text)
+    except BlockchainError as error:
+        place = await connection.threads.run(_place, text)
+        if error.code != "site_not_found" or not await connection.threads.run(place.is_dir):
+            raise
+        return await _folder(connection, place, options, feed)
     site = await connection.chain.site(site_id)
     if site is None:
         raise ConfigurationError("version_not_found", f"site {site_id} is not on {connection.network.name}")
