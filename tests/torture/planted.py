@@ -20,8 +20,10 @@ from unittest.mock import patch
 import anyio
 
 from tests.torture import crashes
-from walrus_sdk.engine import effect, executor, retries, sender, transactions, uploads
-from walrus_sdk.engine.effect import Absent, Done, Performer
+from walrus_sdk.engine import executor, retries, sender, transactions, uploads
+from walrus_sdk.engine.effect import Absent, Done, Outcome
+from walrus_sdk.engine.perform import Performer
+from walrus_sdk.engine.records import Records
 from walrus_sdk.errors import BlockchainError, EffectUnknown, StorageError, WalrusError
 from walrus_sdk.model.options import DeployOptions, RecoveryOptions
 from walrus_sdk.model.units import BlobId, Digest
@@ -321,23 +323,21 @@ async def _done_before_stored(self: Performer, effect_: Any, row: Any, do: Any) 
         "already_certified": False,
         "object_id": None,
     }
-    await self.done(effect_, 1, effect.Outcome(end), "done")
+    await self.records.done(effect_, 1, Outcome(end), "done")
     return await _usual_do(self, effect_, row, do)
 
 
 _usual_do = Performer._do
-_usual_intent = Performer._intent
 _usual_perform = Performer.perform
-_usual_settled = effect.settled_in
 _usual_append = MemoryJournal.append
 _usual_put = Disk.put
 
 
-async def _no_intent(self: Performer, *args: Any, **more: Any) -> None:
+async def _no_intent(self: Records, *args: Any, **more: Any) -> None:
     """Forget to write the intent."""
 
 
-async def _no_release(self: Performer, effect_: Any) -> None:
+async def _no_release(self: Records, effect_: Any) -> None:
     """Forget to write that the last bytes leave."""
 
 
@@ -348,7 +348,7 @@ async def _no_look(self: Performer, effect_: Any, do: Any, look: Any, **more: An
     return await _usual_perform(self, effect_, do, absent, **more)
 
 
-async def _never_settled(self: Performer, row: Any) -> float:
+async def _never_settled(self: Records, row: Any) -> float:
     return 0.0
 
 
@@ -433,8 +433,8 @@ def _fresh_coins(stack: ExitStack) -> None:
 
 
 def _no_intent_at_all(stack: ExitStack) -> None:
-    stack.enter_context(patch.object(Performer, "_intent", _no_intent))
-    stack.enter_context(patch.object(Performer, "released", _no_release))
+    stack.enter_context(patch.object(Records, "intent", _no_intent))
+    stack.enter_context(patch.object(Records, "released", _no_release))
 
 
 async def empty_rollback(connection: Any, site: str, options: DeployOptions, feed: Any, **more: Any) -> Any:
@@ -451,9 +451,9 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug("acknowledged before the commit", replaced(MemoryJournal, "append", _lost_acknowledgement), seeds()),
     Bug("intent after the effect", _no_intent_at_all, pairs("deploy")),
-    Bug("release not written", replaced(Performer, "released", _no_release), pairs("deploy")),
+    Bug("release not written", replaced(Records, "released", _no_release), pairs("deploy")),
     Bug("no look before paying again", replaced(Performer, "perform", _no_look), scenario(lost_and_found)),
-    Bug("no settle time", replaced(Performer, "settles_in", _never_settled), scenario(lost_and_settled)),
+    Bug("no settle time", replaced(Records, "settles_in", _never_settled), scenario(lost_and_settled)),
     Bug("no fence after a takeover", lambda s: s.enter_context(_unfenced()), scenario(woken_after_a_takeover)),
     Bug("retries without limit", replaced(retries.Retries, "run", _endless), scenario(publisher_never_answers)),
     Bug(

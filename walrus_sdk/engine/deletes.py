@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from walrus_sdk.codecs import transaction as tx
 from walrus_sdk.codecs.ptb import PtbBuilder
 from walrus_sdk.engine.context import Context
-from walrus_sdk.engine.effect import Performer
+from walrus_sdk.engine.perform import Performer
 from walrus_sdk.engine.retries import MayRepeat, Retries
 from walrus_sdk.engine.sender import Sender
 from walrus_sdk.errors import BlockchainError

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from walrus_sdk.engine.context import Context
-from walrus_sdk.engine.effect import Performer
 from walrus_sdk.engine.journaling import Diary
+from walrus_sdk.engine.perform import Performer
 from walrus_sdk.engine.reading import current_site
 from walrus_sdk.engine.retries import Retries
 from walrus_sdk.engine.transactions import SiteWriter, target_resources

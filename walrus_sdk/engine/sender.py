@@ -14,8 +14,9 @@ from typing import Any
 from walrus_sdk.codecs import transaction as tx
 from walrus_sdk.codecs.ids import fresh_object_id
 from walrus_sdk.engine.context import Context
-from walrus_sdk.engine.effect import Absent, Done, Effect, Found, Look, Outcome, Performer
+from walrus_sdk.engine.effect import Absent, Done, Effect, Found, Look, Outcome
 from walrus_sdk.engine.finality import Verdict, judge
+from walrus_sdk.engine.perform import Performer
 from walrus_sdk.engine.reading import PAUSES
 from walrus_sdk.engine.retries import MayRepeat
 from walrus_sdk.errors import BlockchainError, DeploymentStopped, EffectFailed, EffectUnknown, OwnershipError
@@ -336,7 +337,7 @@ class Sender:
 
     async def _note_failed(self, digest: str) -> None:
         """Take over the references of a transaction that failed on chain in an earlier run: versions moved on."""
-        row = await self._performer.row("transaction", digest)
+        row = await self._performer.records.row("transaction", digest)
         if row is not None and row["outcome"] is not None:
             self._note(json.loads(row["outcome"]))
 
@@ -348,7 +349,7 @@ class Sender:
         return {(str(ref.id), ref.version) for ref in payment} <= mine
 
     async def _may_have_left(self, digest: str) -> bool:
-        row = await self._performer.row("transaction", digest)
+        row = await self._performer.records.row("transaction", digest)
         return row is not None and row["state"] in ("released", "done")
 
     async def _bury(self, digest: str, code: str) -> None:
@@ -410,14 +411,14 @@ class Sender:
         Raises `EffectUnknown` with ``settles_in`` (seconds) and at last `DeploymentStopped` ``transaction_open`` while
         nobody can tell.
         """
-        open_row = await self._performer.open_row(effect)
+        open_row = await self._performer.records.open_row(effect)
         if open_row is None:
             return True  # every time it was sent it was refused
         epoch = (await self._world.chain.state()).sui_epoch
         verdict = await judge(self._world.chain, row["bytes"], digest, expected)
         if verdict is Verdict.DEAD or (verdict is Verdict.OPEN and epoch.number > row["expires"]):
             return True
-        wait = await self._performer.settles_in(open_row)
+        wait = await self._performer.records.settles_in(open_row)
         if wait > 0:
             text = f"transaction {digest} was refused, and an earlier sending of it may have happened"
             raise EffectUnknown("effect_unsettled", text, name=str(digest), settles_in=min(wait, _LOOK_S))

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from walrus_sdk.engine.context import Context
-from walrus_sdk.engine.effect import Performer
+from walrus_sdk.engine.perform import Performer
 from walrus_sdk.engine.reading import PAUSES
 from walrus_sdk.engine.retries import MayRepeat, Retries
 from walrus_sdk.engine.sender import Sender

@@ -10,8 +10,9 @@ import anyio
 
 from walrus_sdk.engine.bodies import name_of, request_of
 from walrus_sdk.engine.context import Context
-from walrus_sdk.engine.effect import Absent, Done, Effect, Found, Look, Outcome, Performer, Readable
+from walrus_sdk.engine.effect import Absent, Done, Effect, Found, Look, Outcome, Readable
 from walrus_sdk.engine.journaling import Diary
+from walrus_sdk.engine.perform import Performer
 from walrus_sdk.engine.retries import MayRepeat, Retries
 from walrus_sdk.errors import DeploymentStopped, StorageError, WalrusError
 from walrus_sdk.model import events
@@ -90,7 +91,7 @@ class Uploads:
         for operation in self._plan.operations:
             name, outcome = self._names.get(operation.key), mine.get(operation.key)
             if name is not None and outcome is None:  # recorded by an owner elsewhere, whose events are not here
-                row = await self._performer.row("store", str(name))
+                row = await self._performer.records.row("store", str(name))
                 outcome = json.loads(row["outcome"]) if row is not None and row["state"] == "done" else None
             if name is None or outcome is None:
                 return None
@@ -145,7 +146,7 @@ class Uploads:
 
     async def _check_own(self, blob_id: BlobId) -> None:
         """Check that this deployment has not bought it with too short a life: the publisher would sell that again."""
-        row = await self._performer.row("store", str(blob_id))
+        row = await self._performer.records.row("store", str(blob_id))
         mine = str(self._context.owner.deployment)
         if row is not None and row["state"] == "done" and row["deployment"] == mine:
             recorded = json.loads(row["outcome"])
@@ -217,7 +218,7 @@ class Uploads:
         return {ObjectId.parse(row["object_id"]) for row in rows if row["object_id"]}
 
     async def _is_open(self, blob_id: BlobId) -> bool:
-        row = await self._performer.row("store", str(blob_id))
+        row = await self._performer.records.row("store", str(blob_id))
         return row is not None and row["state"] == "released"
 
     async def _owned_blobs(self, *, fresh: bool) -> Mapping[BlobId, BlobObject]:
