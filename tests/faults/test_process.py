@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import pytest
 
 import walrus_sdk as ws
 from tests.service.conftest import House
+from tests.torture.test_kills import figures_of
 from walrus_sdk import local
 from walrus_sdk.errors import OwnershipError, WalrusError
 from walrus_sdk.localnet.server import LocalNetwork
@@ -43,9 +45,6 @@ ELSEWHERE: dict[str, list[str]] = {
     "P11": ["tests/service/test_host.py::test_a_script_that_ends_while_it_deploys_lets_what_is_paid_finish"],
 }
 """Tests of other folders for the same fault."""
-
-NOT_HERE = ["P2", "P6"]
-"""Deaths at a system call and limits of memory need tools of the machine (strace, control groups)."""
 
 PAGES = {f"page-{number}.html": b"<p>%d</p>" % number * 40 for number in range(12)}
 ASKED: dict[str, Any] = {"site_name": "tides", "max_quilt_files": 3, "concurrency": 2}
@@ -128,7 +127,20 @@ def check_whole(house: House, result: ws.DeployResult) -> None:
 
 
 def test_every_fault_of_the_process_has_a_test(covered: Any) -> None:
-    assert covered("P", 11, __file__, ELSEWHERE) == NOT_HERE
+    assert covered("P", 11, __file__, ELSEWHERE) == []
+
+
+# ── P2: system calls ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.slow
+@pytest.mark.processes
+@pytest.mark.skipif(shutil.which("strace") is None, reason="kills at a system call by strace, which is not installed")
+def test_p2_a_death_at_a_system_call_loses_nothing() -> None:
+    figures = figures_of(6, 1, calls=True)
+    assert figures.good, figures
+    assert figures.kills >= 6
+    assert figures.acknowledgements > 0
 
 
 # ── P4, P5: signals, terminals, notebooks ─────────────────────────────────────────────────────────────────────────
@@ -345,6 +357,36 @@ assert sites.list().wait() == before == []
 sites.close()
 """)
     assert said(process) == 0
+
+
+# ── P6: memory ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+MIB = 1 << 20
+
+
+def large(count: int) -> dict[str, bytes]:
+    """Return files of a mebibyte each, no two alike."""
+    return {f"data-{number:03}.bin": bytes([number % 251, number // 251]) * (MIB // 2) for number in range(count)}
+
+
+@pytest.mark.slow
+@pytest.mark.processes
+def test_p6_memory_grows_with_what_is_under_way_and_not_with_the_site(house: House, script: Script) -> None:
+    peaks = []
+    for count in (8, 80):
+        house.write(large(count))
+        process = script("""
+code = told(deploy)
+with open("/proc/self/status") as file:  # getrusage has the parent's peak too, from before exec
+    (peak,) = [int(line.split()[1]) for line in file if line.startswith("VmHWM")]
+print(json.dumps([code, peak, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss]))
+""")
+        code, *kibibytes = said(process)
+        assert code == "done"
+        peaks.append(sum(kibibytes) / 1024)
+    few, many = peaks
+    print(f"peak memory: {few:.0f} MiB for 8 MiB, {many:.0f} MiB for 80 MiB")
+    assert many - few < 24, "72 MiB more in the folder"
 
 
 # ── P9: not enough of something ───────────────────────────────────────────────────────────────────────────────────

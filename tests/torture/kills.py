@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import random
 import select
@@ -59,6 +60,8 @@ _SETTLE_S = 0.15
 _LATENCY_S = 0.08
 """At most so long takes a store; and so long after an acknowledgement, when stores are under way, comes a kill."""
 _ROUNDS_OF_A_WORLD = 25
+CALLS = {"pwrite64": 250, "fdatasync": 20, "rename": 5, "fsync": 10, "unlink": 3}
+"""System calls that make something last, and about how many of each a thread makes in a verb."""
 _MOST_KILLS = 6
 """Kills of one verb in a row; the default of ``max_recoveries`` is far above."""
 _KEPT = 3
@@ -172,14 +175,22 @@ async def _verb(task: Task) -> Any:
 class _Child:
     """One child: what it told, and its end."""
 
-    def __init__(self, task: Task, *, fresh: bool) -> None:
+    def __init__(self, task: Task, *, fresh: bool, under: Sequence[str] = ()) -> None:
         self._pipe, its = os.pipe()
         self._buffer = b""
         self.told: list[dict[str, Any]] = []
         self.killed = False
         self._process: subprocess.Popen[bytes] | None = None
         if fresh:
-            command = [sys.executable, "-m", "tests.torture.kills", "--child", str(its), json.dumps(asdict(task))]
+            command = [
+                *under,
+                sys.executable,
+                "-m",
+                "tests.torture.kills",
+                "--child",
+                str(its),
+                json.dumps(asdict(task)),
+            ]
             self._process = subprocess.Popen(command, pass_fds=(its,), stderr=subprocess.DEVNULL)
             self._pid = self._process.pid
         else:
@@ -190,7 +201,7 @@ class _Child:
                 end_after(lambda: _work(task, its, forked=True))
         os.close(its)
 
-    def run(self, lines: int, seconds: float, only: str = "") -> None:
+    def run(self, lines: float, seconds: float, only: str = "") -> None:
         """Read until its end, and kill it so many seconds after so many lines (events of a type, if `only` says so)."""
         end, armed = time.monotonic() + _PATIENCE_S, False
         while self._read(end - time.monotonic()):
@@ -227,8 +238,11 @@ Pages = dict[str, bytes]
 class _House:
     """One world: a network, a home, a folder, and what must be true of them."""
 
-    def __init__(self, folder: Path, chance: random.Random, fresh_share: float, pace: dict[str, float]) -> None:
+    def __init__(
+        self, folder: Path, chance: random.Random, fresh_share: float, pace: dict[str, float], *, calls: bool
+    ) -> None:
         self.net = Net()
+        self._calls = calls
         self._chance = chance
         self._fresh_share = fresh_share
         self._pace = pace
@@ -311,18 +325,21 @@ class _House:
                 return kind, {"deployment": begun[-1]}
         return "deploy", {}
 
-    def _child(self, task: Task, *, fresh: bool) -> _Child:
+    def _child(self, task: Task, *, fresh: bool, under: Sequence[str] = ()) -> _Child:
         on_disconnect = self._chance.choice(("drop", "finish"))
         self.net.ask(on_disconnect=on_disconnect, latency_s=_LATENCY_S * self._chance.random())
         backend = self._chance.choice(("asyncio", "asyncio", "trio"))
-        return _Child(replace(task, backend=backend), fresh=fresh)
+        return _Child(replace(task, backend=backend), fresh=fresh, under=under)
 
     def _kill(self, task: Task) -> _Child:
         """Run a task in a child that is killed, unless it comes to its end before."""
         chance = self._chance
-        child = self._child(task, fresh=chance.random() < self._fresh_share)
+        under = self._at_a_call() if self._calls else ()
+        child = self._child(task, fresh=bool(under) or chance.random() < self._fresh_share, under=under)
         moment = chance.random()
-        if moment < 0.3:
+        if under:
+            child.run(math.inf, 0.0)
+        elif moment < 0.3:
             child.run(1, chance.uniform(0, self._pace.get(task.verb, 0.3) * 1.1))
         elif moment < 0.6 or task.verb not in ("deploy", "resume"):
             most = int(self._pace.get(f"{task.verb} told", 20))
@@ -342,6 +359,13 @@ class _House:
         for name in (*now["certified"], *(data["name"] for data in done if data["kind"] == "store")):
             self._safe.setdefault(name, len(now["paid"]))
         return child
+
+    def _at_a_call(self) -> Sequence[str]:
+        """Return what kills a command at its nth system call of a kind that writes (fault P2)."""
+        call, most = self._chance.choice(list(CALLS.items()))
+        number = self._chance.randint(1, most)
+        kill = f"inject={call}:signal=KILL:when={number}"
+        return ("strace", "-f", "-qq", "-o", os.devnull, "-e", f"trace={call}", "-e", kill)
 
     def _take(self, verb: str, arguments: Mapping[str, Any], result: dict[str, Any] | None) -> None:
         """Take in what a verb came to without a kill."""
@@ -415,14 +439,15 @@ class _House:
         return wrong
 
 
-def run(kills: int, seed: int, fresh_share: float = 0.1, lanes: int | None = None) -> Figures:
+def run(kills: int, seed: int, fresh_share: float = 0.1, lanes: int | None = None, *, calls: bool = False) -> Figures:
     """Kill so many children, in `lanes` worlds at a time (default: one for each processor), each with its own choices.
 
+    With `calls` each is a fresh interpreter and dies at a system call that writes, which needs ``strace``.
     For a process without threads: it forks.
     """
     began, figures = time.perf_counter(), Figures()
     lanes = min(lanes or os.cpu_count() or 1, kills)
-    for pid, pipe in [_fork_lane(lane, kills, seed, fresh_share, lanes) for lane in range(lanes)]:
+    for pid, pipe in [_fork_lane(lane, kills, seed, fresh_share, lanes, calls) for lane in range(lanes)]:
         with os.fdopen(pipe) as file:
             found = json.loads(file.read())
         os.waitpid(pid, 0)
@@ -430,24 +455,24 @@ def run(kills: int, seed: int, fresh_share: float = 0.1, lanes: int | None = Non
     return replace(figures, seconds=time.perf_counter() - began)
 
 
-def _fork_lane(lane: int, kills: int, seed: int, fresh_share: float, lanes: int) -> tuple[int, int]:
+def _fork_lane(lane: int, kills: int, seed: int, fresh_share: float, lanes: int, calls: bool) -> tuple[int, int]:
     """Start one lane in a process of its own; returns its id and the pipe on which its figures come."""
     mine, its = os.pipe()
     pid = os.fork()
     if not pid:
         share = kills * (lane + 1) // lanes - kills * lane // lanes
-        end_after(lambda: _lane(share, f"{seed} {lane}", fresh_share, its))
+        end_after(lambda: _lane(share, f"{seed} {lane}", fresh_share, its, calls))
     os.close(its)
     return pid, mine
 
 
-def _lane(kills: int, seed: str, fresh_share: float, pipe: int) -> None:
+def _lane(kills: int, seed: str, fresh_share: float, pipe: int, calls: bool) -> None:
     """Kill one child after the other, in one world after the other."""
     chance = random.Random(seed)
     memory, pace, figures = Path("/dev/shm"), dict[str, float](), Figures()
     while figures.kills < kills:
         with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as name:
-            house = _House(Path(name), chance, fresh_share, pace)
+            house = _House(Path(name), chance, fresh_share, pace, calls=calls)
             try:
                 for _ in range(_ROUNDS_OF_A_WORLD):
                     failed = figures.failed
@@ -462,12 +487,14 @@ def _lane(kills: int, seed: str, fresh_share: float, pipe: int) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Print figures: the number of kills, then the seed, then the share of fresh interpreters."""
+    """Print figures: the number of kills, then the seed, the share of fresh interpreters; ``calls``: by strace."""
     if arguments[:1] == ["--child"]:
         _work(Task(**json.loads(arguments[2])), int(arguments[1]), forked=False)
         return
+    calls = "calls" in arguments
+    arguments = [text for text in arguments if text != "calls"]
     kills, seed, share = (*arguments, *("200", "1", "0.1")[len(arguments) :])[:3]
-    figures = run(int(kills), int(seed), float(share))
+    figures = run(int(kills), int(seed), float(share), calls=calls)
     for name, value in asdict(figures).items():
         print(f"{name:>22}  {value}")
     print(f"{'kills a second':>22}  {figures.kills / figures.seconds:.1f}")

@@ -16,12 +16,12 @@ pytestmark = pytest.mark.processes
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def figures_of(kills: int, seed: int, fresh_share: float) -> Figures:
+def figures_of(kills: int, seed: int, fresh_share: float = 0.1, *, calls: bool = False) -> Figures:
     """Run in a process of its own, which has no threads and may fork."""
     code = f"""
 import dataclasses, json
 from tests.torture.kills import run
-print(json.dumps(dataclasses.asdict(run({kills}, {seed}, {fresh_share}))))
+print(json.dumps(dataclasses.asdict(run({kills}, {seed}, {fresh_share}, calls={calls}))))
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
