@@ -9,7 +9,7 @@ import pytest
 
 from walrus_sdk.codecs import transaction as tx
 from walrus_sdk.engine import sender
-from walrus_sdk.errors import BlockchainError
+from walrus_sdk.errors import BlockchainError, ConfigurationError
 from walrus_sdk.model.chain import GasUsed
 from walrus_sdk.model.options import DeployOptions, RecoveryOptions
 from walrus_sdk.model.units import Mist
@@ -69,9 +69,15 @@ async def test_one_that_runs_out_of_gas_again_stops_and_a_later_run_offers_still
     assert await world.served() == world.published()
 
 
-async def test_a_budget_that_was_asked_for_is_not_raised() -> None:
+async def test_a_budget_that_was_asked_for_is_not_raised_and_one_that_cannot_suffice_is_not_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     world = SimulatedWorld()
     sent = gas_of(world)
+    with pytest.raises(ConfigurationError) as refused:
+        await world.deploy(gas_budget=Mist(2_000_000))
+    assert (refused.value.code, refused.value.fields["option"], sent) == ("option_invalid", "gas_budget", [])
+    monkeypatch.setattr(sender, "least_gas", lambda _: 0)  # the chain moved on since the simulation
     with pytest.raises(BlockchainError) as caught:
         await world.deploy(gas_budget=Mist(2_000_000))
     assert caught.value.code == "insufficient_gas"

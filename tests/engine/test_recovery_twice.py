@@ -224,10 +224,10 @@ async def test_an_adopted_version_cannot_be_resumed_or_cancelled_and_says_so() -
     elsewhere = world.elsewhere()
     await elsewhere.session.adopt(str(made.site_id))
     adopted = (await elsewhere.session.list())[0].deployment_id
-    with pytest.raises(OwnershipError) as caught:
-        await elsewhere.session.resume(adopted)
-    assert caught.value.code == "illegal_move"
-    assert await elsewhere.session.cancel(adopted) is None
+    for verb in (elsewhere.session.resume, elsewhere.session.cancel):
+        with pytest.raises(OwnershipError) as caught:
+            await verb(adopted)
+        assert caught.value.code == "illegal_move"
 
 
 async def test_the_end_of_an_owner_that_was_taken_over_frees_nothing(tmp_path: Path) -> None:

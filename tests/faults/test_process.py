@@ -245,7 +245,7 @@ def test_p5_an_interrupt_while_a_handle_is_waited_for_stops_it_and_the_next_cell
 def test_p7_a_process_that_was_stopped_is_fenced_off_before_its_next_effect(
     house: House, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resume, "_HANDOVER_S", 0.0)
+    monkeypatch.setattr(resume, "HANDOVER_S", 0.0)
     # One store at a time: a process that is stopped inside a commit would hold the journal until it goes on.
     sleeper = script("""
 stopped = []

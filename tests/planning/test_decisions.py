@@ -88,7 +88,7 @@ def test_what_ran_out_or_was_congested_is_offered_half_as_much_again_each_time()
     assert cost.gas_budget(used, 1000, 2) == cost.gas_budget(used, 1000) * 9 // 4
     assert cost.gas_budget(GasUsed(10**10, 0, 0), 1000, 9) == 50_000_000_000
     assert [cost.gas_price(1000, times) for times in range(3)] == [1000, 1500, 2250]
-    assert cost.gas_price(1000, 50) == 100_000, "the protocol takes no more"
+    assert cost.gas_price(1000, 50) == 99_999, "the protocol takes no more"
     assert cost.gas_price(200_000, 1) == 200_000, "never below the reference price"
 
 

@@ -14,7 +14,7 @@ from walrus_sdk.engine.perform import Performer
 from walrus_sdk.engine.retries import MayRepeat, Retries
 from walrus_sdk.engine.sender import Sender
 from walrus_sdk.errors import BlockchainError
-from walrus_sdk.model.chain import OwnedObject
+from walrus_sdk.model.chain import ObjectRef
 from walrus_sdk.model.plan import Plan
 from walrus_sdk.model.units import Digest, ObjectId
 
@@ -59,13 +59,20 @@ class Deletes:
 
         await self._retries.run("open transactions", resolve, patient=True)
 
-    async def _left(self) -> list[OwnedObject]:
-        """Return those that are still there and ours; a node that lags is met by the versions (they are refused)."""
-        gone = set(await self._deleted())
+    async def _left(self) -> list[ObjectRef]:
+        """Return those that are still there and ours; a node that lags is met by the versions (they are refused).
+
+        One that cannot be read is gone only when the owner's list has it no more either.
+        """
+        gone, owner = set(await self._deleted()), self._plan.target.owner
         wanted = [object_id for object_id in self._plan.deletes if object_id not in gone]
-        found = await self._context.world.chain.objects(wanted) if wanted else []
-        owner = self._plan.target.owner
-        return [item for item in found if item is not None and item.owner == owner]
+        if not wanted:
+            return []
+        listed = {blob.ref.id: blob.ref for blob in await self._context.world.chain.blobs(owner)}
+        found = await self._context.world.chain.objects(wanted)
+        read = {item.ref.id: item.ref if item.owner == owner else None for item in found if item is not None}
+        refs = [read.get(object_id, listed.get(object_id)) for object_id in wanted]
+        return [ref for ref in refs if ref is not None]
 
     async def _deleted(self) -> list[ObjectId]:
         """Return what this deployment's own final transactions deleted, by their bytes."""
@@ -78,7 +85,7 @@ class Deletes:
             if isinstance(arg, tx.OwnedArg)
         ]
 
-    async def _kind(self, blobs: Sequence[OwnedObject]) -> tx.ProgrammableTransaction:
+    async def _kind(self, blobs: Sequence[ObjectRef]) -> tx.ProgrammableTransaction:
         chain, system = self._context.world.chain, self._context.network.system_object
         assert system is not None, "a network in use has its objects"
         (shared,) = await chain.objects([system])
@@ -87,6 +94,6 @@ class Deletes:
         package = (await chain.state()).walrus_package
         builder = PtbBuilder()
         argument = builder.shared(system, shared.initial_shared_version, mutable=False)
-        freed = [builder.call(package, "system", "delete_blob", (argument, builder.owned(blob.ref))) for blob in blobs]
+        freed = [builder.call(package, "system", "delete_blob", (argument, builder.owned(blob))) for blob in blobs]
         builder.transfer(freed, self._plan.target.owner)
         return builder.finish()

@@ -63,6 +63,11 @@ class Executor:
         await self._uploads().settle()
         await self._writer.settle()
 
+    async def look_up(self) -> None:
+        """Look for what was left open, and record what is found; nothing is stored or sent."""
+        await self._uploads().settle()
+        await self._writer.sender.look_up()
+
     async def _signed(self, number: int) -> None:
         """Write a checkpoint that knows a transaction before anybody can have it: elsewhere it is waited for."""
         await self._diary.checkpoint(f"transaction-{number}")
@@ -162,10 +167,9 @@ class Executor:
         plan, clock = self._plan, self._world.clock
         site_id = str(site.site_id)
         versions = await self._world.journal.rows("versions", {"chain": plan.chain_id, "site_id": site_id})
-        latest = max((row["n"] for row in versions), default=0)
-        number = latest + 1 if changed or not latest else latest
+        latest = max(versions, key=lambda row: int(row["n"]), default=None)
+        number, puts = self._version(site, latest, changed=changed)
         result = await self._result(site, verified, number, changed=changed)
-        puts = [self._version_row(site, number)] if number != latest else []
         values: dict[str, Any] = {
             "site_id": site_id,
             "url": result.url,
@@ -180,9 +184,18 @@ class Executor:
         self._context.feed.phase(Phase.DONE)
         return result
 
-    def _version_row(self, site: SiteSnapshot, number: int) -> Put:
-        manifest = canonical(dump(site.content)).decode()
-        key = {"chain": self._plan.chain_id, "site_id": str(site.site_id), "n": number}
+    def _version(
+        self, site: SiteSnapshot, latest: Mapping[str, Any] | None, *, changed: bool
+    ) -> tuple[int, tuple[Put, ...]]:
+        """Return the number of the version that the site is now, and its row; what is on chain may be new to this home.
+
+        A site that has the content of the latest version again is that version.
+        """
+        manifest, number = canonical(dump(site.content)).decode(), int(latest["n"]) if latest is not None else 0
+        key = {"chain": self._plan.chain_id, "site_id": str(site.site_id)}
+        if latest is not None and not changed and latest["manifest"] == manifest:
+            same = Put("versions", {**key, "n": number}, {"digest": str(site.digest)})
+            return number, (same,) if latest["digest"] != str(site.digest) else ()
         values = {
             "deployment": str(self._context.owner.deployment),
             "created_ms": self._world.clock.wall_ms(),
@@ -192,7 +205,7 @@ class Executor:
             "manifest": manifest,
             "digest": str(site.digest),
         }
-        return Put("versions", key, values)
+        return number + 1, (Put("versions", {**key, "n": number + 1}, values),)
 
     async def _result(self, site: SiteSnapshot, verified: str, number: int, *, changed: bool) -> DeployResult:
         deployment = self._context.owner.deployment

@@ -127,7 +127,7 @@ class Performer:
             wait = min(wait, await self.records.settles_in(row))
         if wait > 0:
             text = f"{row['deployment']} is at the same {effect.kind} {effect.name}"
-            raise EffectUnknown("effect_unsettled", text, name=effect.name, settles_in=wait)
+            raise EffectUnknown("effect_unsettled", text, name=effect.name, settles_in=wait, holder=row["deployment"])
 
     async def _check_time(self, effect: Effect, row: Mapping[str, Any]) -> None:
         wait = await self.records.settles_in(row)

@@ -6,12 +6,15 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from walrus_sdk.engine.context import Context
-from walrus_sdk.errors import DeploymentStopped, EffectUnknown, WalrusError
+from walrus_sdk.errors import DeploymentStopped, EffectUnknown, OwnershipError, WalrusError
 from walrus_sdk.planning.retry import PATIENT_FACTOR, Stop, budget, look_pause, next_action
 
 __all__ = ["MayRepeat", "Retries"]
 
 T = TypeVar("T")
+
+_OTHERS_AT_MOST_S = 900.0
+"""Seconds that a deployment waits for another one that is at the same store, or has all coins."""
 
 MayRepeat = Callable[[], bool]
 """Asked before something whose outcome stays unknown is done again; a yes uses up a retry."""
@@ -32,6 +35,7 @@ class Retries:
         `patient`: such repeats cost nothing (the same signed transaction), so there may be more of them.
         """
         tries = looks = 0
+        held = 0.0
         allowed = self._context.options.recovery.max_retries * (PATIENT_FACTOR if patient else 1)
 
         def may_repeat() -> bool:
@@ -50,6 +54,7 @@ class Retries:
                     tries, looks = tries + 1, looks if patient else 0
                 pause = self._until_next_look(error, looks)
                 looks += 1
+                held = self._held(error, held + pause) if "holder" in error.fields else 0.0
                 await self._pause(f"{what}: looking for it", pause)
             except WalrusError as error:
                 tries += 1
@@ -61,6 +66,15 @@ class Retries:
             return False
         self._left -= 1
         return True
+
+    @staticmethod
+    def _held(error: EffectUnknown, seconds: float) -> float:
+        """Return how long another deployment holds this one up. Raises `OwnershipError` when that is too long."""
+        if seconds > _OTHERS_AT_MOST_S:
+            holder = error.fields["holder"]
+            text = f"{error.message}, for {seconds / 60:.0f} minutes: take {holder} over, or cancel it"
+            raise OwnershipError("deployment_owned", text, holder=holder)
+        return seconds
 
     def _until_next_look(self, error: EffectUnknown, looks: int) -> float:
         settles_in = error.fields.get("settles_in")

@@ -19,14 +19,21 @@ from walrus_sdk.engine.finality import Verdict, judge
 from walrus_sdk.engine.perform import Performer
 from walrus_sdk.engine.reading import PAUSES
 from walrus_sdk.engine.retries import MayRepeat
-from walrus_sdk.errors import BlockchainError, DeploymentStopped, EffectFailed, EffectUnknown, OwnershipError
+from walrus_sdk.errors import (
+    BlockchainError,
+    ConfigurationError,
+    DeploymentStopped,
+    EffectFailed,
+    EffectUnknown,
+    OwnershipError,
+)
 from walrus_sdk.model import events
 from walrus_sdk.model.chain import Coin, GasUsed, ObjectRef, TransactionOutcome, failure_code
 from walrus_sdk.model.network import ChainState
 from walrus_sdk.model.options import MAX_BUDGET
 from walrus_sdk.model.plan import Plan
 from walrus_sdk.model.units import DeploymentId, Digest, ObjectId, SuiAddress, SuiEpoch
-from walrus_sdk.planning.cost import gas_budget, gas_price
+from walrus_sdk.planning.cost import gas_budget, gas_price, least_gas
 from walrus_sdk.ports import Chain, Change, Put, Release, SigningRequest
 
 __all__ = ["Sender", "simulate_gas"]
@@ -60,7 +67,7 @@ class Sender:
 
     `made` gives the rows that know a new site, to be written with the outcome that made it; `signed` is called with a
     transaction's number between signing and sending it. `site_id` is the site that the transactions are about,
-    `digests` are the final ones in order, `gas` what they cost (MIST).
+    `digests` are the final ones in order, `gas` what they cost (MIST); `sent` tells whether one became final just now.
     """
 
     def __init__(
@@ -87,6 +94,7 @@ class Sender:
         self.gas_ref: ObjectRef | None = None
         self._seen_coins: Mapping[str, Mapping[str, Any]] = {}
         self._failures: Counter[str] = Counter()
+        self.sent = False
 
     async def send(self, kind: tx.ProgrammableTransaction, purpose: str, *, makes_site: bool = False) -> Done:
         """Simulate, pay for, sign, journal and send one transaction; returns once it is final.
@@ -110,7 +118,10 @@ class Sender:
         """Return the whole transaction and its coins: budget from a simulation, expiry after the next epoch."""
         price = gas_price(state.gas_price, self._failures["congestion"])
         gas_used = await simulate_gas(self._world.chain, kind, self._owner, price)
-        asked = self._context.options.gas_budget
+        asked, least = self._context.options.gas_budget, least_gas(gas_used)
+        if asked is not None and asked.units < least:
+            text = f"gas_budget: the transaction needs {least} MIST at least, and {asked.units} were allowed"
+            raise ConfigurationError("option_invalid", text, option="gas_budget", expected=least, found=asked.units)
         budget = gas_budget(gas_used, price, self._failures["gas_ran_out"]) if asked is None else asked.units
         coins = self._payment(await self._free_coins(), budget)
         gas = tx.GasData(tuple(coin.ref for coin in coins), self._owner, price, budget)
@@ -186,7 +197,7 @@ class Sender:
         text = f"the coins of {self._owner} are in use by {', '.join(sorted(used))}"
         mine = str(self._context.owner.deployment)
         if any(name == mine or self._is_at_work(name) for name in used):
-            raise EffectUnknown("effect_unsettled", text, settles_in=_LOOK_S)
+            raise EffectUnknown("effect_unsettled", text, settles_in=_LOOK_S, holder=min(used))
         raise BlockchainError("object_locked", f"{text}: resume or cancel it first", deployment_id=min(used))
 
     def _payment(self, coins: Sequence[Coin], budget: int) -> list[Coin]:
@@ -252,6 +263,7 @@ class Sender:
             return self._outcome(await self._world.chain.execute(data, signatures), expected)
 
         done = await self._performer.perform(effect, do, self._look(digest, expected), look_first=True)
+        self.sent = True
         self._take(done)
         return done
 
@@ -334,6 +346,15 @@ class Sender:
                 await self._bury(row["digest"], "never_sent")
             else:
                 await self._resolve(row, may_repeat)
+
+    async def look_up(self) -> None:
+        """Record what became of signed transactions, where the node knows it; nothing is sent."""
+        where = {"deployment": str(self._context.owner.deployment), "state": "signed"}
+        for row in await self._world.journal.rows("transactions", where):
+            digest = Digest.parse(row["digest"])
+            found = await self._look(digest, ObjectId.parse(row["expected_id"]) if row["expected_id"] else None)()
+            if isinstance(found, Found):
+                await self._performer.adopt(_effect(digest, row["step"]), found)
 
     async def _note_failed(self, digest: str) -> None:
         """Take over the references of a transaction that failed on chain in an earlier run: versions moved on."""

@@ -167,6 +167,7 @@ class SiteWriter:
         expected = self.sender.ref
         if expected is None and self._plan.target.version is not None and self._plan.target.digest is not None:
             expected = ObjectRef(self.sender.site_id, self._plan.target.version, self._plan.target.digest)
+        site: SiteSnapshot | None = None
         for pause in PAUSES:
             if pause:
                 await self._world.sleep(pause)  # a node that lags behind our own transaction
@@ -177,6 +178,9 @@ class SiteWriter:
                 text = f"site {self.sender.site_id} is at version {site.version}, planned was {expected.version}"
                 raise BlockchainError("site_changed", text, site_id=str(self.sender.site_id))
             return site
+        if site is None and not self.sender.sent:
+            text = f"site {self.sender.site_id} is not there; if it was destroyed, `walrus-sdk doctor --repair` says so"
+            raise BlockchainError("site_not_found", text, site_id=str(self.sender.site_id))
         raise BlockchainError("chain_unavailable", f"the node does not show site {self.sender.site_id} yet")
 
     # ── one transaction ───────────────────────────────────────────────────────────────────────────────────────

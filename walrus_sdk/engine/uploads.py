@@ -142,7 +142,7 @@ class Uploads:
             raise self._early(blob_id, end)
         for stored in places_of(operation, blob_id, self._plan.n_shards, end):
             self._places[stored.sha256] = stored
-        await self._count(operation, blob_id, end, recorded=done.how == "recorded")
+        await self._count(operation, blob_id, done)
 
     async def _check_own(self, blob_id: BlobId) -> None:
         """Check that this deployment has not bought it with too short a life: the publisher would sell that again."""
@@ -268,18 +268,30 @@ class Uploads:
         paths = [path for piece in operation.pieces for path in self._paths.get(piece.sha256, [])]
         return [Put("entries", {"deployment": deployment, "path": path}, {"state": "stored"}) for path in paths]
 
-    async def _count(self, operation: StoreOperation, blob_id: BlobId, end: WalrusEpoch, *, recorded: bool) -> None:
-        if recorded:  # by another deployment, perhaps: this one's files are stored too
+    async def _count(self, operation: StoreOperation, blob_id: BlobId, done: Done) -> None:
+        outcome, recorded = done.data, done.how == "recorded"
+        end = WalrusEpoch(int(outcome["end_epoch"]))
+        if recorded:  # by another deployment, perhaps, or on another machine: this one's files are stored too
+            known = {"chain": self._plan.chain_id, "blob_id": str(blob_id)}
+            if not await self._world.journal.rows("blobs", known):
+                receipt = StoreReceipt(blob_id, end, operation.cost * 0, True, _object_id(outcome))
+                puts = self._puts(operation, blob_id, receipt)
+            else:
+                puts = tuple(self._entry_puts(operation))
             await self._diary.event(
                 events.EFFECT_DONE,
                 {"kind": "store", "name": str(blob_id), "operation": operation.key, "how": "recorded",
                  "outcome": {"end_epoch": end.number}},
-                self._entry_puts(operation),
+                puts,
             )  # fmt: skip
         self._files_done += sum(len(self._paths.get(piece.sha256, [])) for piece in operation.pieces)
         size = sum(piece.size for piece in operation.pieces)
         self._context.feed.add(stores_confirmed=1, bytes_confirmed=size)
         await self._diary.stored(self._files_done, sum(len(paths) for paths in self._paths.values()))
+
+
+def _object_id(outcome: Mapping[str, Any]) -> ObjectId | None:
+    return ObjectId.parse(outcome["object_id"]) if outcome.get("object_id") else None
 
 
 def _receipt_json(receipt: StoreReceipt) -> dict[str, Any]:

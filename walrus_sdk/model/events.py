@@ -8,6 +8,7 @@ __all__ = [
     "DEPLOYMENT_IMPORTED",
     "DEPLOYMENT_PLANNED",
     "DEPLOYMENT_STATUS",
+    "DEPLOYMENT_TAKEN_UP",
     "EFFECT_DONE",
     "EFFECT_FAILED",
     "EFFECT_INTENT",
@@ -29,6 +30,8 @@ DEPLOYMENT_STATUS = "deployment.status"
 """The status moved: from, to, and a reason or error where there is one."""
 DEPLOYMENT_IMPORTED = "deployment.imported"
 """It was taken over from a checkpoint file: the file's moment and last event."""
+DEPLOYMENT_TAKEN_UP = "deployment.taken_up"
+"""A later owner goes on with it: incarnation."""
 DEPLOYMENT_DROPPED = "deployment.dropped"
 """Its history is cleaned up: this line is in the log only."""
 STORE_NAMED = "store.named"

@@ -14,6 +14,7 @@ from walrus_sdk.model.units import DeploymentId, Digest, Frost, Mist, ObjectId
 __all__ = ["MAX_BUDGET", "Asked", "DeployOptions", "DeployResult", "RecoveryOptions", "Verify"]
 
 
+_YEARS_S = 10 * 365 * 86_400.0
 MAX_BUDGET = 50_000_000_000
 """MIST: the protocol's largest gas budget (``max_tx_gas``)."""
 
@@ -60,10 +61,15 @@ class RecoveryOptions:
             ("max_recoveries", 0, 1000),
         ):
             value = getattr(self, name)
-            if not low <= value <= high:
+            numbers = int if name.startswith("max_") else (int, float)
+            if not isinstance(value, numbers) or isinstance(value, bool) or not low <= value <= high:
                 raise ConfigurationError(
-                    "option_invalid", f"{name}: expected {low} to {high}, found {value}", option=name, found=value
+                    "option_invalid", f"{name}: expected {low} to {high}, found {value!r:.80}", option=name, found=value
                 )
+        for name in ("cleanup_on_failure", "enable_rollback", "preserve_partial_uploads"):
+            if not isinstance(getattr(self, name), bool):
+                text = f"{name}: expected True or False, found {getattr(self, name)!r:.80}"
+                raise ConfigurationError("option_invalid", text, option=name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +119,7 @@ class DeployOptions:
             ("max_quilt_size", self.max_quilt_size is None or self.max_quilt_size >= 1, "at least 1 byte"),
             ("deadline_s", self.deadline_s is None or self.deadline_s > 0, "more than 0 seconds"),
             ("settle_s", self.settle_s is None or self.settle_s >= 0, "0 seconds or more"),
-            ("keep_old_s", self.keep_old_s >= 0, "0 seconds or more"),
+            ("keep_old_s", 0 <= self.keep_old_s <= _YEARS_S, "0 seconds to 10 years"),
             ("gas_budget", self.gas_budget is None or 0 < self.gas_budget.units <= MAX_BUDGET, "1 to 50 SUI in MIST"),
             ("tags", all(tag and len(tag) <= 100 for tag in self.tags), "texts of 1 to 100 characters"),
             (

@@ -117,7 +117,8 @@ def draft(facts: Facts) -> Draft:
         return not facts.options.fresh and (end is None or end.number > now.number)
 
     change = diff(entries, facts.rules, facts.name, current, lives)
-    change, retiring = retire(change, facts.retiring, facts.now_ms, int(facts.options.keep_old_s * 1000))
+    retired = {path for path in change.remove if current is not None and lives(current.resources[path])}
+    change, retiring = retire(change, facts.retiring, facts.now_ms, int(facts.options.keep_old_s * 1000), retired)
     base = {path: current.resources[path] for path in change.keep} if current is not None else {}
     known = _known(facts, entries, [*change.add, *change.replace], base)
     wanted = {path: entries[path] for path in (*change.add, *change.replace)}
@@ -156,7 +157,7 @@ def draft(facts: Facts) -> Draft:
         ignored=facts.snapshot.ignored,
         message=facts.options.message,
         commit=facts.commit,
-        options=request.asked_options(facts.options),
+        options=request.frozen_options(facts.options),
         tags=facts.options.tags,
         retiring=retiring,
     )

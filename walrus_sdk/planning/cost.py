@@ -11,7 +11,7 @@ from walrus_sdk.model.options import MAX_BUDGET, DeployOptions
 from walrus_sdk.model.plan import Cost, Entry, Plan, StoreOperation
 from walrus_sdk.model.units import Frost, Mist
 
-__all__ = ["check_cost", "check_deletes", "check_limits", "gas_budget", "gas_price", "plan_cost"]
+__all__ = ["check_cost", "check_deletes", "check_limits", "gas_budget", "gas_price", "least_gas", "plan_cost"]
 
 _OVERHEAD = 1_000
 """Computation units on top of an estimate, as the official SDKs add."""
@@ -23,8 +23,8 @@ _HEADROOM = Decimal("1.2")
 _MORE = Decimal("1.5")
 """A budget that was too low, and a price that lost against others, are raised by half."""
 
-_MAX_PRICE = 100_000
-"""MIST per computation unit that Sui allows at most (protocol configuration, ``max_gas_price``)."""
+_MAX_PRICE = 99_999
+"""MIST per computation unit that Sui allows at most: less than ``max_gas_price`` of its protocol configuration."""
 
 
 def gas_budget(gas: GasUsed, price: int, ran_out: int = 0) -> int:
@@ -32,8 +32,13 @@ def gas_budget(gas: GasUsed, price: int, ran_out: int = 0) -> int:
 
     `ran_out` counts the transactions before it that needed more than their budget.
     """
-    estimate = max(gas.computation, gas.computation + gas.storage - gas.rebate) + _OVERHEAD * price
+    estimate = least_gas(gas) + _OVERHEAD * price
     return min(int(estimate * _HEADROOM * _MORE**ran_out), MAX_BUDGET)
+
+
+def least_gas(gas: GasUsed) -> int:
+    """Return the MIST without which a transaction whose simulation used `gas` cannot be executed."""
+    return max(gas.computation, gas.computation + gas.storage - gas.rebate)
 
 
 def gas_price(reference: int, congested: int) -> int:

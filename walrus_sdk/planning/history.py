@@ -19,7 +19,7 @@ from walrus_sdk.model.versions import VersionDiff
 from walrus_sdk.planning import packing
 from walrus_sdk.planning.build import Draft, limits, transactions_of
 from walrus_sdk.planning.plan_json import canonical
-from walrus_sdk.planning.request import asked_options
+from walrus_sdk.planning.request import frozen_options
 from walrus_sdk.planning.state import LIVE
 
 __all__ = ["RollbackFacts", "choose", "compare", "kept", "lapsed", "old_deployments", "rollback", "rollback_digest"]
@@ -77,7 +77,8 @@ class RollbackFacts:
     """What a rollback is planned from.
 
     `wanted` is the content of version `number`, `dead` the blobs that are gone, `at_hand` maps the SHA-256 of content
-    that a folder (`root`) has to its file and size, `known` that of content which lives elsewhere on Walrus.
+    that a folder (`root`) has to its file and size, `known` that of content which lives elsewhere on Walrus. `retiring`
+    are the paths of that version that were to stay for a time only.
     """
 
     network: Network
@@ -90,6 +91,7 @@ class RollbackFacts:
     at_hand: Mapping[bytes, tuple[str, int]]
     known: Mapping[bytes, Stored]
     root: str
+    retiring: Mapping[str, int]
     options: DeployOptions
     epochs: int
     reason: str
@@ -144,8 +146,9 @@ def rollback(facts: RollbackFacts) -> Draft:
         end_epoch=now + facts.epochs,
         cost=Cost(),
         message=f"rollback to version {facts.number}" + (f": {facts.reason}" if facts.reason else ""),
-        options=asked_options(facts.options),
+        options=frozen_options(facts.options),
         verb="rollback",
+        retiring=facts.retiring,
         tags=("rollback", *facts.options.tags),
         lock=(facts.reason or f"rolled back to version {facts.number}") if facts.lock else "",
     )

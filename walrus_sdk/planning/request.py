@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from walrus_sdk.model.options import DeployOptions
-from walrus_sdk.model.plan import Entry
-from walrus_sdk.model.units import ObjectId, SuiAddress
+from walrus_sdk.model.plan import Entry, Plan
+from walrus_sdk.model.units import Frost, ObjectId, SuiAddress
 from walrus_sdk.planning.plan_json import canonical, dump
 from walrus_sdk.sites.ws_resources import WsResources
 
-__all__ = ["asked_options", "request_digest"]
+__all__ = ["asked_again", "asked_options", "frozen_options", "request_digest", "thawed"]
 
 
 def asked_options(options: DeployOptions) -> dict[str, Any]:
@@ -22,7 +23,49 @@ def asked_options(options: DeployOptions) -> dict[str, Any]:
         "deletable": options.deletable,
         "max_quilt_size": options.max_quilt_size,
         "max_quilt_files": options.max_quilt_files,
+        "keep_old_s": options.keep_old_s,
     }
+
+
+def frozen_options(options: DeployOptions) -> dict[str, Any]:
+    """Return the options that a plan keeps: whoever goes on with it means the same, and plans anew with the same."""
+    return {
+        **asked_options(options),
+        "site_name": options.site_name,
+        "ws_resources": options.ws_resources,
+        "ignore": list(options.ignore),
+        "allow_files": list(options.allow_files),
+        "write_object_id": options.write_object_id,
+        "rollback_on_bad_verify": options.rollback_on_bad_verify,
+        "max_cost": options.max_cost.units if options.max_cost is not None else None,
+    }
+
+
+def thawed(options: DeployOptions, kept: Mapping[str, Any]) -> DeployOptions:
+    """Return `options` with what a plan has decided (`kept`); a limit that is given now wins."""
+    most = kept.get("max_cost")
+    return replace(
+        options,
+        deletable=bool(kept.get("deletable", False)),
+        write_object_id=options.write_object_id or bool(kept.get("write_object_id")),
+        rollback_on_bad_verify=options.recovery.enable_rollback
+        and (options.rollback_on_bad_verify or bool(kept.get("rollback_on_bad_verify"))),
+        max_cost=Frost(most) if options.max_cost is None and most is not None else options.max_cost,
+    )
+
+
+def asked_again(options: DeployOptions, plan: Plan) -> DeployOptions:
+    """Return the options with which a deployment is planned anew: what was asked for then, for the same site."""
+    kept: Mapping[str, Any] = plan.options
+    target = plan.target
+    again: dict[str, Any] = {
+        name: kept.get(name) for name in ("epochs", "max_quilt_size", "max_quilt_files", "ws_resources")
+    }
+    again |= {name: tuple(kept.get(name) or ()) for name in ("ignore", "allow_files")}
+    again["site_name"] = kept.get("site_name") or (target.name if target.site_id is None else None)
+    again["object_id"] = target.site_id
+    again["keep_old_s"] = float(kept.get("keep_old_s") or 0.0)
+    return replace(options, message=options.message or plan.message, tags=options.tags or plan.tags, **again)
 
 
 def request_digest(

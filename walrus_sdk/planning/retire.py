@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
 
@@ -28,15 +28,17 @@ def has_hash(path: str) -> bool:
 
 
 def retire(
-    change: SiteChange, retiring: Mapping[str, int], now_ms: int, keep_ms: int
+    change: SiteChange, retiring: Mapping[str, int], now_ms: int, keep_ms: int, living: Collection[str]
 ) -> tuple[SiteChange, dict[str, int]]:
     """Return the change with replaced assets that stay, and until when each does (milliseconds since 1970 UTC).
 
-    `retiring` holds those that stay already. Only names with a hash stay, so that no old content is served under a
-    name that means something, and never HTML.
+    `retiring` holds those that stay already, `living` the paths whose bytes can still be read. Only names with a hash
+    stay, so that no old content is served under a name that means something, and never HTML.
     """
     ends: dict[str, int] = {}
     for path in change.remove:
+        if path not in living:
+            continue
         if path in retiring:
             end = retiring[path]
         elif keep_ms > 0 and has_hash(path) and not is_html(path):

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
+from walrus_sdk.engine.deletes import Deletes
 from walrus_sdk.engine.executor import Executor
 from walrus_sdk.engine.feed import Feed
-from walrus_sdk.errors import ConfigurationError, OwnershipError, WalrusError
+from walrus_sdk.errors import BlockchainError, ConfigurationError, OwnershipError, WalrusError
 from walrus_sdk.model.deployment import PUBLISHING, Status
 from walrus_sdk.model.options import DeployOptions, DeployResult
 from walrus_sdk.model.units import DeploymentId
 from walrus_sdk.planning.results import load_result
+from walrus_sdk.planning.state import is_unfinished
 from walrus_sdk.service import requests
 from walrus_sdk.service.connection import Connection
 from walrus_sdk.service.lifecycle import as_planned, give_up, withdraw
 from walrus_sdk.service.nowhere import NoFolder
-from walrus_sdk.service.unfinished import plan_of
+from walrus_sdk.service.unfinished import HANDOVER_S, plan_of
 
 __all__ = ["cancel"]
 
@@ -29,55 +33,79 @@ async def cancel(
 
     Nothing new begins; paid stores under way get their grace, and stay open to be looked up by name after that. Open
     transactions are brought to their end, because the chain gives the verdict. Cancelling twice is cancelling once.
-    Raises `OwnershipError` ``illegal_move`` for a deployment that failed for good.
+    An owner that does not answer is fenced off after its time of grace.
+    Raises `OwnershipError` ``illegal_move`` for a deployment that failed for good, and for the record of another verb
+    that is complete; `BlockchainError` ``chain_mismatch``.
     """
-    asked = False
+    asked, waited = 0, 0.0
     while True:
-        status = await _status(connection, deployment)
-        if status is Status.COMPLETED:
-            return await _result(connection, deployment)
+        row = await _row(connection, deployment)
+        status = Status(row["status"])
+        if status is Status.COMPLETED and row["verb"] in PUBLISHING:
+            return load_result(json.loads(row["result"]))
         if status is Status.CANCELLED:
             return None
-        if not connection.is_live(deployment):
+        if status is Status.COMPLETED or not is_unfinished(row):
+            text = f"{deployment} ({row['verb']}) is {status.value} and cannot be cancelled"
+            raise OwnershipError("illegal_move", text, deployment_id=str(deployment))
+        is_live = connection.is_live(deployment)
+        if not is_live or waited > HANDOVER_S + connection.network.grace_s:
             try:
-                await _end(connection, deployment, reason, options, feed)
+                await _end(connection, deployment, reason, options, feed, take_over=is_live)
             except OwnershipError as error:
                 if error.code != "deployment_owned":
                     raise
-                asked = False  # somebody took it up just now
             continue
-        if not asked:
+        newest = await requests.incarnation_of(connection, deployment)
+        if newest != asked:  # a later owner does not hear what an earlier one was asked
             await requests.ask(connection, deployment, requests.CANCEL, reason)
-            asked = True
+            asked, waited = newest, 0.0
         feed.set(waiting="its owner stops")
         await connection.sleep(_LOOK_S)
+        waited += _LOOK_S
 
 
-async def _status(connection: Connection, deployment: DeploymentId) -> Status:
+async def _check_world(connection: Connection, row: Mapping[str, Any]) -> None:
+    """Check that the chain that is asked for its verdict is the deployment's, and the key too."""
+    state, owner = await connection.chain.state(), connection.signer().address
+    if state.chain_id != row["chain"]:
+        text = f"it is for chain {row['chain']}, {connection.network.name} is chain {state.chain_id}"
+        raise BlockchainError("chain_mismatch", text, expected=row["chain"], found=state.chain_id)
+    if str(owner) != row["owner"]:
+        raise ConfigurationError("key_invalid", f"it is for {row['owner']}, the key is that of {owner}")
+
+
+async def _row(connection: Connection, deployment: DeploymentId) -> Mapping[str, Any]:
     rows = await connection.journal.rows("deployments", {"id": str(deployment)})
     if not rows:
         raise ConfigurationError("deployment_not_found", f"this home has no deployment {deployment}")
-    return Status(rows[0]["status"])
-
-
-async def _result(connection: Connection, deployment: DeploymentId) -> DeployResult | None:
-    (row,) = await connection.journal.rows("deployments", {"id": str(deployment)})
-    return load_result(json.loads(row["result"])) if row["verb"] in PUBLISHING else None
+    return rows[0]
 
 
 async def _end(
-    connection: Connection, deployment: DeploymentId, reason: str, options: DeployOptions, feed: Feed
+    connection: Connection,
+    deployment: DeploymentId,
+    reason: str,
+    options: DeployOptions,
+    feed: Feed,
+    *,
+    take_over: bool,
 ) -> None:
-    owner = await connection.journal.claim(deployment)
+    owner = await connection.journal.claim(deployment, take_over=take_over)
     try:
-        (row,) = await connection.journal.rows("deployments", {"id": str(deployment)})
+        row = await _row(connection, deployment)
         if Status(row["status"]) in (Status.COMPLETED, Status.CANCELLED):
             return  # it ended between the look and the lock
         if not await connection.journal.rows("transactions", {"deployment": str(deployment)}):
             await give_up(connection, owner, reason or "by request")  # nothing to ask the chain: works without it
             return
+        await _check_world(connection, row)
         plan = await plan_of(connection, row)
         context = connection.context(owner, NoFolder(), as_planned(options, plan), feed)
+        if row["verb"] not in PUBLISHING:
+            await Deletes(context, plan).settle()
+            await give_up(connection, owner, reason or "by request")
+            return
         await withdraw(connection, owner, Executor(context, plan, Status(row["status"])), reason or "by request")
     except WalrusError as error:
         error.fields |= {"deployment_id": str(deployment)}

@@ -8,20 +8,21 @@ counts on one that goes.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from walrus_sdk.engine.deletes import Deletes
 from walrus_sdk.engine.feed import Feed
 from walrus_sdk.engine.journaling import Diary
-from walrus_sdk.errors import ConfigurationError, OwnershipError, WalrusError
+from walrus_sdk.errors import BlockchainError, ConfigurationError, OwnershipError, WalrusError
 from walrus_sdk.model import events
 from walrus_sdk.model.deployment import Status
 from walrus_sdk.model.network import ChainState
 from walrus_sdk.model.options import DeployOptions
 from walrus_sdk.model.plan import Cost, Plan, SiteChange, SiteTarget
 from walrus_sdk.model.progress import Phase
-from walrus_sdk.model.units import BlobId, DeploymentId, SuiAddress
+from walrus_sdk.model.units import BlobId, DeploymentId, ObjectId, SuiAddress
 from walrus_sdk.model.versions import CleanupReport
 from walrus_sdk.planning.build import finish
 from walrus_sdk.planning.cleanup import CleanupFacts, Decision, Extent, decide
@@ -31,7 +32,8 @@ from walrus_sdk.ports import Change, Drop, Ownership, Put
 from walrus_sdk.service.connection import Connection
 from walrus_sdk.service.lifecycle import begin, give_up, matters
 from walrus_sdk.service.nowhere import NoFolder
-from walrus_sdk.service.unfinished import plan_of, settle_and_end
+from walrus_sdk.service.survey import read_site
+from walrus_sdk.service.unfinished import end_cleanup, plan_of, settle_and_end
 from walrus_sdk.service.versions import content_of
 
 __all__ = ["cleanup"]
@@ -69,18 +71,21 @@ async def cleanup(
     """
     state, owner = await connection.chain.state(), connection.signer().address
     extent = Extent(older_than_days, keep_last, only)
+    if keep_last < 1 or not 0 <= older_than_days < math.inf:
+        text = f"cleanup: expected keep_last from 1 and days from 0, found {keep_last} and {older_than_days}"
+        raise ConfigurationError("option_invalid", text, option="cleanup")
     if only is not None and not await connection.journal.rows("deployments", {"id": str(only)}):
         raise ConfigurationError("deployment_not_found", f"no deployment {only} in this home")
     if not dry_run:
-        await _settle_older(connection, owner, state, options, feed)
-    decision = await _decide(connection, owner, state, extent)
+        await _settle_older(connection, owner, state, options, feed, only)
+    decision = await _decide(connection, owner, state, options, extent)
     if dry_run or decision.empty:
         return _report(decision, dry_run=dry_run)
     plan = _plan(connection, state, owner, decision)
     ownership = await begin(connection, plan)
     try:
         await _check_alone(connection, ownership, owner, state)
-        if await _decide(connection, owner, state, extent) != decision:
+        if await _decide(connection, owner, state, options, extent) != decision:
             text = "something changed while it was decided what may go; run it again"
             raise OwnershipError("row_changed", text)
         return await _carry_out(connection, ownership, plan, decision, options, feed)
@@ -127,17 +132,24 @@ def _plan(connection: Connection, state: ChainState, owner: SuiAddress, decision
 # ── deciding ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def _decide(connection: Connection, owner: SuiAddress, state: ChainState, extent: Extent) -> Decision:
+async def _decide(
+    connection: Connection, owner: SuiAddress, state: ChainState, options: DeployOptions, extent: Extent
+) -> Decision:
     journal, mine = connection.journal, {"chain": state.chain_id}
     versions = await journal.rows("versions", mine)
     deployments = await journal.rows("deployments", {**mine, "owner": str(owner)})
+    staying = [
+        row
+        for row in deployments
+        if connection.is_live(DeploymentId(row["id"])) or not _is_over(row, options, extent.only)
+    ]
     stay = kept(versions, extent.keep_last) if extent.only is None else versions
     facts = CleanupFacts(
         versions=versions,
         deployments=[row for row in deployments if not await _is_needed(connection, row)],
         recorded=await _recorded(connection, mine, extent.only),
         owned=await connection.chain.blobs(owner),
-        needed=await _needed(connection, owner, stay, deployments),
+        needed=await _needed(connection, state.chain_id, owner, stay, staying),
         epoch=state.walrus_epoch,
         now_ms=connection.clock.wall_ms(),
         extent=extent,
@@ -162,16 +174,19 @@ async def _is_needed(connection: Connection, row: Mapping[str, Any]) -> bool:
 
 async def _needed(
     connection: Connection,
+    chain_id: str,
     owner: SuiAddress,
     versions: Sequence[Mapping[str, Any]],
     deployments: Sequence[Mapping[str, Any]],
 ) -> set[BlobId]:
     """Return the blobs that something refers to: sites on chain, versions that stay, deployments that can go on."""
     needed = {resource.blob_id for row in versions for resource in content_of(row).resources.values()}
-    for site_id, _ in await connection.chain.sites(owner):
-        site = await connection.chain.site(site_id)
-        if site is not None:
-            needed |= {resource.blob_id for resource in site.content.resources.values()}
+    for site_id in await _sites(connection, owner, chain_id):
+        site = await read_site(connection, chain_id, site_id)
+        if site is None:
+            text = f"site {site_id} cannot be read; if it was destroyed, `walrus-sdk doctor --repair` forgets it"
+            raise BlockchainError("chain_unavailable", text, site_id=str(site_id))
+        needed |= {resource.blob_id for resource in site.content.resources.values()}
     for row in deployments:
         if is_unfinished(row):
             plan = await plan_of(connection, row)
@@ -182,27 +197,37 @@ async def _needed(
     return needed
 
 
+async def _sites(connection: Connection, owner: SuiAddress, chain_id: str) -> set[ObjectId]:
+    """Return the owner's sites: those that the chain lists, and those of this home, which a late list may not have."""
+    rows = await connection.journal.rows("sites", {"chain": chain_id, "owner": str(owner)})
+    known = {ObjectId.parse(row["object_id"]) for row in rows if row["object_id"]}
+    return known | {site_id for site_id, _ in await connection.chain.sites(owner)}
+
+
 async def _settle_older(
-    connection: Connection, owner: SuiAddress, state: ChainState, options: DeployOptions, feed: Feed
+    connection: Connection,
+    owner: SuiAddress,
+    state: ChainState,
+    options: DeployOptions,
+    feed: Feed,
+    only: DeploymentId | None,
 ) -> None:
-    """End cleanups that did not come to their end; and failed deployments, when their uploads are not to be kept."""
+    """End what is over: cleanups that were interrupted, and deployments of which nothing is to be kept."""
     for row in await connection.journal.rows("deployments", {"chain": state.chain_id, "owner": str(owner)}):
         if connection.is_live(DeploymentId(row["id"])) or not await matters(connection, row):
             continue
         if row["verb"] == "cleanup":
-            await _end_cleanup(connection, row, options, feed)
-        elif not options.recovery.preserve_partial_uploads and Status(row["status"]) is Status.FAILED:
+            await end_cleanup(connection, row, options, feed)
+        elif _is_over(row, options, only):
             await settle_and_end(connection, row, NoFolder(), options, feed)
 
 
-async def _end_cleanup(connection: Connection, row: Mapping[str, Any], options: DeployOptions, feed: Feed) -> None:
-    owner = await connection.journal.claim(DeploymentId(row["id"]))
-    try:
-        context = connection.context(owner, NoFolder(), options, feed)
-        await Deletes(context, await plan_of(connection, row)).settle()
-        await give_up(connection, owner, "superseded")
-    finally:
-        await connection.journal.release(owner)
+def _is_over(row: Mapping[str, Any], options: DeployOptions, only: DeploymentId | None) -> bool:
+    """Return whether a deployment's uploads are not kept: it was cancelled, or it failed and they are not preserved."""
+    if only is not None and row["id"] != str(only):
+        return False
+    status = Status(row["status"])
+    return status is Status.CANCELLED or (status is Status.FAILED and not options.recovery.preserve_partial_uploads)
 
 
 async def _check_alone(connection: Connection, ownership: Ownership, owner: SuiAddress, state: ChainState) -> None:

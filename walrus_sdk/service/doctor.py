@@ -12,7 +12,7 @@ from walrus_sdk.engine.feed import Feed
 from walrus_sdk.errors import BlockchainError, WalrusError
 from walrus_sdk.model import events
 from walrus_sdk.model.chain import BlobObject
-from walrus_sdk.model.deployment import Status
+from walrus_sdk.model.deployment import PUBLISHING, Status
 from walrus_sdk.model.health import Finding
 from walrus_sdk.model.options import DeployOptions, RecoveryOptions
 from walrus_sdk.model.site import SiteSnapshot
@@ -32,6 +32,7 @@ __all__ = ["adopt", "environment", "examine", "export"]
 
 _NO_LAG_MS = 600_000
 """After so many milliseconds no node is behind any more that knows the transactions before; indexers lag by seconds."""
+_DAY_MS = 86_400_000
 _HIDDEN = frozenset({"bytes", "signatures"})
 _TABLES = (
     "meta", "sites", "deployments", "incarnations", "requests", "plans", "entries", "operations", "attempts",
@@ -120,7 +121,7 @@ async def _site(connection: Connection, row: Mapping[str, Any], *, repair: bool)
     what = f"site {name}"
     if site is None:
         if not await _is_destroyed(connection, site_id):
-            return Finding(what, "bad", f"{site_id} is not on chain", "Look again in a while, or with another --rpc.")
+            return Finding(what, "bad", f"{site_id} is not on chain", "Look again later, or with another --graphql.")
         if repair:
             await _forget_site(connection, row)
         step = "`walrus-sdk doctor --repair` gives the name free: the next deployment makes a new site."
@@ -137,17 +138,20 @@ async def _site(connection: Connection, row: Mapping[str, Any], *, repair: bool)
 async def _is_destroyed(connection: Connection, site_id: ObjectId) -> bool:
     """Return whether a site that the node does not show is gone, and not just unknown to a node that lags.
 
-    It is when the node knows a transaction of ours that changed it, and that was long ago.
+    It is when the node knows a transaction of ours that changed it, and that was long ago; one that was only adopted is
+    when that was a day ago.
     """
     made = await connection.journal.rows("deployments", {"site_id": str(site_id)})
     latest = max((row["updated_ms"] for row in made), default=0)
     if not made or connection.clock.wall_ms() - latest < _NO_LAG_MS:
         return False
+    ours = False
     for row in reversed(made):
         for sent in await connection.journal.rows("transactions", {"deployment": row["id"], "state": "final"}):
+            ours = True
             if await connection.chain.transaction(Digest.parse(sent["digest"])) is not None:
                 return await connection.chain.site(site_id) is None
-    return False
+    return not ours and connection.clock.wall_ms() - latest > _DAY_MS
 
 
 async def _forget_site(connection: Connection, row: Mapping[str, Any]) -> None:
@@ -181,10 +185,18 @@ async def _deployments(connection: Connection, feed: Feed, *, repair: bool) -> l
             continue
         opened = await connection.journal.rows("operations", {"deployment": row["id"], "state": "released"})
         text = f"it stopped as {row['status']}; {len(opened)} effects have an unknown outcome"
-        step = f"`walrus-sdk resume {row['id']}`, or `walrus-sdk cancel {row['id']}`."
-        repaired = repair and bool(opened) and row["verb"] != "cleanup" and await _settle(connection, row, feed)
-        found.append(Finding(row["id"], "warning", text, step if is_unfinished(row) else "", repaired=repaired))
+        repaired = repair and bool(opened) and row["verb"] in PUBLISHING and await _settle(connection, row, feed)
+        found.append(Finding(row["id"], "warning", text, "" if repaired else _step(row), repaired=repaired))
     return found
+
+
+def _step(row: Mapping[str, Any]) -> str:
+    """Return what to do about a deployment that stopped."""
+    if row["verb"] not in PUBLISHING:
+        return "The next deployment or `walrus-sdk cleanup --yes` brings it to its end."
+    if is_unfinished(row):
+        return f"`walrus-sdk resume {row['id']}`, or `walrus-sdk cancel {row['id']}`."
+    return "The next deployment of the site, or `walrus-sdk cleanup --yes`, looks for what it left open."
 
 
 async def _settle(connection: Connection, row: Mapping[str, Any], feed: Feed) -> bool:
@@ -193,7 +205,7 @@ async def _settle(connection: Connection, row: Mapping[str, Any], feed: Feed) ->
     try:
         plan = await plan_of(connection, now)
         context = connection.context(owner, NoFolder(), as_planned(DeployOptions(), plan), feed)
-        await Executor(context, plan, Status(now["status"])).settle()
+        await Executor(context, plan, Status(now["status"])).look_up()
     finally:
         await connection.journal.release(owner)
     opened = await connection.journal.rows("operations", {"deployment": row["id"], "state": "released"})

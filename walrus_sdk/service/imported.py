@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from walrus_sdk.errors import BlockchainError, CodecError, StateError
@@ -27,7 +28,8 @@ async def take_in(connection: Connection, data: Mapping[str, Any]) -> Deployment
     try:
         deployment, plan = DeploymentId(data["deployment"]), _plan(data)
         puts = _rows(connection, deployment, plan, data)
-        past = [*_transactions(deployment, plan, data), *_operations(deployment, plan, data)]
+        past = _transactions(deployment, plan, data)
+        told = [(row, _operation(deployment, plan, row)) for row in data["operations"]]
         facts = {"last_event": int(data["last_event"]), "errors": len(data["errors"])}
     except (KeyError, TypeError, ValueError, CodecError) as error:
         raise StateError("checkpoint_invalid", f"the checkpoint cannot be used: {error}") from error
@@ -37,6 +39,7 @@ async def take_in(connection: Connection, data: Mapping[str, Any]) -> Deployment
     adopted = await adopted_site(connection, deployment, plan)
     owner = await connection.journal.claim(deployment, new=True)
     try:
+        past += [change for row, put in told for change in await _operations(connection, row, put)]
         await connection.journal.append(owner, [Change(events.DEPLOYMENT_IMPORTED, facts, puts), *past, *adopted])
     finally:
         await connection.journal.release(owner)
@@ -91,6 +94,8 @@ def _made(deployment: DeploymentId, plan: Plan, row: Mapping[str, Any]) -> tuple
     )
 
 
+_CERTAINTY = ("planned", "failed", "intent", "released", "done")
+"""States of effects, each knows more than those before it, or must be minded more."""
 _OF_A_STATE = {
     "intent": events.EFFECT_INTENT,
     "released": events.EFFECT_RELEASED,
@@ -99,14 +104,23 @@ _OF_A_STATE = {
 }
 
 
-def _operations(deployment: DeploymentId, plan: Plan, data: Mapping[str, Any]) -> list[Change]:
-    """Return what the checkpoint tells of effects, as events with their rows: rows are what the events tell."""
-    changes = []
-    for row in data["operations"]:
-        facts = {"kind": row["kind"], "name": row["name"], "operation": row["operation"], "how": "imported"}
-        facts |= {"attempt": 1, "code": "imported", "message": "", "outcome": row["outcome"]}
-        changes.append(Change(_OF_A_STATE[row["state"]], facts, (_operation(deployment, plan, row),)))
-    return changes
+async def _operations(connection: Connection, row: Mapping[str, Any], put: Put) -> list[Change]:
+    """Return what the checkpoint tells of an effect, as an event with its row: rows are what the events tell.
+
+    What this home knows of the effect wins, unless the checkpoint knows more: that it is done, or was begun.
+    """
+    known = await connection.journal.rows("operations", put.key)
+    here = known[0] if known else None
+    if here is not None:
+        is_live = connection.is_live(DeploymentId(here["deployment"]))
+        if is_live or _CERTAINTY.index(here["state"]) >= _CERTAINTY.index(row["state"]):
+            return []
+    seen = {} if here is None else {name: here[name] for name in ("deployment", "state", "attempts")}
+    facts = {"kind": row["kind"], "name": row["name"], "operation": row["operation"], "how": "imported"}
+    facts |= {"attempt": 1, "code": "imported", "message": "", "outcome": row["outcome"]}
+    named = {"operation": row["operation"], "blob_id": row["name"]}
+    names = [Change(events.STORE_NAMED, named)] if row["kind"] == "store" else []
+    return [*names, Change(_OF_A_STATE[row["state"]], facts, (replace(put, expect=seen),))]
 
 
 def _transactions(deployment: DeploymentId, plan: Plan, data: Mapping[str, Any]) -> list[Change]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import anyio
@@ -18,6 +18,7 @@ from walrus_sdk.model.options import DeployOptions, DeployResult
 from walrus_sdk.model.plan import Plan
 from walrus_sdk.model.units import DeploymentId
 from walrus_sdk.planning.plan_json import canonical, dump
+from walrus_sdk.planning.request import thawed
 from walrus_sdk.planning.state import can_resume, is_failure, is_same_site, is_unfinished
 from walrus_sdk.ports import Change, Folder, Ownership, Put
 from walrus_sdk.service import requests
@@ -50,8 +51,8 @@ class Unfinished:
 
 
 def as_planned(options: DeployOptions, plan: Plan) -> DeployOptions:
-    """Return the options with what the plan has decided already."""
-    return replace(options, deletable=bool(plan.options.get("deletable", False)))
+    """Return the options with what the plan has decided already, and the limits that it was made under."""
+    return thawed(options, plan.options)
 
 
 async def begin(connection: Connection, plan: Plan) -> Ownership:
@@ -67,6 +68,7 @@ async def begin(connection: Connection, plan: Plan) -> Ownership:
         in_vain = await inherited(connection, deployment, plan)
         await connection.journal.append(owner, [*changes, *adopted, *in_vain])
         await _yield_to_older(connection, owner, plan)
+        await _lock(connection, owner, plan)
     except BaseException:
         await connection.journal.release(owner)
         raise
@@ -134,9 +136,18 @@ def _first_rows(connection: Connection, deployment: DeploymentId, plan: Plan) ->
         Put("deployments", {"id": str(deployment)}, facts),
         Put("plans", {"digest": plan.digest}, frozen),
         *entry_rows(deployment, plan),
-        *lock_rows(deployment, plan, now),
     ]
     return [Change(events.DEPLOYMENT_PLANNED, data, tuple(puts))]
+
+
+async def _lock(connection: Connection, owner: Ownership, plan: Plan) -> None:
+    """Lock the site where the plan says so, before anything is done; a lock that somebody set stays as it is."""
+    puts = lock_rows(owner.deployment, plan, connection.clock.wall_ms())
+    if not puts:
+        return
+    there = await connection.journal.rows("locks", puts[0].key)
+    if not there or there[0]["reason"] is None or there[0]["deployment"] is not None:
+        await connection.journal.append(owner, [Change(events.NOTE, {"message": f"locked: {plan.lock}"}, tuple(puts))])
 
 
 def lock_rows(deployment: DeploymentId, plan: Plan, now: int) -> Sequence[Put]:
@@ -202,10 +213,14 @@ async def matters(connection: Connection, row: Mapping[str, Any]) -> bool:
     """Return whether a deployment can go on, or has left something open that may still happen."""
     if is_unfinished(row):
         return True
-    if Status(row["status"]) is not Status.FAILED:
+    status = Status(row["status"])
+    if status not in (Status.FAILED, Status.CANCELLED):
         return False
-    mine = {"deployment": row["id"], "state": EffectState.RELEASED.value}
-    return bool(await connection.journal.rows("operations", mine))
+    opened = await connection.journal.rows("operations", {"deployment": row["id"], "state": EffectState.RELEASED.value})
+    if not opened or status is Status.FAILED:
+        return bool(opened)
+    told = await _in_vain(connection, DeploymentId(row["id"]))  # what was looked for in vain when it ended is over
+    return any(effect["kind"] == "store" and effect["name"] not in told for effect in opened)
 
 
 async def carry_out(
@@ -256,9 +271,14 @@ def _forgotten(unfinished: Unfinished, error: WalrusError) -> list[Change]:
 
 
 async def _check_recoveries(connection: Connection, owner: Ownership, options: DeployOptions) -> None:
-    """Give a deployment up that was taken up again too often. Raises `DeploymentStopped` ``recoveries_exhausted``."""
-    most = options.recovery.max_recoveries
-    if owner.incarnation > 1 + most:
+    """Give a deployment up that was taken up again too often. Raises `DeploymentStopped` ``recoveries_exhausted``.
+
+    What only looks at it, or settles it, does not count.
+    """
+    most, past = options.recovery.max_recoveries, await connection.journal.events(owner.deployment)
+    if owner.incarnation > 1:
+        await connection.journal.append(owner, [Change(events.DEPLOYMENT_TAKEN_UP, {"incarnation": owner.incarnation})])
+    if sum(event.type == events.DEPLOYMENT_TAKEN_UP for event in past) >= most and owner.incarnation > 1:
         raise DeploymentStopped("recoveries_exhausted", f"it was taken up again {most} times, and did not end")
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from walrus_sdk.engine.feed import Feed
 from walrus_sdk.errors import BlockchainError, ConfigurationError, StorageError, WalrusError
+from walrus_sdk.model import events
 from walrus_sdk.model.deployment import PUBLISHING, Status
 from walrus_sdk.model.network import ChainState
 from walrus_sdk.model.options import DeployOptions, DeployResult
@@ -20,14 +21,14 @@ from walrus_sdk.planning import cost, history
 from walrus_sdk.planning.build import DEFAULT_EPOCHS
 from walrus_sdk.planning.plan_json import load_plan
 from walrus_sdk.planning.state import is_unfinished
-from walrus_sdk.ports import BlobStore, ScanRules
+from walrus_sdk.ports import BlobStore, Change, Ownership, Put, ScanRules
 from walrus_sdk.service.connection import Connection
 from walrus_sdk.service.deploy import deadline_of, until
 from walrus_sdk.service.lifecycle import Unfinished, as_planned, begin, carry_out
 from walrus_sdk.service.nowhere import NoFolder
 from walrus_sdk.service.pricing import priced
 from walrus_sdk.service.sites import find_site
-from walrus_sdk.service.survey import Request, lifetimes_of, read_site
+from walrus_sdk.service.survey import Request, lifetimes_of, read_site, retiring_of
 from walrus_sdk.service.unfinished import take_up
 from walrus_sdk.service.versions import content_of, rows_of
 
@@ -40,6 +41,9 @@ class _Goal:
 
     number: int
     lock: bool
+    is_begun: bool = False
+    plan: str = ""
+    """The digest of the plan of a rollback that was begun, which goes on."""
 
     def digest(self, chain_id: str, site_id: ObjectId) -> str:
         return history.rollback_digest(chain_id, site_id, self.number, self.lock)
@@ -57,12 +61,14 @@ async def plan(
 ) -> Plan:
     """Return what rolling a site back would change; nothing is spent. See `rollback`."""
     chain_id, now = await _own_site(connection, site)
-    begun = await _begun(connection, chain_id, now.site_id) if to is None else None
-    if begun is not None and not options.fresh:
-        (row, *_) = await connection.journal.rows("plans", {"request_digest": begun.digest(chain_id, now.site_id)})
-        return load_plan(json.loads(row["json"]))
-    goal = begun or _Goal(await _choose(connection, now, to), lock)
-    return await _plan(connection, now, goal, options, reason, source)
+    goal = await _goal(connection, chain_id, now, to, lock=lock)
+    if goal.plan and not options.fresh:
+        (row,) = await connection.journal.rows("plans", {"digest": goal.plan})
+        frozen = load_plan(json.loads(row["json"]))
+    else:
+        frozen = await _plan(connection, now, goal, options, reason, source)
+    cost.check_cost(frozen.cost, options.max_cost)
+    return frozen
 
 
 async def rollback(
@@ -88,21 +94,41 @@ async def rollback(
     if not options.recovery.enable_rollback:
         raise ConfigurationError("option_invalid", "rollback is switched off (enable_rollback)", option="recovery")
     chain_id, now = await _own_site(connection, site)
-    begun = await _begun(connection, chain_id, now.site_id) if to is None else None
-    goal = begun or _Goal(await _choose(connection, now, to), lock)
+    goal = await _goal(connection, chain_id, now, to, lock=lock)
     owner, digest = connection.signer().address, goal.digest(chain_id, now.site_id)
     request = Request(chain_id, owner, now.content.name, now.site_id, digest)
     with until(deadline):
         unfinished = await take_up(connection, request, NoFolder(), options, feed)
-        if unfinished is None:
+        if unfinished is None:  # what was settled may have changed the site, and which version is the one before
+            chain_id, now = await _own_site(connection, site)
+            goal = goal if goal.is_begun else await _goal(connection, chain_id, now, to, lock=lock)
             frozen = await _plan(connection, now, goal, options, reason, source)
             cost.check_cost(frozen.cost, options.max_cost)
             unfinished = Unfinished(await begin(connection, frozen), frozen, Status.PENDING)
+            if not lock:
+                await _unlock(connection, unfinished.owner, frozen)
     chosen = as_planned(options, unfinished.plan)
     if not unfinished.plan.operations:
         return await carry_out(connection, unfinished, NoFolder(), chosen, feed, deadline)
     async with connection.folder(Path(unfinished.plan.root)) as folder:
         return await carry_out(connection, unfinished, folder, chosen, feed, deadline)
+
+
+async def _goal(connection: Connection, chain_id: str, now: SiteSnapshot, to: int | None, *, lock: bool) -> _Goal:
+    """Return what to go back to: where no version is named, what was begun; but no lock when none is wanted now."""
+    begun = await _begun(connection, chain_id, now.site_id) if to is None else None
+    if begun is None:
+        return _Goal(await _choose(connection, now, to), lock)
+    return replace(begun, lock=False, plan="") if begun.lock and not lock else begun
+
+
+async def _unlock(connection: Connection, owner: Ownership, frozen: Plan) -> None:
+    """Take away the lock of a rollback that this one supersedes; one that somebody set stays."""
+    key = {"chain": frozen.chain_id, "site_id": str(frozen.target.site_id)}
+    rows = await connection.journal.rows("locks", key)
+    if rows and rows[0]["reason"] is not None and rows[0]["deployment"] is not None:
+        free = Put("locks", key, {"reason": None, "since_ms": None, "deployment": None})
+        await connection.journal.append(owner, [Change(events.NOTE, {"message": "unlocked"}, (free,))])
 
 
 async def _begun(connection: Connection, chain_id: str, site_id: ObjectId) -> _Goal | None:
@@ -119,7 +145,7 @@ async def _begun(connection: Connection, chain_id: str, site_id: ObjectId) -> _G
         goals = (_Goal(row["n"], lock) for row in await rows_of(connection, site_id) for lock in (True, False))
         goal = next((goal for goal in goals if goal.digest(chain_id, site_id) == last[0]["request_digest"]), None)
         if goal is not None:
-            return goal
+            return replace(goal, is_begun=True, plan=last[0]["plan_digest"])
         text = f"the version that rollback {last[0]['id']} brings back is not kept any more: resume or cancel it"
         raise ConfigurationError("version_not_found", text, deployment_id=last[0]["id"])
     if not await connection.journal.rows("transactions", {"deployment": last[0]["id"]}):
@@ -173,6 +199,7 @@ async def _plan(
         at_hand=at_hand,
         known=known,
         root=root,
+        retiring=await retiring_of(connection, row["deployment"]),
         options=options,
         epochs=options.epochs or connection.project.epochs or DEFAULT_EPOCHS,
         reason=reason,
@@ -260,7 +287,10 @@ async def after_bad_verify(connection: Connection, error: WalrusError, options: 
     site_id = error.fields.get("site_id")
     if not options.rollback_on_bad_verify or error.code != "verification_failed" or not error.fields.get("proven"):
         return
-    reason = f"verification of {error.fields.get('deployment_id')} failed"
+    mine = {"deployment": str(error.fields.get("deployment_id")), "state": "final"}
+    if not await connection.journal.rows("transactions", mine):
+        return  # it wrote nothing: what is served was there before
+    reason = f"verification of {mine['deployment']} failed"
     try:
         _, now = await _own_site(connection, str(site_id))
         number = await _choose(connection, now, None)

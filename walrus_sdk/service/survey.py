@@ -26,7 +26,17 @@ from walrus_sdk.sites.globs import compile_glob
 from walrus_sdk.sites.paths import site_path
 from walrus_sdk.sites.ws_resources import FILE_NAME, MAX_FILE, WsResources, parse
 
-__all__ = ["Request", "Survey", "facts_of", "lifetimes_of", "locate", "read_site", "scan_report", "survey"]
+__all__ = [
+    "Request",
+    "Survey",
+    "facts_of",
+    "lifetimes_of",
+    "locate",
+    "read_site",
+    "retiring_of",
+    "scan_report",
+    "survey",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,8 +256,12 @@ async def _retiring(connection: Connection, target: SiteTarget) -> Mapping[str, 
     versions = await connection.journal.rows("versions", {"site_id": str(target.site_id)})
     if not versions:
         return {}
-    last = max(versions, key=lambda row: int(row["n"]))
-    made = await connection.journal.rows("deployments", {"id": last["deployment"]})
+    return await retiring_of(connection, max(versions, key=lambda row: int(row["n"]))["deployment"])
+
+
+async def retiring_of(connection: Connection, deployment: str) -> Mapping[str, int]:
+    """Return which paths a deployment's plan left on the site for a time, and until when."""
+    made = await connection.journal.rows("deployments", {"id": deployment})
     plans = await connection.journal.rows("plans", {"digest": made[0]["plan_digest"]}) if made else []
     found = json.loads(plans[0]["json"]).get("retiring") if plans else None
     return found if isinstance(found, dict) else {}

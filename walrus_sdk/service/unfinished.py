@@ -10,22 +10,28 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from walrus_sdk.engine.deletes import Deletes
 from walrus_sdk.engine.executor import Executor
 from walrus_sdk.engine.feed import Feed
 from walrus_sdk.errors import CodecError, StateError
 from walrus_sdk.model.deployment import PUBLISHING, Status
 from walrus_sdk.model.options import DeployOptions
 from walrus_sdk.model.plan import Plan
-from walrus_sdk.model.units import DeploymentId, ObjectId
+from walrus_sdk.model.units import DeploymentId, ObjectId, SuiAddress
 from walrus_sdk.planning.cost import check_cost
 from walrus_sdk.planning.plan_json import load_plan, plan_digest
 from walrus_sdk.planning.state import is_same_site, is_unfinished
 from walrus_sdk.ports import Folder, Ownership
 from walrus_sdk.service.connection import Connection
 from walrus_sdk.service.lifecycle import Unfinished, as_planned, give_up, inherited, matters
+from walrus_sdk.service.nowhere import NoFolder
 from walrus_sdk.service.survey import Request
 
-__all__ = ["claim", "plan_of", "settle_and_end", "site_of", "take_up"]
+__all__ = ["HANDOVER_S", "claim", "end_cleanup", "end_cleanups", "plan_of", "settle_and_end", "site_of", "take_up"]
+
+
+HANDOVER_S = 5.0
+"""Seconds, beside the time of grace, that a live owner has to let go before it is fenced off."""
 
 
 async def take_up(
@@ -44,6 +50,7 @@ async def take_up(
     Raises `OwnershipError` ``deployment_owned`` while another process works on one, `LimitError` when what goes on
     is more than the options allow now.
     """
+    await end_cleanups(connection, request.chain_id, request.owner, options, feed)
     rows = [row for row in await _of_site(connection, request) if await matters(connection, row)]
     going = [row for row in rows if is_unfinished(row) and not options.fresh]
     same = [row for row in going if row["request_digest"] == request.digest and only in (None, row["plan_digest"])]
@@ -53,7 +60,7 @@ async def take_up(
     if not same:
         return None
     plan = await plan_of(connection, same[-1])
-    check_cost(plan.cost, options.max_cost)  # that pages may go was allowed when it began
+    check_cost(plan.cost, as_planned(options, plan).max_cost)  # that pages may go was allowed when it began
     owner, row = await claim(connection, same[-1])
     if is_unfinished(row):
         in_vain = await inherited(connection, owner.deployment, plan)
@@ -62,6 +69,27 @@ async def take_up(
         return Unfinished(owner, plan, Status(row["status"]))
     await connection.journal.release(owner)  # it came to its end between the look and the lock
     return await take_up(connection, request, folder, options, feed, only=only)
+
+
+async def end_cleanups(
+    connection: Connection, chain_id: str, owner: SuiAddress, options: DeployOptions, feed: Feed
+) -> None:
+    """End cleanups that were interrupted, before anything counts on a blob that one of them may still delete."""
+    for row in await connection.journal.rows("deployments", {"chain": chain_id, "owner": str(owner)}):
+        is_live = connection.is_live(DeploymentId(row["id"]))
+        if row["verb"] == "cleanup" and not is_live and await matters(connection, row):
+            await end_cleanup(connection, row, options, feed)
+
+
+async def end_cleanup(connection: Connection, row: Mapping[str, Any], options: DeployOptions, feed: Feed) -> None:
+    """Bring what a cleanup has sent to its end; what it only signed is dropped."""
+    owner = await connection.journal.claim(DeploymentId(row["id"]))
+    try:
+        context = connection.context(owner, NoFolder(), options, feed)
+        await Deletes(context, await plan_of(connection, row)).settle()
+        await give_up(connection, owner, "superseded")
+    finally:
+        await connection.journal.release(owner)
 
 
 async def claim(connection: Connection, row: Mapping[str, Any]) -> tuple[Ownership, Mapping[str, Any]]:

@@ -78,7 +78,7 @@ def check_validity(transaction: tx.TransactionData, genesis: Genesis, epoch: Sui
             raise Refused("Transaction Expired")
     if gas.price < genesis.gas_price:
         raise Refused(f"Gas price {gas.price} under reference gas price (RGP) {genesis.gas_price}")
-    if gas.price > 100_000:
+    if gas.price >= 100_000:
         raise Refused("Gas price cannot exceed 100000 MIST")
     if gas.budget > MAX_BUDGET:
         raise Refused(f"Gas budget: {gas.budget} is higher than max: {MAX_BUDGET}")
