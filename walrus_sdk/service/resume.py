@@ -46,8 +46,8 @@ async def resume(
     """Go on with a deployment. One that is complete returns its result, and nothing is sent.
 
     `folder` is where its files are now, when that is not where they were; when everything is stored it is not read.
-    `replan`: when files have changed, deploy them anew, with what was asked for then. `take_over`: a live owner is asked
-    to stop, and fenced off when it does not answer.
+    `replan`: when files have changed, deploy them anew, with what was asked for then. `take_over`: a live owner is
+    asked to stop, and fenced off when it does not answer.
 
     Raises `ValidationError` ``file_changed`` with the list, `OwnershipError` ``deployment_owned`` or ``illegal_move``,
     `BlockchainError` ``chain_mismatch``, and what deploying raises.
