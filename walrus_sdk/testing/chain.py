@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 
 import anyio
 
@@ -18,7 +19,7 @@ from walrus_sdk.localnet.genesis import GAS_TYPE, coin_type
 from walrus_sdk.model.chain import BlobObject, Coin, OwnedObject, Simulation, TransactionOutcome
 from walrus_sdk.model.network import ChainState
 from walrus_sdk.model.site import Redirect, Resource, SiteContent, SiteSnapshot
-from walrus_sdk.model.units import Digest, ObjectId, SuiAddress
+from walrus_sdk.model.units import BlobId, Digest, ObjectId, SuiAddress
 from walrus_sdk.sui.failures import graphql_error
 from walrus_sdk.testing.death import Life
 
@@ -30,14 +31,21 @@ _FIELD_ID = 32
 class MemoryChain:
     """Implements `ports.Chain` over a local network's state.
 
-    `faults` is called before and after an execution (``"execute"``, ``"executed"``); what it returns is raised there.
-    `executing` is told of each transaction before, `after` is called after each. `behind` lets reads of
-    transactions, sites, coins and references lag by so many transactions. `congested` tells whether a transaction that
-    uses a shared object is cancelled.
+    `faults` is called before and after an execution (``"execute"``, ``"executed"``) and before a read (``"read"``);
+    what it returns is raised there. `executing` is told of each transaction before, `answered` what was said of it
+    (`None`: it is final), `after` is called after each. `behind` lets reads of transactions, sites, coins and
+    references lag by so many transactions. `congested` tells whether a transaction that uses a shared object is
+    cancelled, `postpones` whether one is kept on its way in `under_way`: nobody is told, and it happens when it
+    arrives (`arrive`).
     """
 
-    def __init__(self, state: SuiState, life: Life) -> None:
+    def __init__(
+        self, state: SuiState, life: Life, under_way: list[tuple[bytes, Sequence[bytes]]] | None = None
+    ) -> None:
         self.sui = state
+        self.under_way = under_way if under_way is not None else []
+        self.postpones: Callable[[], bool] = lambda: False
+        self.answered: Callable[[bytes, Exception | None], None] = lambda _transaction, _error: None
         self.faults: Callable[[str], BaseException | None] = lambda _moment: None
         self.behind = 0
         self.executed = 0
@@ -46,9 +54,11 @@ class MemoryChain:
         self.after: Callable[[], None] = lambda: None
         self._life = life
 
-    async def _turn(self) -> None:
+    async def _turn(self, moment: str = "read") -> None:
         await anyio.lowlevel.checkpoint()
         self._life.check()
+        if moment:
+            self._raise(moment)
 
     async def state(self) -> ChainState:
         """Read the chain's state; see the port."""
@@ -90,6 +100,15 @@ class MemoryChain:
         if item is None:
             return set()
         return set(_content(objects.decode_site(item.contents), view.owned_by(site_id.raw)).resources)
+
+    def references(self, owner: SuiAddress) -> set[tuple[ObjectId, BlobId]]:
+        """Return which blobs the owner's sites refer to at this moment, whatever reads lag behind."""
+        view = self.sui.objects.view()
+        return {
+            (item.id, resource.blob_id)
+            for item in self._owned(owner, site_type(self.sui.genesis))
+            for resource in _content(objects.decode_site(item.contents), view.owned_by(item.id.raw)).resources.values()
+        }
 
     def _owned(self, owner: SuiAddress, kind: str, behind: int = 0) -> list[StoredObject]:
         return [item for item in self.sui.objects.view(behind).owned_by(owner.raw) if item.type == kind]
@@ -135,9 +154,21 @@ class MemoryChain:
 
     async def execute(self, transaction: bytes, signatures: Sequence[bytes]) -> TransactionOutcome:
         """Send a signed transaction; see the port."""
-        await self._turn()
+        await self._turn("")
         self.executing(transaction)
+        try:
+            outcome = self._execute(transaction, signatures)
+        except Exception as error:
+            self.answered(transaction, error)
+            raise
+        self.answered(transaction, None)
+        return outcome
+
+    def _execute(self, transaction: bytes, signatures: Sequence[bytes]) -> TransactionOutcome:
         self._raise("execute")
+        if self.postpones():
+            self.under_way.append((transaction, signatures))
+            raise BlockchainError("transaction_unknown", "no answer came in time")
         try:
             record = self.sui.execute(transaction, signatures, congested=self.congested())
         except Refused as error:
@@ -146,6 +177,12 @@ class MemoryChain:
         self.after()
         self._raise("executed")
         return _outcome(record)
+
+    def arrive(self) -> None:
+        """Let what is under way arrive at last; what cannot happen any more does not."""
+        while self.under_way:
+            with suppress(Refused):
+                self.sui.execute(*self.under_way.pop(0))
 
     def _raise(self, moment: str) -> None:
         fault = self.faults(moment)

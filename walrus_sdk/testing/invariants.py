@@ -6,15 +6,18 @@ Each violation names its invariant (PAY-1, STATE-4, …; docs/explanation/proof.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from walrus_sdk.codecs import transaction as tx
+from walrus_sdk.errors import ErrorClass, WalrusError
+from walrus_sdk.localnet.blobs import Registration
 from walrus_sdk.model import events
+from walrus_sdk.model.chain import ObjectRef
 from walrus_sdk.model.deployment import MOVES, Status
 from walrus_sdk.model.options import DeployResult
-from walrus_sdk.model.units import ObjectId
+from walrus_sdk.model.units import Digest, ObjectId
 from walrus_sdk.ports import StoreRequest
 from walrus_sdk.testing.journal import Disk
 from walrus_sdk.testing.world import SimulatedWorld
@@ -75,6 +78,20 @@ def _check_moves(name: str, moves: Iterable[Mapping[str, Any]]) -> None:
         now = move["to"]
 
 
+@dataclass(slots=True)
+class _Sent:
+    """A transaction that was on the wire: how often, and how often it was refused for certain."""
+
+    transaction: tx.TransactionData
+    times: int = 0
+    refused: int = 0
+
+
+def _used(transaction: tx.TransactionData) -> list[ObjectRef]:
+    owned = [arg.ref for arg in transaction.kind.inputs if isinstance(arg, tx.OwnedArg)]
+    return [*transaction.gas.payment, *owned]
+
+
 class Watcher:
     """Looks on while a world lives: at each payment, each transaction, each result that somebody was told."""
 
@@ -83,6 +100,7 @@ class Watcher:
         self._told: list[DeployResult] = []
         self._change: tuple[ObjectId, set[str], set[str]] | None = None
         self._sent: dict[tuple[ObjectId, int], str] = {}
+        self._wire: dict[str, _Sent] = {}
         self.payments = 0
         self.watch()
 
@@ -90,6 +108,7 @@ class Watcher:
         """Look on in the world's new life."""
         self._world.store.paying = self._paying
         self._world.chain.executing = self._executing
+        self._world.chain.answered = self._answered
         self._world.chain.after = self._after
 
     # ── while it happens ──────────────────────────────────────────────────────────────────────────────────────
@@ -110,15 +129,22 @@ class Watcher:
             raise Violation("PAY-1", f"{request.blob_id} is paid again although it is certified until {end}")
 
     def _may_happen(self, digest: str) -> bool:
-        row = self._world.disk.tables["transactions"].get((self._world.net.genesis.chain_id, digest))
-        if row is None or row["state"] in ("final", "failed", "dead"):
+        """Return whether a transaction that was sent can still be executed, by the chain and its own bytes alone."""
+        chain, sent = self._world.net.chain, self._wire[digest]
+        if Digest.parse(digest) in chain.records or sent.refused == sent.times:
             return False
-        effect = self._row("transaction", digest)
-        sent = effect is not None and effect["state"] == "released"
-        return row["deployment"] in self._world.disk.held or (sent and self._is_valid(row))
+        expiration = sent.transaction.expiration
+        if isinstance(expiration, tx.EpochExpiration) and chain.sui_epoch.number > expiration.epoch.number:
+            return False
+        there = [chain.objects.get(ref.id) for ref in _used(sent.transaction)]
+        return all(
+            item is not None and item.version == ref.version
+            for item, ref in zip(there, _used(sent.transaction), strict=True)
+        )
 
-    def _is_valid(self, row: Mapping[str, Any]) -> bool:
-        return self._world.net.chain.sui_epoch.number <= int(row["expires"])
+    def _answered(self, transaction: bytes, error: Exception | None) -> None:
+        if isinstance(error, WalrusError) and error.error_class is not ErrorClass.LOOK_FIRST:
+            self._wire[str(tx.transaction_digest(transaction))].refused += 1
 
     def _executing(self, transaction: bytes) -> None:
         digest = str(tx.transaction_digest(transaction))
@@ -126,12 +152,13 @@ class Watcher:
         signed = self._world.disk.tables["transactions"].get((self._world.net.genesis.chain_id, digest))
         if signed is None or row is None or row["state"] not in ("released", "done"):
             raise Violation("STATE-5", f"transaction {digest} is sent before it is journalled")
-        self._check_alone(tx.decode_transaction(transaction), digest)
+        sent = self._wire.setdefault(digest, _Sent(tx.decode_transaction(transaction)))
+        sent.times += 1
+        self._check_alone(sent.transaction, digest)
 
     def _check_alone(self, transaction: tx.TransactionData, digest: str) -> None:
-        """Check that what is sent uses no object of another transaction that may still happen (PAY-5)."""
-        owned = [arg.ref for arg in transaction.kind.inputs if isinstance(arg, tx.OwnedArg)]
-        for ref in (*transaction.gas.payment, *owned):
+        """Check that what is sent uses no object of another transaction that may still happen (PAY-4, PAY-5)."""
+        for ref in _used(transaction):
             first = self._sent.get((ref.id, ref.version))
             if first is not None and first != digest and self._may_happen(first):
                 raise Violation("PAY-5", f"{ref.id} at {ref.version} is in {first}, which may happen, and in {digest}")
@@ -163,11 +190,20 @@ class Watcher:
         check_state(disk)
         if world.net.chain.equivocations:
             raise Violation("PAY-5", f"two transactions over one object: {world.net.chain.equivocations[0]}")
+        self._check_served()
         found = await world.site_ids()
         if len(found) > sites:
             raise Violation("PAY-4", f"{len(found)} sites were made, {sites} were asked for")
         self._check_told()
         self._check_doubles()
+
+    def _check_served(self) -> None:
+        """Check that no site refers to bytes that were deleted before their time (SERVE-4)."""
+        blobs, now = self._world.net.blobs, self._world.net.chain.walrus_epoch.number
+        for site_id, blob_id in self._world.chain.references(self._world.signer.address):
+            bought = [found for found in blobs.registrations(str(blob_id)) if found.certified]
+            if any(found.end_epoch > now for found in bought) and blobs.certified(blob_id) is None:
+                raise Violation("SERVE-4", f"site {site_id} refers to {blob_id}, which was deleted")
 
     def _check_told(self) -> None:
         deployments = self._world.disk.tables["deployments"]
@@ -192,11 +228,14 @@ class Watcher:
                 raise Violation("PAY-2", f"{blob_id} was paid {times} times, and nothing says so")
 
     def _lifetimes(self, blob_id: str) -> int:
-        """Return how many different ends were bought: each is a payment that was meant."""
-        ends: Counter[int] = Counter()
-        for found in self._world.net.blobs.registrations(blob_id):
-            ends[found.end_epoch] += 1
-        return max(1, len(ends))
+        """Return how many payments were meant: one for each end and kind, and one more for each that was deleted."""
+        bought = self._world.net.blobs.registrations(blob_id)
+        meant = {(found.end_epoch, found.deletable) for found in bought}
+        gone = [found for found in bought if found.deletable and not self._is_there(found)]
+        return max(1, len(meant) + len(gone))
+
+    def _is_there(self, found: Registration) -> bool:
+        return self._world.net.chain.objects.get(ObjectId.parse(found.object_id)) is not None
 
 
 def _covers(row: Mapping[str, Any], end: int) -> bool:

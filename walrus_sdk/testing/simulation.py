@@ -25,7 +25,7 @@ from walrus_sdk.errors import (
     StorageError,
     WalrusError,
 )
-from walrus_sdk.model.options import DeployOptions, DeployResult, RecoveryOptions
+from walrus_sdk.model.options import DeployOptions, DeployResult, RecoveryOptions, Verify
 from walrus_sdk.model.units import BlobId
 from walrus_sdk.service.unwrap import one_error
 from walrus_sdk.testing.death import at_point, is_death
@@ -44,6 +44,7 @@ SITUATIONS = (
     "death", "store lost", "store failed", "store refused", "busy", "slow", "transaction lost",
     "transaction never sent", "transaction refused", "lag", "walrus epoch", "sui epoch", "reboot", "finished alone",
     "changed files", "rollback", "cancel", "cleanup", "resume", "two at once", "fresh", "deadline", "congestion",
+    "transaction late", "chain unread", "blob unread", "deletable", "lock", "read back",
 )  # fmt: skip
 """What a long run must have met, each at least once."""
 
@@ -104,6 +105,7 @@ class _Life:
         kinds = (
             "store lost", "store failed", "store refused", "busy", "slow", "transaction lost",
             "transaction never sent", "transaction refused", "lag", "finished alone", "congestion",
+            "transaction late", "chain unread", "blob unread",
         )  # fmt: skip
         return {kind: self._rng.uniform(0.01, 0.3) for kind in kinds if self._rng.random() < 0.4}
 
@@ -126,6 +128,8 @@ class _Life:
         world.store.latency_s = self._rng.choice((0.0, 0.1, 1.0)) if self._happens("slow") else 0.0
         world.chain.faults = self._chain_fault
         world.chain.congested = lambda: self._happens("congestion")
+        world.chain.postpones = lambda: self._happens("transaction late")
+        world.store.reading = self._read_fault
         world.chain.behind = self._rng.randint(1, 2) if self._happens("lag") else 0
 
     def _store_fault(self, moment: str, blob_id: BlobId) -> Exception | None:
@@ -139,7 +143,15 @@ class _Life:
             return lost()
         return StorageError("store_failed", "500") if self._happens("store failed") else None
 
+    def _read_fault(self) -> Exception | None:
+        return StorageError("blob_unavailable", "503") if self._happens("blob unread") else None
+
     def _chain_fault(self, moment: str) -> Exception | None:
+        if moment == "read":
+            if self._world.under_way and self._rng.random() < 0.05:
+                self._world.chain.arrive()
+            unread = self._rng.random() < 0.1 and self._happens("chain unread")
+            return BlockchainError("chain_unavailable", "the node is not there") if unread else None
         if moment == "executed":
             if self._happens("transaction lost"):
                 return BlockchainError("transaction_unknown", "the answer was lost")
@@ -152,6 +164,8 @@ class _Life:
 
     def _pass_time(self) -> None:
         rng, world = self._rng, self._world
+        if rng.random() < 0.5:
+            world.chain.arrive()
         if rng.random() < 0.15:
             self._met("walrus epoch")
             world.net.chain.advance_walrus_epoch(rng.randint(1, 3))
@@ -173,12 +187,21 @@ class _Life:
             self._met("fresh")
         if hasty:
             self._met("deadline")
+        deletable, keeps, reads = (rng.random() < share for share in (0.3, 0.2, 0.3))
+        deletable = deletable and not fresh  # else it is paid again, as asked
+        if deletable:
+            self._met("deletable")
+        if reads:
+            self._met("read back")
         return DeployOptions(
             site_name=_SITE,
             fresh=fresh,
             epochs=rng.choice((2, 5, 5, 9)),
             max_quilt_files=rng.randint(1, 3),
             max_delete=1.0,
+            deletable=deletable,
+            keep_old_s=86_400.0 if keeps else 0.0,
+            verify=Verify.ALL if reads else Verify.AUTO,
             concurrency=rng.randint(1, 4),
             deadline_s=rng.uniform(1, 20) if hasty else None,
             recovery=RecoveryOptions(max_retries=rng.randint(0, 3), retry_delay_s=1.0),
@@ -207,7 +230,10 @@ class _Life:
 
     async def _rollback(self) -> None:
         self._met("rollback")
-        self._keep(await self._world.session.rollback(_SITE, self._options(), lock=False, source="/site"))
+        lock = self._rng.random() < 0.2
+        if lock:
+            self._met("lock")
+        self._keep(await self._world.session.rollback(_SITE, self._options(), lock=lock, source="/site"))
 
     async def _resume(self) -> None:
         self._met("resume")
@@ -293,6 +319,8 @@ class _Life:
                 self._outcome.codes[f"end: {error.code}"] += 1
                 if error.code in ("transaction_open", "object_locked"):
                     world.net.chain.advance_sui_epoch(2)  # until then nobody can tell
+                elif error.code == "site_locked":
+                    await world.session.unlock(_SITE)
                 elif isinstance(error, StateError):
                     raise
         else:

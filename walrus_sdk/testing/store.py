@@ -33,7 +33,8 @@ class MemoryStore:
     `faults` is called at each moment of a store with its name and the blob id; what it returns is raised there.
     `max_epochs` is the longest lifetime that it buys, whatever is asked. `finishes` tells whether a store whose client
     went away is finished all the same (else it is dropped where it stands). `paying` is told of each payment, just
-    before. `latency_s` is what each moment takes. `stored` counts the requests that came in whole.
+    before. `reading` may fail a read. `latency_s` is what each moment takes. `stored` counts the requests that came in
+    whole.
     """
 
     def __init__(self, blobs: Blobs, n_shards: int, life: Life) -> None:
@@ -42,6 +43,7 @@ class MemoryStore:
         self.max_epochs = 1000
         self.finishes: Callable[[BlobId], bool] = lambda _blob_id: False
         self.paying: Callable[[StoreRequest, int], None] = lambda _request, _end: None
+        self.reading: Callable[[], Exception | None] = lambda: None
         self.latency_s = 0.0
         self.stored = 0
         self._n_shards = n_shards
@@ -124,6 +126,9 @@ class MemoryStore:
         """Feed the bytes of a blob or patch to `sink`; see the port."""
         await anyio.lowlevel.checkpoint()
         self._life.check()
+        fault = self.reading()
+        if fault is not None:
+            raise fault
         data = self._bytes(ref)
         if span is not None:
             data = data[span[0] : span[0] + span[1]]

@@ -103,6 +103,7 @@ class SimulatedWorld:
         self.disk = Disk()
         self.files = dict(files)
         self.folders: dict[str, dict[str, bytes]] = {}
+        self.under_way: list[tuple[bytes, Sequence[bytes]]] = []
         self.ids = SequentialIds()
         self.network: Network = replace(network_of(self.net.genesis, "http://127.0.0.1:1"), settle_s=settle_s)
         self.revive()
@@ -113,7 +114,7 @@ class SimulatedWorld:
         self.disk.held.clear()
         self.journal = MemoryJournal(self.disk, self.clock, self.life)
         self.store = MemoryStore(self.net.blobs, self.net.genesis.n_shards, self.life)
-        self.chain = MemoryChain(self.net.chain, self.life)
+        self.chain = MemoryChain(self.net.chain, self.life, self.under_way)
         self.signer = _DevSigner(self)
 
     @property
