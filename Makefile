@@ -17,7 +17,7 @@ demo: setup  ## deploy a real folder on the embedded local network and show its 
 	@$(BIN)/python examples/demo.py
 
 test: setup  ## run all tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
 torture: setup  ## the proof at length: seeds, pairs of deaths, power cuts, kills, planted bugs (about an hour)
 	@$(BIN)/python -m tests.torture long

@@ -107,9 +107,17 @@ def test_an_echoed_content_type_is_handed_to_everyone(cached: Any) -> None:
     assert cached.get(f"/v1/blobs/{BLOB}").headers["content-type"] == "application/json"
 
 
+def test_a_head_meets_a_kept_404_like_a_get(cached: Any) -> None:
+    assert how(cached.http.head(f"/v1/blobs/{BLOB}")) == (404, "MISS")
+    cached.store(DATA)
+    assert how(cached.http.head(f"/v1/blobs/{BLOB}")) == (404, "HIT")
+    cached.get(f"/v1/blobs/{BLOB}", cache_control="no-cache")
+    answer = cached.http.head(f"/v1/blobs/{BLOB}")
+    assert (how(answer), answer.content) == ((200, "HIT"), b"")
+
+
 def test_stores_and_other_methods_are_not_cached(cached: Any) -> None:
     assert STATUS not in cached.put(DATA).headers
-    assert STATUS not in cached.http.head(f"/v1/blobs/{BLOB}").headers
     assert cached.http.delete(f"/v1/blobs/{BLOB}").status_code == 405
     assert cached.get("/v1/nowhere").status_code == 404
 

@@ -274,3 +274,20 @@ def test_a_blob_too_large_to_encode_is_200_with_an_error(client: Any, net: Local
     assert list(found) == ["error"]
     assert found["error"]["blobId"] is None
     assert net.ledger() == []
+
+
+def test_storage_that_is_over_before_the_blob_is_certified_is_paid_in_vain(
+    client: Any, net: LocalNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pay = net.world.blobs.pay
+
+    def slow(*args: Any, **more: Any) -> Any:
+        made = pay(*args, **more)
+        net.world.chain.advance_walrus_epoch(1)
+        return made
+
+    monkeypatch.setattr(net.world.blobs, "pay", slow)
+    answer = client.put(b"late", query="epochs=1")
+    assert answer.status_code == 500
+    assert [row["paid"] for row in net.ledger()] == [True]
+    assert client.get(f"/v1/blobs/{redstuff.blob_id(b'late', 10)}").status_code in (404, 503)

@@ -7,12 +7,14 @@ planted bug was not found. Parts run in as many processes as there are processor
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from multiprocessing import get_context
 
 from tests.torture import crashes, images, kills, planted
@@ -25,20 +27,26 @@ _CHUNK = 50
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """How much is tried: seeds, every which pair of deaths, images after a power cut, kills of real processes."""
+    """How much is tried.
+
+    Seeds; every which pair of deaths at the boundaries of effects, and at commits of the journal besides; images after
+    a power cut; kills of real processes, and of such at a system call.
+    """
 
     seeds: int
     pair_step: int
+    commit_step: int
     images: int
     kills: int
+    calls: int = 0
     planted: bool = True
 
 
 PROFILES = {
-    "quick": Profile(seeds=100, pair_step=17, images=300, kills=10),
-    # The planted bugs are hunted by `make test`, which the gate runs besides.
-    "ci": Profile(seeds=10_000, pair_step=19, images=20_000, kills=200, planted=False),
-    "long": Profile(seeds=50_000, pair_step=1, images=200_000, kills=2_000),
+    "quick": Profile(seeds=100, pair_step=17, commit_step=61, images=300, kills=10),
+    # The planted bugs are hunted by `make test`, and deaths at system calls tried, which the gate runs besides.
+    "ci": Profile(seeds=10_000, pair_step=19, commit_step=61, images=20_000, kills=200, planted=False),
+    "long": Profile(seeds=50_000, pair_step=1, commit_step=1, images=200_000, kills=2_000, calls=60),
 }
 
 
@@ -111,8 +119,8 @@ def _seeds(report: _Report, pool: ProcessPoolExecutor, total: int) -> None:
         report.bad([f"never met: {', '.join(never)}"])
 
 
-def _pairs(report: _Report, pool: ProcessPoolExecutor, step: int) -> None:
-    running = {name: pool.submit(crashes.run, name, step) for name in crashes.VERBS}
+def _pairs(report: _Report, pool: ProcessPoolExecutor, step: int, *, commits: bool) -> None:
+    running = {name: pool.submit(crashes.run, name, step, commits) for name in crashes.VERBS}
     for name, future in running.items():
         try:
             found = future.result()
@@ -120,7 +128,8 @@ def _pairs(report: _Report, pool: ProcessPoolExecutor, step: int) -> None:
             report.bad([f"{name}: {type(error).__name__}: {error} {getattr(error, '__notes__', '')}"])
             continue
         every = "all pairs" if step == 1 else f"every {step}th pair"
-        report.say(f"deaths in {name}: {found.points} points, {every}: {found.pairs}")
+        where = "effects and commits" if commits else "effects"
+        report.say(f"deaths in {name}, at {where}: {found.points} points, {every}: {found.pairs}")
 
 
 def _images(report: _Report, pool: ProcessPoolExecutor, total: int) -> None:
@@ -132,10 +141,16 @@ def _images(report: _Report, pool: ProcessPoolExecutor, total: int) -> None:
         report.bad([f"power cuts: {corrupt} corrupt, {lost} lost"])
 
 
-def _kills(report: _Report, total: int) -> None:
+def _kills(report: _Report, total: int, *, calls: bool = False) -> None:
+    if calls and shutil.which("strace") is None:
+        report.say("kill -9 at system calls: not tried, as strace is not installed")
+        return
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:  # it forks, so it has no threads
-        found = alone.submit(kills.run, total, 1).result()
-    report.say("kill -9: " + ", ".join(f"{value:g} {name}" for name, value in asdict(found).items() if name != "notes"))
+        found = alone.submit(partial(kills.run, calls=calls), total, 1).result()
+    report.say(
+        ("kill -9 at system calls: " if calls else "kill -9: ")
+        + ", ".join(f"{value:g} {name}" for name, value in asdict(found).items() if name != "notes")
+    )
     zero = (
         "lost_acknowledgements", "paid_for_recorded", "unreported", "wrong_content", "second_sites", "unsound",
         "failed",
@@ -168,10 +183,13 @@ def main(name: str) -> int:
     profile, report = PROFILES[name], _Report()
     report.say(f"profile {name}: {profile}")
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        _pairs(report, pool, profile.pair_step)
+        _pairs(report, pool, profile.pair_step, commits=False)
+        _pairs(report, pool, profile.commit_step, commits=True)
         _images(report, pool, profile.images)
         _seeds(report, pool, profile.seeds)
     _kills(report, profile.kills)
+    if profile.calls:
+        _kills(report, profile.calls, calls=True)
     if profile.planted:
         _planted(report)
     report.say("everything held" if not report.wrong else f"{len(report.wrong)} things are wrong")

@@ -126,16 +126,18 @@ def _write(db: Any, chance: random.Random, number: int, last: Contents) -> Conte
     return Contents(last.events + events, last.attempts + attempts, last.entries + entries)
 
 
-def record(folder: Path, seed: int, synchronous: str = "full") -> Record:
-    """Run a journal from its making to its closing, and return what went to disk."""
+def record(folder: Path, seed: int, synchronous: str = "") -> Record:
+    """Run a journal from its making to its closing, and return what went to disk; `synchronous` plants another mode."""
     made = Record()
     chance = random.Random(seed)
     path = folder / "record.db"
     recorder = _Recorder(made, path)
     db = apsw.Connection(str(path), vfs="recorder")
     try:
-        db.execute("pragma journal_mode = wal")
-        db.execute(f"pragma synchronous = {synchronous}")
+        for mode in database.MODES:
+            db.execute(mode)
+        if synchronous:
+            db.execute(f"pragma synchronous = {synchronous}")
         db.execute(f"pragma wal_autocheckpoint = {chance.choice((8, 16, 60))}")
         schema.migrate(cast(sqlite3.Connection, db))
         made.contents.append(Contents(0, 0, 0))
@@ -284,7 +286,7 @@ def _images(made: Record, chance: random.Random) -> Iterator[tuple[int, dict[str
             disk.add(made.ops[point])
 
 
-def run(images: int, seed: int, synchronous: str = "full") -> Figures:
+def run(images: int, seed: int, synchronous: str = "") -> Figures:
     """Open `images` images of power cuts, the same ones for the same seed."""
     chance = random.Random(f"{seed} {synchronous}")
     shm = Path("/dev/shm")  # memory where there is one
@@ -305,8 +307,8 @@ def run(images: int, seed: int, synchronous: str = "full") -> Figures:
 
 
 def main(arguments: list[str]) -> None:
-    """Print figures: the number of images, then the seed, then the way of syncing (full)."""
-    images, seed, synchronous = (*arguments, *("2000", "1", "full")[len(arguments) :])[:3]
+    """Print figures: the number of images, then the seed, then another way of syncing, planted."""
+    images, seed, synchronous = (*arguments, *("2000", "1", "")[len(arguments) :])[:3]
     figures = run(int(images), int(seed), synchronous)
     rate = figures.images / figures.seconds
     print(f"{figures.images} images, {figures.corrupt} corrupt, {figures.lost} with losses, {rate:.0f} images a second")

@@ -488,7 +488,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug("resume makes a new deployment", _forgetful, scenario(resume_keeps_the_id)),
 )
-"""The bugs that are planted here; those of the disk are in `images`, those of the wire in tests/faults."""
+"""The bugs that are planted here; another way of syncing is planted by the power cuts (`images`)."""
 
 
 SCENARIOS = {

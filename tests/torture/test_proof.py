@@ -43,8 +43,9 @@ def test_a_seed_replays_exactly_whatever_the_order_of_hashes() -> None:
 
 
 @pytest.mark.parametrize("verb", sorted(crashes.VERBS))
-def test_pairs_of_deaths_of_each_verb(verb: str) -> None:
-    found = crashes.run(verb, 19)
+@pytest.mark.parametrize(("step", "commits"), [(19, False), (61, True)])
+def test_pairs_of_deaths_of_each_verb(verb: str, step: int, commits: bool) -> None:
+    found = crashes.run(verb, step, commits)
     assert found.pairs >= found.points > 0
 
 

@@ -18,6 +18,7 @@ from walrus_sdk.journal.schema import check_version, migrate
 
 __all__ = [
     "COUNT",
+    "MODES",
     "Database",
     "commits_in",
     "failures",
@@ -226,6 +227,15 @@ def _check_version(path: Path) -> None:
         _patiently(look)
 
 
+MODES = (
+    "pragma trusted_schema = off",
+    "pragma journal_mode = wal",
+    "pragma synchronous = full",
+    "pragma foreign_keys = on",
+)
+"""How a journal is written: what is committed is on disk (the proof's power cuts run with these, too)."""
+
+
 def _prepare(db: sqlite3.Connection) -> None:
     """Set the mode and bring the schema up to date.
 
@@ -234,10 +244,8 @@ def _prepare(db: sqlite3.Connection) -> None:
     """
 
     def prepare() -> None:
-        db.execute("pragma trusted_schema = off")
-        db.execute("pragma journal_mode = wal")
-        db.execute("pragma synchronous = full")
-        db.execute("pragma foreign_keys = on")
+        for mode in MODES:
+            db.execute(mode)
         db.execute("pragma wal_checkpoint(passive)").fetchall()
         migrate(db)
 

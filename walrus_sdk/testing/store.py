@@ -90,6 +90,8 @@ class MemoryStore:
             return _receipt(bought[0], Frost(), already=False)
 
         def certify() -> StoreReceipt:
+            if bought[0].end_epoch <= self.blobs.epoch.number:
+                raise StorageError("store_failed", "its storage is over before it is certified")
             certified = self.blobs.certify(bought[0], data, request.owner)
             return _receipt(certified, Frost(self.blobs.price(len(data), epochs)), already=False)
 

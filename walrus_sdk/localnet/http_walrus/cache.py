@@ -42,7 +42,7 @@ class CachingProxy:
         self, exchange: Exchange, shape: Shape, origin: Callable[[Exchange], Awaitable[Response | None]]
     ) -> Response | None:
         """Answer from the cache, or ask the origin and keep what may be kept."""
-        if shape.not_found_cache_s <= 0 or exchange.method != "GET":
+        if shape.not_found_cache_s <= 0 or exchange.method not in ("GET", "HEAD"):
             return await origin(exchange)
         ranged = "range" in exchange.headers
         key = f"{exchange.raw_path}?{exchange.query}"
@@ -59,7 +59,8 @@ class CachingProxy:
             return None
         if answer.status_code >= 500 and kept is not None and usable:
             return kept.response("STALE")
-        life = _HIT_S if answer.status_code == 200 else shape.not_found_cache_s if answer.status_code == 404 else 0
+        whole = answer.status_code == 200 and exchange.method == "GET"
+        life = _HIT_S if whole else shape.not_found_cache_s if answer.status_code == 404 else 0
         if life:
             headers = tuple((name, value) for name, value in answer.headers.items() if name != "content-length")
             self._kept[key] = _Kept(answer.status_code, headers, bytes(answer.body), self._now() + life)

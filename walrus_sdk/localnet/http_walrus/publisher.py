@@ -187,6 +187,8 @@ class Publisher:
         await self._sleep(world.faults.shape.latency_s)
         if _FAILED in exchange.struck:
             return _failure(blob_id, "certify", "the certification transaction has no result for the blob")
+        if paid.end_epoch <= world.chain.walrus_epoch.number:
+            raise internal_error()  # the Move call aborts: the storage is over
         certified = world.blobs.certify(paid, data, owner)
         result = {"newlyCreated": self._created(certified, len(data), query, cost)}
         await exchange.at("publisher.after_certify")
