@@ -15,8 +15,9 @@ import anyio
 import pytest
 
 from walrus_sdk.errors import CODES, OwnershipError, StateError
-from walrus_sdk.journal import database, schema
+from walrus_sdk.journal import database, ownership, schema, writer
 from walrus_sdk.journal.checkpoints import read_checkpoint, write_checkpoint
+from walrus_sdk.journal.database import make_folder
 from walrus_sdk.journal.reader import Reader
 from walrus_sdk.journal.store import SqliteJournal, journal_path, open_journal
 from walrus_sdk.machine.clock import SystemClock
@@ -341,3 +342,102 @@ def test_what_is_no_checkpoint_is_refused(tmp_path: Path, data: bytes) -> None:
     with pytest.raises(StateError) as caught:
         read_checkpoint(path)
     assert caught.value.code == "checkpoint_invalid"
+
+
+# ── what is on disk before it is believed ─────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.anyio
+async def test_rows_of_one_kind_are_each_held_against_what_they_expect(home: Path) -> None:
+    def row(name: str, expect: dict[str, Any] | None) -> Put:
+        return Put("operations", {"chain": "c", "kind": "store", "name": name}, {"state": "intent"}, expect)
+
+    async with open_journal(home, SystemClock()) as journal:
+        owner = await journal.claim(ONE, new=True)
+        await journal.append(owner, [Change("a", {}, (row("there", None),))])
+        with pytest.raises(OwnershipError) as caught:
+            await journal.append(owner, [Change("b", {}, (row("one", {}), row("two", None), row("there", {})))])
+        assert caught.value.code == "row_changed"
+        rows = await journal.rows("operations")
+        assert [found["name"] for found in rows] == ["there"]
+        assert [event.type for event in await journal.events(ONE)] == ["a"]
+
+
+def syncs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list that the inode of everything that is synced goes to."""
+    done: list[int] = []
+    for name in ("fsync", "fdatasync"):
+        usual = getattr(os, name)
+
+        def sync(descriptor: int, usual: Callable[[int], None] = usual) -> None:
+            done.append(os.fstat(descriptor).st_ino)
+            usual(descriptor)
+
+        monkeypatch.setattr(os, name, sync)
+    return done
+
+
+def test_a_checkpoint_is_on_disk_before_it_has_its_name_and_so_is_the_name(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = syncs(monkeypatch)
+    usual = Path.replace
+    monkeypatch.setattr(Path, "replace", lambda path, to: (done.append(-1), usual(path, to))[1])
+    name = write_checkpoint(home, ONE, 1, "manifest", {"a": 1})
+    folder = home / "checkpoints" / str(ONE)
+    named = done.index(-1)
+    assert (folder / name).stat().st_ino in done[:named]
+    assert folder.stat().st_ino in done[named:]
+    assert {home.stat().st_ino, home.parent.stat().st_ino} <= set(done[:named]), "new folders have durable names"
+
+
+@pytest.mark.anyio
+async def test_that_a_home_is_in_use_again_is_on_disk_before_anything_is_written(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_journal(home, SystemClock()):
+        pass
+    marks = {path.stat().st_ino for path in home.rglob("*") if path.is_file() and path != journal_path(home)}
+    done = syncs(monkeypatch)
+    async with open_journal(home, SystemClock()):
+        assert marks & set(done), "the mark of a closed home is taken back"
+
+
+@pytest.mark.anyio
+async def test_a_journal_that_goes_while_rows_are_written_acknowledges_nothing(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_journal(home, SystemClock()) as journal:
+        owner = await journal.claim(ONE, new=True)
+        usual = writer._check_fence
+
+        def gone(*args: Any) -> None:
+            usual(*args)
+            journal_path(home).unlink()
+
+        monkeypatch.setattr(writer, "_check_fence", gone)
+        with pytest.raises(StateError) as caught:
+            await journal.append(owner, [Change("a")])
+        assert caught.value.code == "state_replaced"
+
+
+def test_a_lock_file_that_was_removed_before_it_was_locked_does_not_count(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual, taken = ownership._flock, []
+
+    def late(descriptor: int) -> None:
+        if not taken:
+            (path,) = home.iterdir()
+            path.unlink()  # somebody took it over just now
+        taken.append(descriptor)
+        usual(descriptor)
+
+    monkeypatch.setattr(ownership, "_flock", late)
+    folder = make_folder(home)
+    locks = ownership.Locks(folder)
+    try:
+        locks.take(ONE, ownership.Holder(1, "here", 0))
+        assert len(taken) == 2
+    finally:
+        locks.close()
