@@ -112,6 +112,8 @@ def _seeds(report: _Report, pool: ProcessPoolExecutor, total: int) -> None:
             setattr(whole, name, getattr(whole, name) + value)
         met += seen
         report.bad(wrong)
+        if total >= 10_000 and whole.seeds % (total // 10) < _CHUNK:
+            report.say(f"{whole.seeds} of {total} seeds")
     report.say("simulation: " + ", ".join(f"{value:.0f} {name}" for name, value in asdict(whole).items()))
     never = [name for name in SITUATIONS if not met[name]]
     report.say(f"situations met: {len(SITUATIONS) - len(never)} of {len(SITUATIONS)}")
@@ -120,16 +122,21 @@ def _seeds(report: _Report, pool: ProcessPoolExecutor, total: int) -> None:
 
 
 def _pairs(report: _Report, pool: ProcessPoolExecutor, step: int, *, commits: bool) -> None:
-    running = {name: pool.submit(crashes.run, name, step, commits) for name in crashes.VERBS}
-    for name, future in running.items():
+    parts = os.cpu_count() or 1
+    running = {
+        name: [pool.submit(crashes.run, name, step, commits, part, parts) for part in range(parts)]
+        for name in crashes.VERBS
+    }
+    for name, futures in running.items():
         try:
-            found = future.result()
+            found = [future.result() for future in futures]
         except BaseException as error:
             report.bad([f"{name}: {type(error).__name__}: {error} {getattr(error, '__notes__', '')}"])
             continue
         every = "all pairs" if step == 1 else f"every {step}th pair"
         where = "effects and commits" if commits else "effects"
-        report.say(f"deaths in {name}, at {where}: {found.points} points, {every}: {found.pairs}")
+        pairs = sum(part.pairs for part in found)
+        report.say(f"deaths in {name}, at {where}: {found[0].points} points, {every}: {pairs}")
 
 
 def _images(report: _Report, pool: ProcessPoolExecutor, total: int) -> None:

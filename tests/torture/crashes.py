@@ -163,12 +163,15 @@ async def _points(name: str, commits: bool) -> int:
     return len(world.life.points)
 
 
-def run(name: str, step: int = 1, commits: bool = False) -> Figures:
-    """Try every `step`th pair of deaths of a verb. Raises `Violation` with the pair in a note."""
+def run(name: str, step: int = 1, commits: bool = False, part: int = 0, parts: int = 1) -> Figures:
+    """Try every `step`th pair of deaths of a verb, or one of so many parts of them.
+
+    Raises `Violation` with the pair in a note.
+    """
 
     async def main() -> Figures:
         start, points, pairs = time.perf_counter(), await _points(name, commits), 0
-        for first in range(1, points + 1):
+        for first in range(1 + part, points + 1, parts):
             second = 1 + (first % step)
             reached = True
             while reached:
