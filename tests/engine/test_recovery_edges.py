@@ -656,3 +656,67 @@ async def test_numbers_that_mean_nothing_are_refused() -> None:
     for wrong in ({"max_retries": "3"}, {"timeout_s": None}, {"max_retries": 2.5}, {"cleanup_on_failure": "no"}):
         with pytest.raises(ConfigurationError):
             RecoveryOptions(**wrong)  # type: ignore[arg-type]
+
+
+async def test_a_deployment_goes_on_upon_its_own_chain_and_with_its_own_key_only() -> None:
+    world = SimulatedWorld(seed="a" * 64)
+    assert await world.dies("store.intent.before")
+    left = await newest(world)
+    other = on_another_chain(world, "b")
+    with pytest.raises(BlockchainError) as caught:
+        await other.session.resume(left)
+    assert caught.value.code == "chain_mismatch"
+    world.revive()
+    world.signer = other.signer
+    with pytest.raises(ConfigurationError) as refused:
+        await world.session.resume(left)
+    assert refused.value.code == "key_invalid"
+    assert world.paid() == {}
+
+
+async def test_a_lock_that_is_set_while_a_plan_is_made_holds() -> None:
+    world = SimulatedWorld()
+    await world.deploy()
+    world.files["index.html"] = b"next"
+    usual, executed = world.chain.simulate, world.chain.executed
+
+    async def simulate(*args: Any, **more: Any) -> Any:
+        found = await usual(*args, **more)
+        await world.session.lock("simulated", reason="freeze")
+        return found
+
+    world.chain.simulate = simulate  # type: ignore[method-assign]
+    with pytest.raises(OwnershipError) as caught:
+        await world.deploy()
+    assert caught.value.code == "site_locked"
+    assert world.chain.executed == executed
+
+
+async def test_a_failure_because_the_site_changed_is_for_good() -> None:
+    world = SimulatedWorld()
+    await world.deploy()
+    world.files["index.html"] = b"mine"
+    plan = await world.plan()
+    elsewhere = world.elsewhere()
+    elsewhere.files = {"index.html": b"theirs"}
+    await elsewhere.deploy(max_delete=1.0)
+    world.chain.after = lambda: None
+    with pytest.raises(BlockchainError) as caught:
+        await world.apply(plan)
+    assert caught.value.code == "site_changed"
+    assert not any(item.resumable for item in await world.session.list())
+    await world.deploy(max_delete=1.0)
+    assert await world.served() == world.published()
+
+
+async def test_the_history_of_a_version_that_is_kept_is_kept() -> None:
+    world = SimulatedWorld()
+    await deletable_versions(world, 4)
+    world.clock.advance(30 * 86_400)
+    done = await world.session.cleanup(keep_last=2, older_than_days=1.0, dry_run=False)
+    kept = {str(version.deployment_id) for version in await world.session.versions("simulated")}
+    assert len(kept) == 2
+    assert not kept & {str(name) for name in done.deployments}
+    assert len(done.deployments) == 2
+    for name in kept:
+        assert (await world.session.status(name)).summary.status == "completed"

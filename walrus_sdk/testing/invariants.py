@@ -17,7 +17,7 @@ from walrus_sdk.model import events
 from walrus_sdk.model.chain import ObjectRef
 from walrus_sdk.model.deployment import MOVES, Status
 from walrus_sdk.model.options import DeployResult
-from walrus_sdk.model.units import Digest, ObjectId
+from walrus_sdk.model.units import BlobId, Digest, ObjectId
 from walrus_sdk.ports import StoreRequest
 from walrus_sdk.testing.journal import Disk
 from walrus_sdk.testing.world import SimulatedWorld
@@ -198,12 +198,19 @@ class Watcher:
         self._check_doubles()
 
     def _check_served(self) -> None:
-        """Check that no site refers to bytes that were deleted before their time (SERVE-4)."""
-        blobs, now = self._world.net.blobs, self._world.net.chain.walrus_epoch.number
+        """Check that no site, and no version that is kept, refers to bytes that were deleted before their time."""
         for site_id, blob_id in self._world.chain.references(self._world.signer.address):
-            bought = [found for found in blobs.registrations(str(blob_id)) if found.certified]
-            if any(found.end_epoch > now for found in bought) and blobs.certified(blob_id) is None:
+            if self._is_deleted(blob_id):
                 raise Violation("SERVE-4", f"site {site_id} refers to {blob_id}, which was deleted")
+        for row in self._world.disk.tables["versions"].values():
+            for resource in json.loads(row["manifest"])["resources"].values():
+                if self._is_deleted(BlobId.parse(resource["blob_id"])):
+                    raise Violation("SERVE-3", f"version {row['n']} needs {resource['blob_id']}, which was deleted")
+
+    def _is_deleted(self, blob_id: BlobId) -> bool:
+        blobs, now = self._world.net.blobs, self._world.net.chain.walrus_epoch.number
+        bought = [found for found in blobs.registrations(str(blob_id)) if found.certified]
+        return any(found.end_epoch > now for found in bought) and blobs.certified(blob_id) is None
 
     def _check_told(self) -> None:
         deployments = self._world.disk.tables["deployments"]
