@@ -320,6 +320,27 @@ async def test_a_lock_that_somebody_set_keeps_its_reason() -> None:
     assert caught.value.fields["reason"] == "freeze"
 
 
+async def test_a_rollback_that_died_before_it_locked_locks_when_it_goes_on() -> None:
+    for number in range(1, 12):
+        world = await two_versions()
+        await world.session.lock("simulated", reason="earlier")
+        await world.session.unlock("simulated")
+        world.life.counts_commits = True
+        seen: list[str] = []
+
+        def at(_: int, point: str, seen: list[str] = seen, nth: int = number) -> bool:
+            seen.extend([point] * (point == "journal.after"))
+            return len(seen) == nth and point == "journal.after"
+
+        if not await world.dies(at, partial(world.session.rollback, "simulated", reason="broken")):
+            break
+        await world.session.rollback("simulated", reason="broken")
+        with pytest.raises(OwnershipError) as caught:
+            await world.deploy()
+        assert (caught.value.code, caught.value.fields["reason"]) == ("site_locked", "broken"), number
+    assert number > 5
+
+
 async def test_a_rollback_that_was_refused_locks_nothing() -> None:
     world = SimulatedWorld()
     await deletable_versions(world, 4)

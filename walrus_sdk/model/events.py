@@ -17,6 +17,7 @@ __all__ = [
     "NOTE",
     "SECOND_PAYMENT_POSSIBLE",
     "SITE_ADOPTED",
+    "SITE_LOCKED",
     "SITE_VERSION",
     "STORE_NAMED",
     "TRANSACTION_DEAD",
@@ -54,6 +55,8 @@ SECOND_PAYMENT_POSSIBLE = "second_payment_possible"
 """It was not found after the settle time and is done again: name."""
 SITE_ADOPTED = "site.adopted"
 """A site that was not made from this home is meant: site_id, how."""
+SITE_LOCKED = "site.locked"
+"""The site takes no deploy from now on: reason."""
 SITE_VERSION = "site.version"
 """A version of the site is complete: number, digest."""
 CHECKPOINT = "checkpoint"

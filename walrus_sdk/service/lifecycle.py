@@ -68,7 +68,6 @@ async def begin(connection: Connection, plan: Plan) -> Ownership:
         in_vain = await inherited(connection, deployment, plan)
         await connection.journal.append(owner, [*changes, *adopted, *in_vain])
         await _yield_to_older(connection, owner, plan)
-        await _lock(connection, owner, plan)
     except BaseException:
         await connection.journal.release(owner)
         raise
@@ -141,13 +140,15 @@ def _first_rows(connection: Connection, deployment: DeploymentId, plan: Plan) ->
 
 
 async def _lock(connection: Connection, owner: Ownership, plan: Plan) -> None:
-    """Lock the site where the plan says so, before anything is done; a lock that somebody set stays as it is."""
+    """Lock the site where the plan says so, once and before anything is done; a lock that somebody set stays."""
     puts = lock_rows(owner.deployment, plan, connection.clock.wall_ms())
-    if not puts:
-        return
+    past = await connection.journal.events(owner.deployment) if puts else []
+    if not puts or any(event.type == events.SITE_LOCKED for event in past):
+        return  # whoever unlocked it meanwhile meant it
     there = await connection.journal.rows("locks", puts[0].key)
-    if not there or there[0]["reason"] is None or there[0]["deployment"] is not None:
-        await connection.journal.append(owner, [Change(events.NOTE, {"message": f"locked: {plan.lock}"}, tuple(puts))])
+    set_by_somebody = there and there[0]["reason"] is not None and there[0]["deployment"] is None
+    locked = Change(events.SITE_LOCKED, {"reason": plan.lock}, () if set_by_somebody else tuple(puts))
+    await connection.journal.append(owner, [locked])
 
 
 def lock_rows(deployment: DeploymentId, plan: Plan, now: int) -> Sequence[Put]:
@@ -239,6 +240,7 @@ async def carry_out(
     try:
         executor = Executor(connection.context(owner, folder, options, feed), unfinished.plan, unfinished.status)
         await _check_recoveries(connection, owner, options)
+        await _lock(connection, owner, unfinished.plan)
         return await _run(connection, owner, executor, deadline)
     except WalrusError as error:
         error.fields |= {"deployment_id": str(owner.deployment), "resumable": can_resume(error)}
