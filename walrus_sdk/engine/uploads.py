@@ -214,6 +214,9 @@ class Uploads:
         """Return the objects of a blob that do not count, because everything is to be stored anew."""
         if not self._context.options.fresh:
             return set()
+        made = await self._performer.records.row("store", str(blob_id))
+        if made is not None and made["state"] == "done" and not self._performer.records.is_foreign(made):
+            return set()  # it was stored anew, by an earlier owner of this deployment
         rows = await self._world.journal.rows("blobs", {"chain": self._plan.chain_id, "blob_id": str(blob_id)})
         return {ObjectId.parse(row["object_id"]) for row in rows if row["object_id"]}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 import anyio
@@ -101,14 +101,21 @@ class MemoryChain:
             return set()
         return set(_content(objects.decode_site(item.contents), view.owned_by(site_id.raw)).resources)
 
-    def references(self, owner: SuiAddress) -> set[tuple[ObjectId, BlobId]]:
-        """Return which blobs the owner's sites refer to at this moment, whatever reads lag behind."""
-        view = self.sui.objects.view()
-        return {
-            (item.id, resource.blob_id)
-            for item in self._owned(owner, site_type(self.sui.genesis))
-            for resource in _content(objects.decode_site(item.contents), view.owned_by(item.id.raw)).resources.values()
-        }
+    def references(
+        self, owner: SuiAddress, known: dict[tuple[ObjectId, int], frozenset[BlobId]]
+    ) -> Mapping[ObjectId, frozenset[BlobId]]:
+        """Return which blobs the owner's sites refer to at this moment, whatever reads lag behind.
+
+        `known` keeps what was read of each version of a site.
+        """
+        view, found = self.sui.objects.view(), {}
+        for item in self._owned(owner, site_type(self.sui.genesis)):
+            key = (item.id, item.version)
+            if key not in known:
+                content = _content(objects.decode_site(item.contents), view.owned_by(item.id.raw))
+                known[key] = frozenset(resource.blob_id for resource in content.resources.values())
+            found[item.id] = known[key]
+        return found
 
     def _owned(self, owner: SuiAddress, kind: str, behind: int = 0) -> list[StoredObject]:
         return [item for item in self.sui.objects.view(behind).owned_by(owner.raw) if item.type == kind]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from walrus_sdk.codecs import transaction as tx
@@ -101,6 +102,7 @@ class Watcher:
         self._change: tuple[ObjectId, set[str], set[str]] | None = None
         self._sent: dict[tuple[ObjectId, int], str] = {}
         self._wire: dict[str, _Sent] = {}
+        self._sites: dict[tuple[ObjectId, int], frozenset[BlobId]] = {}
         self.payments = 0
         self.watch()
 
@@ -199,13 +201,15 @@ class Watcher:
 
     def _check_served(self) -> None:
         """Check that no site, and no version that is kept, refers to bytes that were deleted before their time."""
-        for site_id, blob_id in self._world.chain.references(self._world.signer.address):
-            if self._is_deleted(blob_id):
-                raise Violation("SERVE-4", f"site {site_id} refers to {blob_id}, which was deleted")
+        gone = {blob_id for blob_id in map(BlobId.parse, self._world.paid()) if self._is_deleted(blob_id)}
+        if not gone:
+            return
+        for site_id, needed in self._world.chain.references(self._world.signer.address, self._sites).items():
+            if gone & needed:
+                raise Violation("SERVE-4", f"site {site_id} refers to {min(gone & needed)}, which was deleted")
         for row in self._world.disk.tables["versions"].values():
-            for resource in json.loads(row["manifest"])["resources"].values():
-                if self._is_deleted(BlobId.parse(resource["blob_id"])):
-                    raise Violation("SERVE-3", f"version {row['n']} needs {resource['blob_id']}, which was deleted")
+            if gone & _blobs_of(row["manifest"]):
+                raise Violation("SERVE-3", f"version {row['n']} needs {min(gone & _blobs_of(row['manifest']))}")
 
     def _is_deleted(self, blob_id: BlobId) -> bool:
         blobs, now = self._world.net.blobs, self._world.net.chain.walrus_epoch.number
@@ -243,6 +247,11 @@ class Watcher:
 
     def _is_there(self, found: Registration) -> bool:
         return self._world.net.chain.objects.get(ObjectId.parse(found.object_id)) is not None
+
+
+@lru_cache(maxsize=64)
+def _blobs_of(manifest: str) -> frozenset[BlobId]:
+    return frozenset(BlobId.parse(resource["blob_id"]) for resource in json.loads(manifest)["resources"].values())
 
 
 def _covers(row: Mapping[str, Any], end: int) -> bool:

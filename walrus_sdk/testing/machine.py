@@ -11,7 +11,7 @@ import anyio
 
 from walrus_sdk.model.units import DeploymentId
 
-__all__ = ["InlineThreads", "ManualClock", "SeededRandom", "SequentialIds"]
+__all__ = ["InlineThreads", "ManualClock", "SeededRandom", "SequentialIds", "computed"]
 
 T = TypeVar("T")
 
@@ -89,9 +89,10 @@ class InlineThreads:
     async def compute(self, function: Callable[..., T], *args: Any) -> T:
         """Call a pure function; once only, for the same arguments."""
         await anyio.lowlevel.checkpoint()
-        return cast(T, _computed(function, *(tuple(arg) if isinstance(arg, list) else arg for arg in args)))
+        return cast(T, computed(function, *(tuple(arg) if isinstance(arg, list) else arg for arg in args)))
 
 
 @lru_cache(maxsize=64)
-def _computed(function: Callable[..., Any], *args: Any) -> Any:
+def computed(function: Callable[..., Any], *args: Any) -> Any:
+    """Call a pure function; the last results are kept, for both sides of a simulated network."""
     return function(*args)

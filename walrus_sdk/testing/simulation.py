@@ -187,7 +187,7 @@ class _Life:
             self._met("fresh")
         if hasty:
             self._met("deadline")
-        deletable, keeps, reads = (rng.random() < share for share in (0.3, 0.2, 0.3))
+        deletable, keeps, reads = (rng.random() < share for share in (0.3, 0.2, 0.1))
         deletable = deletable and not fresh  # else it is paid again, as asked
         if deletable:
             self._met("deletable")

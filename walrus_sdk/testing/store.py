@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 
 import anyio
 
-from walrus_sdk.codecs import quilt
+from walrus_sdk.codecs import quilt, tasks
 from walrus_sdk.errors import NetworkError, StorageError, ValidationError, WalrusError
 from walrus_sdk.localnet.blobs import Blobs, LedgerRow, Registration
 from walrus_sdk.model.plan import StoreKind
 from walrus_sdk.model.units import BlobId, Frost, ObjectId, QuiltPatchId, WalrusEpoch
 from walrus_sdk.ports import Part, Release, StoreReceipt, StoreRequest
 from walrus_sdk.testing.death import Life
+from walrus_sdk.testing.machine import computed
 
 __all__ = ["MOMENTS", "MemoryStore", "lost"]
 
@@ -47,17 +47,16 @@ class MemoryStore:
         self.latency_s = 0.0
         self.stored = 0
         self._n_shards = n_shards
-        self._encode = lru_cache(maxsize=64)(blobs.encode)
         self._life = life
 
     async def store(self, request: StoreRequest, release: Release) -> StoreReceipt:
         """Store one blob or quilt; see the port."""
         await self._moment("request", request.blob_id)
         contents = [await _whole(part) for part in request.parts]
-        data = self._assembled(request, contents)
+        data, blob_id = self._assembled(request, contents)
         await release()
         self.stored += 1
-        steps = self._steps(request, data, sum(map(len, contents)))
+        steps = self._steps(request, blob_id, data, sum(map(len, contents)))
         try:
             for moment, step in steps:
                 await self._moment(moment, request.blob_id)
@@ -71,10 +70,9 @@ class MemoryStore:
         return receipt
 
     def _steps(
-        self, request: StoreRequest, data: bytes, received: int
+        self, request: StoreRequest, blob_id: BlobId, data: bytes, received: int
     ) -> Iterator[tuple[str, Callable[[], StoreReceipt]]]:
         """Yield what a store does, with the moment before each; none of it is undone when the client goes away."""
-        blob_id = self._encode(data)
         epochs = min(request.epochs, self.max_epochs)
         bought: list[Registration] = []
 
@@ -106,12 +104,14 @@ class MemoryStore:
         if fault is not None:
             raise fault
 
-    def _assembled(self, request: StoreRequest, contents: list[bytes]) -> bytes:
+    def _assembled(self, request: StoreRequest, contents: list[bytes]) -> tuple[bytes, BlobId]:
+        """Return the blob of what came in, and its id."""
         if request.kind is StoreKind.BLOB:
-            return contents[0]
-        names = [part.identifier for part in request.parts]
+            return contents[0], BlobId(computed(tasks.blob_name, contents[0], self._n_shards))
+        names = tuple(part.identifier for part in request.parts)
         files = [quilt.QuiltFile(name, data) for name, data in zip(names, contents, strict=True)]
-        return quilt.encode(files, self._n_shards)
+        raw, _ = computed(tasks.quilt_name, names, tuple(contents), self._n_shards)
+        return quilt.encode(files, self._n_shards), BlobId(raw)
 
     def _note(self, request: StoreRequest, found: Registration, price: int, received: int) -> None:
         kind = request.kind.value
