@@ -214,8 +214,10 @@ class SuiState:
         checks.check_signatures(data, transaction, signatures)
         if digest in self.records:
             return self.records[digest]
+        expiration = transaction.expiration
+        if not isinstance(expiration, tx.EpochExpiration) or self.sui_epoch.number <= expiration.epoch.number:
+            self._note_use(transaction, digest)  # one that has expired holds nothing
         checks.check_validity(transaction, self.genesis, self.sui_epoch)
-        self._note_use(transaction, digest)  # one that has expired holds nothing
         coins = checks.check_inputs(self.objects, transaction)
         if not coins:
             raise checks.Refused("Gas payment from an address balance is not simulated: name gas coins")
