@@ -741,3 +741,30 @@ async def test_the_history_of_a_version_that_is_kept_is_kept() -> None:
     assert len(done.deployments) == 2
     for name in kept:
         assert (await world.session.status(name)).summary.status == "completed"
+
+
+async def test_a_cleanup_stops_at_its_deadline_and_the_next_one_does_the_rest() -> None:
+    world = SimulatedWorld()
+    await deletable_versions(world, 3)
+    before = await world.chain.blobs(world.signer.address)
+    usual = world.life.hook
+
+    async def slowly(point: str) -> None:
+        if point == "transaction.intent.before":
+            await anyio.sleep_forever()
+        await usual(point)
+
+    world.life.hook = slowly  # type: ignore[method-assign]
+    with pytest.raises(DeploymentStopped) as caught:
+        await world.session.cleanup(DeployOptions(deadline_s=0.001), **CLEAN)
+    assert caught.value.code == "deadline_reached"
+    assert await world.chain.blobs(world.signer.address) == before
+    world.life.hook = usual  # type: ignore[method-assign]
+    assert (await world.session.cleanup(**CLEAN)).deleted
+
+
+async def test_an_id_that_is_none_is_refused_by_a_cleanup() -> None:
+    for text in ("no id at all", "deploy_1800000000099_00000099"):
+        with pytest.raises(ConfigurationError) as caught:
+            await SimulatedWorld().session.cleanup(only=text)
+        assert caught.value.code == "deployment_not_found"

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
 
 from walrus_sdk.engine.deletes import Deletes
 from walrus_sdk.engine.executor import Executor
 from walrus_sdk.engine.feed import Feed
-from walrus_sdk.errors import BlockchainError, ConfigurationError, OwnershipError, WalrusError
+from walrus_sdk.errors import OwnershipError, WalrusError
 from walrus_sdk.model.deployment import PUBLISHING, Status
 from walrus_sdk.model.options import DeployOptions, DeployResult
 from walrus_sdk.model.units import DeploymentId
@@ -19,7 +17,7 @@ from walrus_sdk.service import requests
 from walrus_sdk.service.connection import Connection
 from walrus_sdk.service.lifecycle import as_planned, give_up, withdraw
 from walrus_sdk.service.nowhere import NoFolder
-from walrus_sdk.service.unfinished import HANDOVER_S, plan_of
+from walrus_sdk.service.unfinished import HANDOVER_S, check_world, plan_of, row_of
 
 __all__ = ["cancel"]
 
@@ -39,7 +37,7 @@ async def cancel(
     """
     asked, waited = 0, 0.0
     while True:
-        row = await _row(connection, deployment)
+        row = await row_of(connection, deployment)
         status = Status(row["status"])
         if status is Status.COMPLETED and row["verb"] in PUBLISHING:
             return load_result(json.loads(row["result"]))
@@ -65,23 +63,6 @@ async def cancel(
         waited += _LOOK_S
 
 
-async def _check_world(connection: Connection, row: Mapping[str, Any]) -> None:
-    """Check that the chain that is asked for its verdict is the deployment's, and the key too."""
-    state, owner = await connection.chain.state(), connection.signer().address
-    if state.chain_id != row["chain"]:
-        text = f"it is for chain {row['chain']}, {connection.network.name} is chain {state.chain_id}"
-        raise BlockchainError("chain_mismatch", text, expected=row["chain"], found=state.chain_id)
-    if str(owner) != row["owner"]:
-        raise ConfigurationError("key_invalid", f"it is for {row['owner']}, the key is that of {owner}")
-
-
-async def _row(connection: Connection, deployment: DeploymentId) -> Mapping[str, Any]:
-    rows = await connection.journal.rows("deployments", {"id": str(deployment)})
-    if not rows:
-        raise ConfigurationError("deployment_not_found", f"this home has no deployment {deployment}")
-    return rows[0]
-
-
 async def _end(
     connection: Connection,
     deployment: DeploymentId,
@@ -93,13 +74,13 @@ async def _end(
 ) -> None:
     owner = await connection.journal.claim(deployment, take_over=take_over)
     try:
-        row = await _row(connection, deployment)
+        row = await row_of(connection, deployment)
         if Status(row["status"]) in (Status.COMPLETED, Status.CANCELLED):
             return  # it ended between the look and the lock
         if not await connection.journal.rows("transactions", {"deployment": str(deployment)}):
             await give_up(connection, owner, reason or "by request")  # nothing to ask the chain: works without it
             return
-        await _check_world(connection, row)
+        await check_world(connection, row)
         plan = await plan_of(connection, row)
         context = connection.context(owner, NoFolder(), as_planned(options, plan), feed)
         if row["verb"] not in PUBLISHING:

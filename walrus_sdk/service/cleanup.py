@@ -30,10 +30,11 @@ from walrus_sdk.planning.history import kept
 from walrus_sdk.planning.state import is_unfinished
 from walrus_sdk.ports import Change, Drop, Ownership, Put
 from walrus_sdk.service.connection import Connection
+from walrus_sdk.service.deploy import deadline_of, until
 from walrus_sdk.service.lifecycle import begin, give_up, matters
 from walrus_sdk.service.nowhere import NoFolder
 from walrus_sdk.service.survey import read_site
-from walrus_sdk.service.unfinished import end_cleanup, plan_of, settle_and_end
+from walrus_sdk.service.unfinished import end_cleanup, plan_of, row_of, settle_and_end
 from walrus_sdk.service.versions import content_of
 
 __all__ = ["cleanup"]
@@ -67,15 +68,16 @@ async def cleanup(
     ones stay. Blobs that this home stored and nothing refers to are deleted where they can be, else listed with their
     end. With `only` nothing goes but such blobs that this deployment stored. Raises `OwnershipError`
     ``deployment_owned`` while another deployment of the wallet is under way, `ConfigurationError`
-    ``deployment_not_found``.
+    ``deployment_not_found``, `DeploymentStopped` ``deadline_reached``.
     """
+    deadline = deadline_of(options)
     state, owner = await connection.chain.state(), connection.signer().address
     extent = Extent(older_than_days, keep_last, only)
     if keep_last < 1 or not 0 <= older_than_days < math.inf:
         text = f"cleanup: expected keep_last from 1 and days from 0, found {keep_last} and {older_than_days}"
         raise ConfigurationError("option_invalid", text, option="cleanup")
-    if only is not None and not await connection.journal.rows("deployments", {"id": str(only)}):
-        raise ConfigurationError("deployment_not_found", f"no deployment {only} in this home")
+    if only is not None:
+        await row_of(connection, only)
     if not dry_run:
         await _settle_older(connection, owner, state, options, feed, only)
     decision = await _decide(connection, owner, state, options, extent)
@@ -88,7 +90,8 @@ async def cleanup(
         if await _decide(connection, owner, state, options, extent) != decision:
             text = "something changed while it was decided what may go; run it again"
             raise OwnershipError("row_changed", text)
-        return await _carry_out(connection, ownership, plan, decision, options, feed)
+        with until(deadline):
+            return await _carry_out(connection, ownership, plan, decision, options, feed)
     except WalrusError as error:
         error.fields |= {"deployment_id": str(ownership.deployment)}
         mine = {"deployment": str(ownership.deployment), "state": "released"}

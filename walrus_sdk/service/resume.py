@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from walrus_sdk.engine.feed import Feed
-from walrus_sdk.errors import BlockchainError, ConfigurationError, OwnershipError, ValidationError
+from walrus_sdk.errors import ConfigurationError, OwnershipError, ValidationError
 from walrus_sdk.model import events
 from walrus_sdk.model.deployment import PUBLISHING, Status
 from walrus_sdk.model.options import DeployOptions, DeployResult
@@ -26,7 +26,7 @@ from walrus_sdk.service.connection import Connection
 from walrus_sdk.service.deploy import check_files, deadline_of, deploy
 from walrus_sdk.service.lifecycle import Unfinished, as_planned, carry_out
 from walrus_sdk.service.nowhere import NoFolder
-from walrus_sdk.service.unfinished import HANDOVER_S, end_cleanups, plan_of
+from walrus_sdk.service.unfinished import HANDOVER_S, check_world, end_cleanups, plan_of, row_of
 
 __all__ = ["newest_unfinished", "resume"]
 
@@ -52,7 +52,7 @@ async def resume(
     Raises `ValidationError` ``file_changed`` with the list, `OwnershipError` ``deployment_owned`` or ``illegal_move``,
     `BlockchainError` ``chain_mismatch``, and what deploying raises.
     """
-    deadline, row = deadline_of(options), await _row(connection, deployment)
+    deadline, row = deadline_of(options), await row_of(connection, deployment)
     if row["verb"] not in PUBLISHING:
         text = f"{deployment} is no deployment of files but a record of {row['verb']}"
         raise OwnershipError("illegal_move", text, deployment_id=str(deployment))
@@ -78,7 +78,7 @@ async def resume(
                 return await deploy(connection, place, asked_again(as_planned(options, plan), plan), feed)
         await _hand_over(connection, deployment, take_over=take_over)
         owner = await connection.journal.claim(deployment, take_over=take_over)
-        now = await _row(connection, deployment)
+        now = await row_of(connection, deployment)
         if is_unfinished(now):
             unfinished = Unfinished(owner, plan, Status(now["status"]))
             return await carry_out(connection, unfinished, opened, as_planned(options, plan), feed, deadline)
@@ -122,22 +122,9 @@ async def newest_unfinished(connection: Connection) -> DeploymentId:
     raise ConfigurationError("deployment_not_found", "no deployment of this home can be resumed")
 
 
-async def _row(connection: Connection, deployment: DeploymentId) -> Mapping[str, Any]:
-    rows = await connection.journal.rows("deployments", {"id": str(deployment)})
-    if not rows:
-        raise ConfigurationError("deployment_not_found", f"this home has no deployment {deployment}")
-    return rows[0]
-
-
 async def _check_world(connection: Connection, row: Mapping[str, Any], plan: Plan, options: DeployOptions) -> None:
     """Check chain, key, limits and lock before anything is owned."""
-    state = await connection.chain.state()
-    if state.chain_id != plan.chain_id:
-        text = f"it is for chain {plan.chain_id}, {connection.network.name} is chain {state.chain_id}"
-        raise BlockchainError("chain_mismatch", text, expected=plan.chain_id, found=state.chain_id)
-    owner = connection.signer().address
-    if owner != plan.target.owner:
-        raise ConfigurationError("key_invalid", f"it is for {plan.target.owner}, the key is that of {owner}")
+    await check_world(connection, row)
     cost.check_cost(plan.cost, as_planned(options, plan).max_cost)  # that pages may go was allowed when it began
     if plan.verb == "deploy":
         site_id = ObjectId.parse(row["site_id"]) if row["site_id"] else None

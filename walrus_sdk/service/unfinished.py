@@ -13,7 +13,7 @@ from typing import Any
 from walrus_sdk.engine.deletes import Deletes
 from walrus_sdk.engine.executor import Executor
 from walrus_sdk.engine.feed import Feed
-from walrus_sdk.errors import CodecError, StateError
+from walrus_sdk.errors import BlockchainError, CodecError, ConfigurationError, StateError
 from walrus_sdk.model.deployment import PUBLISHING, Status
 from walrus_sdk.model.options import DeployOptions
 from walrus_sdk.model.plan import Plan
@@ -27,7 +27,18 @@ from walrus_sdk.service.lifecycle import Unfinished, as_planned, give_up, inheri
 from walrus_sdk.service.nowhere import NoFolder
 from walrus_sdk.service.survey import Request
 
-__all__ = ["HANDOVER_S", "claim", "end_cleanup", "end_cleanups", "plan_of", "settle_and_end", "site_of", "take_up"]
+__all__ = [
+    "HANDOVER_S",
+    "check_world",
+    "claim",
+    "end_cleanup",
+    "end_cleanups",
+    "plan_of",
+    "row_of",
+    "settle_and_end",
+    "site_of",
+    "take_up",
+]
 
 
 HANDOVER_S = 5.0
@@ -90,6 +101,27 @@ async def end_cleanup(connection: Connection, row: Mapping[str, Any], options: D
         await give_up(connection, owner, "superseded")
     finally:
         await connection.journal.release(owner)
+
+
+async def row_of(connection: Connection, deployment: DeploymentId) -> Mapping[str, Any]:
+    """Return the row of a deployment. Raises `ConfigurationError` ``deployment_not_found``."""
+    rows = await connection.journal.rows("deployments", {"id": str(deployment)})
+    if not rows:
+        raise ConfigurationError("deployment_not_found", f"this home has no deployment {deployment}")
+    return rows[0]
+
+
+async def check_world(connection: Connection, row: Mapping[str, Any]) -> None:
+    """Check that the connected chain and the key are those of a deployment.
+
+    Raises `BlockchainError` ``chain_mismatch``, `ConfigurationError` ``key_invalid``.
+    """
+    state, owner = await connection.chain.state(), connection.signer().address
+    if state.chain_id != row["chain"]:
+        text = f"it is for chain {row['chain']}, {connection.network.name} is chain {state.chain_id}"
+        raise BlockchainError("chain_mismatch", text, expected=row["chain"], found=state.chain_id)
+    if str(owner) != row["owner"]:
+        raise ConfigurationError("key_invalid", f"it is for {row['owner']}, the key is that of {owner}")
 
 
 async def claim(connection: Connection, row: Mapping[str, Any]) -> tuple[Ownership, Mapping[str, Any]]:

@@ -284,7 +284,7 @@ class Session:
 
         `only` is a deployment: nothing but what it stored goes.
         """
-        chosen, extent = _options(options, asked), DeploymentId(str(only)) if only is not None else None
+        chosen, extent = _options(options, asked), reports.deployment_id(only) if only is not None else None
         async with self._work(chosen, Feed(progress)) as (connection, feed):
             return await cleanup.cleanup(
                 connection,
