@@ -15,7 +15,7 @@ from walrus_sdk.model.units import DeploymentId
 from walrus_sdk.planning.plan_json import canonical, load_plan, plan_digest
 from walrus_sdk.ports import Change, Put
 from walrus_sdk.service.connection import Connection
-from walrus_sdk.service.lifecycle import adopted_site, entry_rows, first_row, lock_rows
+from walrus_sdk.service.lifecycle import adopted_site, entry_rows, first_row
 
 __all__ = ["take_in"]
 
@@ -62,7 +62,6 @@ def _rows(connection: Connection, deployment: DeploymentId, plan: Plan, data: Ma
         Put("deployments", {"id": str(deployment)}, facts),
         Put("plans", {"digest": plan.digest}, frozen),
         *entry_rows(deployment, plan),
-        *lock_rows(deployment, plan, connection.clock.wall_ms()),
         *(put for row in transactions for put in _made(deployment, plan, row)),
     )
 

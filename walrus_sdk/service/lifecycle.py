@@ -34,7 +34,6 @@ __all__ = [
     "first_row",
     "give_up",
     "inherited",
-    "lock_rows",
     "matters",
     "status_of",
     "withdraw",
@@ -141,22 +140,17 @@ def _first_rows(connection: Connection, deployment: DeploymentId, plan: Plan) ->
 
 async def _lock(connection: Connection, owner: Ownership, plan: Plan) -> None:
     """Lock the site where the plan says so, once and before anything is done; a lock that somebody set stays."""
-    puts = lock_rows(owner.deployment, plan, connection.clock.wall_ms())
-    past = await connection.journal.events(owner.deployment) if puts else []
-    if not puts or any(event.type == events.SITE_LOCKED for event in past):
-        return  # whoever unlocked it meanwhile meant it
-    there = await connection.journal.rows("locks", puts[0].key)
-    set_by_somebody = there and there[0]["reason"] is not None and there[0]["deployment"] is None
-    locked = Change(events.SITE_LOCKED, {"reason": plan.lock}, () if set_by_somebody else tuple(puts))
-    await connection.journal.append(owner, [locked])
-
-
-def lock_rows(deployment: DeploymentId, plan: Plan, now: int) -> Sequence[Put]:
-    """Lock the site from the beginning on, where the plan says so: another deploy must not overtake a rollback."""
     if not plan.lock or plan.target.site_id is None:
-        return []
+        return
+    past = await connection.journal.events(owner.deployment)
+    if any(event.type == events.SITE_LOCKED for event in past):
+        return  # whoever unlocked it meanwhile meant it
     key = {"chain": plan.chain_id, "site_id": str(plan.target.site_id)}
-    return [Put("locks", key, {"reason": plan.lock, "since_ms": now, "deployment": str(deployment)})]
+    values = {"reason": plan.lock, "since_ms": connection.clock.wall_ms(), "deployment": str(owner.deployment)}
+    there = await connection.journal.rows("locks", key)
+    is_set = bool(there) and there[0]["reason"] is not None and there[0]["deployment"] is None
+    puts = () if is_set else (Put("locks", key, values),)
+    await connection.journal.append(owner, [Change(events.SITE_LOCKED, {"reason": plan.lock}, puts)])
 
 
 async def adopted_site(connection: Connection, deployment: DeploymentId, plan: Plan) -> list[Change]:
