@@ -133,7 +133,7 @@ def _pairs(report: _Report, pool: ProcessPoolExecutor, step: int, *, commits: bo
         except BaseException as error:
             report.bad([f"{name}: {type(error).__name__}: {error} {getattr(error, '__notes__', '')}"])
             continue
-        every = "all pairs" if step == 1 else f"every {step}th pair"
+        every = "all pairs" if step == 1 else f"one pair in {step}"
         where = "effects and commits" if commits else "effects"
         pairs = sum(part.pairs for part in found)
         report.say(f"deaths in {name}, at {where}: {found[0].points} points, {every}: {pairs}")

@@ -35,11 +35,10 @@ from walrus_sdk.model.plan import Plan
 from walrus_sdk.model.units import DeploymentId, Digest, ObjectId, SuiAddress, SuiEpoch
 from walrus_sdk.planning.cost import gas_budget, gas_price, least_gas
 from walrus_sdk.ports import Chain, Change, Put, Release, SigningRequest
+from walrus_sdk.sites.packing import GAS_COINS
 
 __all__ = ["Sender", "simulate_gas"]
 
-_MAX_PAYMENT = 16
-"""Gas coins of one transaction at most, as many as its size leaves room for (`walrus_sdk.sites.packing`)."""
 _LOOK_S = 2.0
 """Seconds until a transaction that has happened, and is not indexed yet, is looked for again."""
 _REFUSED = frozenset({
@@ -134,7 +133,7 @@ class Sender:
         Raises `EffectUnknown` while a live deployment uses them all, `BlockchainError` ``object_locked`` when one that
         was interrupted does.
         """
-        found = list(await self._world.chain.coins(self._owner))[:_MAX_PAYMENT]
+        found = list(await self._world.chain.coins(self._owner))[:GAS_COINS]
         rows = {row["coin"]: row for row in await self._world.journal.rows("coins", {"chain": self._chain_id})}
         self._seen_coins = rows
         free: list[Coin] = []

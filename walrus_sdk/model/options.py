@@ -120,7 +120,7 @@ class DeployOptions:
             ("deadline_s", self.deadline_s is None or self.deadline_s > 0, "more than 0 seconds"),
             ("settle_s", self.settle_s is None or self.settle_s >= 0, "0 seconds or more"),
             ("keep_old_s", 0 <= self.keep_old_s <= _YEARS_S, "0 seconds to 10 years"),
-            ("gas_budget", self.gas_budget is None or 0 < self.gas_budget.units <= MAX_BUDGET, "1 to 50 SUI in MIST"),
+            ("gas_budget", self.gas_budget is None or 0 < self.gas_budget.units <= MAX_BUDGET, "1 MIST to 50 SUI"),
             ("tags", all(tag and len(tag) <= 100 for tag in self.tags), "texts of 1 to 100 characters"),
             (
                 "rollback_on_bad_verify",

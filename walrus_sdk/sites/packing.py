@@ -12,12 +12,12 @@ from walrus_sdk.model.chain import ObjectRef
 from walrus_sdk.model.units import Digest, ObjectId, SuiAddress
 from walrus_sdk.sites.calls import CreateSite, Step, commands_of, create_site, emit
 
-__all__ = ["MAX_CALLS", "PLACEHOLDER", "Calls", "build", "pack"]
+__all__ = ["GAS_COINS", "MAX_CALLS", "PLACEHOLDER", "Calls", "build", "pack"]
 
 MAX_CALLS = 1000
 """Commands of one transaction: below the protocol's 1,024, and so that at most 1,000 dynamic fields are touched."""
 
-_GAS_COINS = 16
+GAS_COINS = 16
 """Gas coins that every transaction leaves room for; a wallet in more pieces is merged by its first transaction."""
 
 _TRANSFER_SIZE = 64
@@ -26,7 +26,7 @@ _TRANSFER_SIZE = 64
 PLACEHOLDER = ObjectRef(ObjectId(bytes(32)), 0, Digest(bytes(32)))
 """Stands for a site whose reference is not known yet: ids have a fixed width, so sizes are right all the same."""
 
-assert _GAS_COINS <= MAX_GAS_COINS
+assert GAS_COINS <= MAX_GAS_COINS
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class _Open:
             if self._site is None:
                 self._site = self._builder.owned(PLACEHOLDER)
             emit(self._builder, self._calls.package, self._site, step)
-        return self._builder.size(_GAS_COINS) <= MAX_TRANSACTION - _TRANSFER_SIZE
+        return self._builder.size(GAS_COINS) <= MAX_TRANSACTION - _TRANSFER_SIZE
 
 
 def build(steps: Sequence[Step], calls: Calls, site: ObjectRef | None) -> ProgrammableTransaction:
