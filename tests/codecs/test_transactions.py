@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +170,21 @@ def test_a_builder_knows_its_exact_size(texts: list[str], coins: int) -> None:
     gas = tx.GasData(tuple(REF for _ in range(coins)), OWNER, 1000, 5)
     data = tx.TransactionData(builder.finish(), OWNER, gas, tx.EpochExpiration(SuiEpoch(3)))
     assert builder.size(coins) == len(tx.encode_transaction(data))
+
+
+def test_what_a_builder_wrote_is_what_its_values_say() -> None:
+    builder = PtbBuilder()
+    site, shared = builder.owned(REF), builder.shared(ObjectId(b"\x09" * 32), 1, mutable=False)
+    builder.call(REF.id, "site", "update_name", [site, builder.string("name"), builder.option_string(None)])
+    builder.shared(ObjectId(b"\x09" * 32), 1, mutable=True)
+    builder.call(REF.id, "site", "use", [builder.call(REF.id, "a", "b", []), shared])
+    built = builder.finish()
+    again = replace(built)
+    assert (built, built.bcs is None, again.bcs) == (again, False, None)
+    gas = tx.GasData((REF,), OWNER, 1000, 5)
+    first, second = (tx.TransactionData(kind, OWNER, gas, tx.NoExpiration()) for kind in (built, again))
+    assert tx.encode_transaction(first) == tx.encode_transaction(second)
+    assert tx.decode_transaction(tx.encode_transaction(first)) == second
 
 
 def test_a_builder_shares_equal_inputs() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -136,7 +135,7 @@ async def test_a_transaction_that_was_signed_elsewhere_is_waited_for_until_it_ha
     row["state"] = "signed"
     left = await newest(world)
     name = max(name for name in world.disk.checkpoints if name.startswith(left))
-    data = world.disk.checkpoints[name].replace('"transactions": []', '"transactions": [' + as_json(row) + "]")
+    data = {**world.disk.checkpoints[name], "transactions": [told(row)]}
     elsewhere = world.elsewhere()
     elsewhere.disk.checkpoints[name] = data
     with pytest.raises(DeploymentStopped) as caught:
@@ -148,8 +147,8 @@ async def test_a_transaction_that_was_signed_elsewhere_is_waited_for_until_it_ha
     assert await elsewhere.served() == elsewhere.published()
 
 
-def as_json(row: dict[str, Any]) -> str:
-    return json.dumps({name: row[name] for name in ("step", "digest", "expires", "expected_id", "state")})
+def told(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in ("step", "digest", "expires", "expected_id", "state")}
 
 
 async def test_a_second_owner_is_refused_with_who_and_can_take_over() -> None:

@@ -47,6 +47,9 @@ class Writer:
     def __bytes__(self) -> bytes:
         return bytes(self._parts)
 
+    def __len__(self) -> int:
+        return len(self._parts)
+
     def raw(self, data: bytes) -> Writer:
         """Append bytes as they are (fixed-size values, or values already in BCS)."""
         self._parts += data
@@ -142,7 +145,11 @@ class Reader:
 
     def uint(self, size: int) -> int:
         """Read an unsigned integer of `size` bytes."""
-        return int.from_bytes(self.raw(size), "little")
+        start, end = self._at, self._at + size
+        if end > len(self._data):
+            raise CodecError("malformed", f"expected {size} bytes at {start}, found {self.left}")
+        self._at = end
+        return int.from_bytes(self._data[start:end], "little")
 
     def u8(self) -> int:
         """Read a u8."""
@@ -180,7 +187,11 @@ class Reader:
 
     def length(self) -> int:
         """Read a length; more than what is left (items take a byte at least) is refused at once."""
-        value = self.uleb()
+        at = self._at
+        if at < len(self._data) and self._data[at] < 0x80:  # most of them
+            value, self._at = self._data[at], at + 1
+        else:
+            value = self.uleb()
         if value > len(self._data) - self._at or value > MAX_LENGTH:
             raise CodecError("malformed", f"length {value} with {self.left} bytes left")
         return value
@@ -194,7 +205,9 @@ class Reader:
 
     def bytes(self) -> bytes:
         """Read a vector<u8>."""
-        return self.raw(self.length())
+        size = self.length()
+        start, self._at = self._at, self._at + size
+        return bytes(self._data[start : self._at])
 
     def string(self) -> str:
         """Read a string; anything but UTF-8 is refused."""
@@ -205,7 +218,7 @@ class Reader:
 
     def vector(self, read: Callable[[Reader], T]) -> tuple[T, ...]:
         """Read a vector of values that take at least one byte each."""
-        return tuple([read(self) for _ in range(self.length())])
+        return tuple([read(self) for _ in range(length)]) if (length := self.length()) else ()
 
     def option(self, read: Callable[[Reader], T]) -> T | None:
         """Read an option."""

@@ -7,6 +7,7 @@ GraphQL's request size for a transaction's total. Source: docs/explanation/forma
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from walrus_sdk.codecs.bcs import Writer, uleb
 from walrus_sdk.codecs.transaction import (
@@ -52,8 +53,10 @@ class PtbBuilder:
 
     def __init__(self) -> None:
         self._inputs: list[CallArg] = []
-        self._index: dict[CallArg | ObjectId, int] = {}
+        self._index: dict[bytes | ObjectId, int] = {}
         self._commands: list[Command] = []
+        self._written_inputs: list[bytes] = []
+        self._written_commands = Writer()
         self._bytes = 0
 
     @property
@@ -64,16 +67,14 @@ class PtbBuilder:
     def size(self, gas_coins: int = 1) -> int:
         """Return the bytes of the transaction as it stands, with so many gas coins and an epoch expiration."""
         counts = len(uleb(len(self._inputs))) + len(uleb(len(self._commands)))
-        return overhead(gas_coins) + counts + self._bytes
+        return overhead(gas_coins) + counts + self._bytes + len(self._written_commands)
 
-    def _add_input(self, key: CallArg | ObjectId, arg: CallArg) -> Input:
-        if key not in self._index:
-            self._index[key] = len(self._inputs)
-            self._inputs.append(arg)
-            writer = Writer()
-            write_call_arg(writer, arg)
-            self._bytes += len(bytes(writer))
-        return Input(self._index[key])
+    def _add_input(self, key: bytes | ObjectId, arg: CallArg) -> Input:
+        place = self._index[key] = len(self._inputs)
+        self._inputs.append(arg)
+        self._written_inputs.append(_written(arg))
+        self._bytes += len(self._written_inputs[-1])
+        return Input(place)
 
     def pure(self, value: bytes) -> Input:
         """Add a pure value in BCS, or share an equal one. Raises `BlockchainError` ``transaction_too_large``."""
@@ -84,12 +85,12 @@ class PtbBuilder:
                 expected=MAX_PURE,
                 found=len(value),
             )
-        arg = Pure(value)
-        return self._add_input(arg, arg)
+        place = self._index.get(value)
+        return self._add_input(value, Pure(value)) if place is None else Input(place)
 
     def string(self, text: str) -> Input:
         """Add a string."""
-        return self.pure(bytes(Writer().string(text)))
+        return self.pure(_string(text))
 
     def option_string(self, text: str | None) -> Input:
         """Add an optional string."""
@@ -105,25 +106,25 @@ class PtbBuilder:
 
     def owned(self, ref: ObjectRef) -> Input:
         """Add an owned object; the same object twice is one input."""
-        return self._add_input(ref.id, OwnedArg(ref))
+        place = self._index.get(ref.id)
+        return self._add_input(ref.id, OwnedArg(ref)) if place is None else Input(place)
 
     def shared(self, id_: ObjectId, initial_version: int, *, mutable: bool) -> Input:
         """Add a shared object; used twice it is mutable when either use is."""
-        if id_ in self._index:
-            known = self._inputs[self._index[id_]]
-            assert isinstance(known, SharedArg), "an object is either owned or shared"
-            mutable = mutable or known.mutable
-            self._inputs[self._index[id_]] = SharedArg(id_, initial_version, mutable)
-            return Input(self._index[id_])
-        return self._add_input(id_, SharedArg(id_, initial_version, mutable))
+        place = self._index.get(id_)
+        if place is None:
+            return self._add_input(id_, SharedArg(id_, initial_version, mutable))
+        known = self._inputs[place]
+        assert isinstance(known, SharedArg), "an object is either owned or shared"
+        self._inputs[place] = SharedArg(id_, initial_version, mutable or known.mutable)
+        self._written_inputs[place] = _written(self._inputs[place])
+        return Input(place)
 
     def add(self, command: Command) -> Result:
         """Add a command and return its result."""
         if len(self._commands) >= MAX_COMMANDS:
             raise BlockchainError("transaction_too_large", f"expected at most {MAX_COMMANDS} commands")
-        writer = Writer()
-        write_command(writer, command)
-        self._bytes += len(bytes(writer))
+        write_command(self._written_commands, command)
         self._commands.append(command)
         return Result(len(self._commands) - 1)
 
@@ -145,4 +146,18 @@ class PtbBuilder:
 
     def finish(self) -> ProgrammableTransaction:
         """Return what was collected."""
-        return ProgrammableTransaction(tuple(self._inputs), tuple(self._commands))
+        written = uleb(len(self._inputs)) + b"".join(self._written_inputs)
+        written += uleb(len(self._commands)) + bytes(self._written_commands)
+        return ProgrammableTransaction.written(tuple(self._inputs), tuple(self._commands), written)
+
+
+def _written(arg: CallArg) -> bytes:
+    writer = Writer()
+    write_call_arg(writer, arg)
+    return bytes(writer)
+
+
+@lru_cache(maxsize=256)
+def _string(text: str) -> bytes:
+    """Return a string in BCS: the names and values of headers come again and again."""
+    return bytes(Writer().string(text))

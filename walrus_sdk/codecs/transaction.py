@@ -6,7 +6,7 @@ Reading is total: a variant that is not known raises `CodecError`, it is never g
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
 from typing import TypeAlias
@@ -18,40 +18,12 @@ from walrus_sdk.model.chain import ObjectRef
 from walrus_sdk.model.units import Digest, ObjectId, SuiAddress, SuiEpoch
 
 __all__ = [
-    "Argument",
-    "CallArg",
-    "Command",
-    "EpochExpiration",
-    "Expiration",
-    "FundsWithdrawal",
-    "GasCoin",
-    "GasData",
-    "Input",
-    "MakeMoveVec",
-    "MergeCoins",
-    "MoveCall",
-    "NestedResult",
-    "NoExpiration",
-    "OwnedArg",
-    "ProgrammableTransaction",
-    "Publish",
-    "Pure",
-    "ReceivingArg",
-    "Result",
-    "SharedArg",
-    "SplitCoins",
-    "TransactionData",
-    "TransferObjects",
-    "Upgrade",
-    "ValidDuring",
-    "decode_transaction",
-    "encode_transaction",
-    "signing_digest",
-    "transaction_digest",
-    "write_argument",
-    "write_call_arg",
-    "write_command",
-]
+    "Argument", "CallArg", "Command", "EpochExpiration", "Expiration", "FundsWithdrawal", "GasCoin", "GasData", "Input",
+    "MakeMoveVec", "MergeCoins", "MoveCall", "NestedResult", "NoExpiration", "OwnedArg", "ProgrammableTransaction",
+    "Publish", "Pure", "ReceivingArg", "Result", "SharedArg", "SplitCoins", "TransactionData", "TransferObjects",
+    "Upgrade", "ValidDuring", "decode_transaction", "encode_transaction", "signing_digest", "transaction_digest",
+    "write_argument", "write_call_arg", "write_command",
+]  # fmt: skip
 
 
 # ── values ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -195,10 +167,21 @@ Command: TypeAlias = MoveCall | TransferObjects | SplitCoins | MergeCoins | Publ
 
 @dataclass(frozen=True, slots=True)
 class ProgrammableTransaction:
-    """Inputs, and the commands that use them in order (a PTB)."""
+    """Inputs, and the commands that use them in order (a PTB).
+
+    `bcs` is its binary form where who built it has it already; a changed copy is without.
+    """
 
     inputs: tuple[CallArg, ...]
     commands: tuple[Command, ...]
+    bcs: bytes | None = field(default=None, init=False, compare=False, repr=False)
+
+    @classmethod
+    def written(cls, inputs: tuple[CallArg, ...], commands: tuple[Command, ...], bcs: bytes) -> ProgrammableTransaction:
+        """Return one whose binary form is known."""
+        made = cls(inputs, commands)
+        object.__setattr__(made, "bcs", bcs)
+        return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,8 +249,11 @@ def signing_digest(data: bytes) -> bytes:
 
 def encode_transaction(transaction: TransactionData) -> bytes:
     """Return the BCS of a transaction (TransactionData V1)."""
-    writer = Writer().uleb(0).uleb(0)
-    writer.vector(transaction.kind.inputs, write_call_arg).vector(transaction.kind.commands, write_command)
+    writer, kind = Writer().uleb(0).uleb(0), transaction.kind
+    if kind.bcs is not None:
+        writer.raw(kind.bcs)
+    else:
+        writer.vector(kind.inputs, write_call_arg).vector(kind.commands, write_command)
     writer.raw(transaction.sender.raw)
     gas = transaction.gas
     writer.vector(gas.payment, _write_ref).raw(gas.owner.raw).u64(gas.price).u64(gas.budget)
@@ -301,14 +287,19 @@ def write_call_arg(writer: Writer, arg: CallArg) -> None:
 def write_argument(writer: Writer, argument: Argument) -> None:
     """Append one argument of a command."""
     match argument:
-        case GasCoin():
-            writer.uleb(0)
-        case Input(index):
-            writer.uleb(1).u16(index)
+        case Input(index):  # most of them
+            writer.raw(_place(1, index))
         case Result(index):
-            writer.uleb(2).u16(index)
+            writer.raw(_place(2, index))
         case NestedResult(index, sub):
             writer.uleb(3).u16(index).u16(sub)
+        case GasCoin():
+            writer.uleb(0)
+
+
+@lru_cache(maxsize=2048)
+def _place(variant: int, index: int) -> bytes:
+    return bytes(Writer().uleb(variant).u16(index))
 
 
 def write_command(writer: Writer, command: Command) -> None:
@@ -437,15 +428,18 @@ def _read_object_arg(reader: Reader) -> CallArg:
 
 def _read_argument(reader: Reader) -> Argument:
     variant = reader.uleb()
-    if variant == 0:
-        return GasCoin()
     if variant == 1:
-        return Input(reader.u16())
+        return _input(reader.uint(2))
     if variant == 2:
-        return Result(reader.u16())
+        return _result(reader.uint(2))
     if variant == 3:
         return NestedResult(reader.u16(), reader.u16())
+    if variant == 0:
+        return GasCoin()
     raise _unknown("argument", variant)
+
+
+_input, _result = lru_cache(maxsize=1024)(Input), lru_cache(maxsize=1024)(Result)
 
 
 def _read_call(reader: Reader) -> Command:

@@ -26,6 +26,7 @@ class Diary:
         self.status = status
         self._checkpoints = 0
         self._tenth = 0
+        self._written_plan: Any = None
 
     def _row(self, **values: Any) -> Put:
         now = self._context.world.clock.wall_ms()
@@ -88,8 +89,10 @@ class Diary:
         await self._append(Change(events.CHECKPOINT, {"number": number, "moment": moment, "file": name}, (row,)))
 
     async def _plan_json(self) -> Any:
-        rows = await self._context.world.journal.rows("plans", {"digest": self._plan.digest})
-        return json.loads(rows[0]["json"])
+        if self._written_plan is None:  # it never changes
+            rows = await self._context.world.journal.rows("plans", {"digest": self._plan.digest})
+            self._written_plan = json.loads(rows[0]["json"])
+        return self._written_plan
 
     async def _operations(self) -> list[dict[str, Any]]:
         mine = {"deployment": str(self._context.owner.deployment)}

@@ -28,6 +28,11 @@ def _derived(seed: str, label: str) -> bytes:
     return blake2b(bytes.fromhex(seed) + label.encode(), digest_size=32).digest()
 
 
+@lru_cache(maxsize=256)
+def _derived_id(seed: str, label: str) -> ObjectId:
+    return ObjectId(_derived(seed, label))
+
+
 @dataclass(frozen=True, slots=True)
 class Genesis:
     """Seed and numbers of a network; every id follows from the seed (32 random bytes, in hex).
@@ -48,7 +53,7 @@ class Genesis:
         return _derived(self.seed, label)
 
     def _id(self, label: str) -> ObjectId:
-        return ObjectId(self._derive(label))
+        return _derived_id(self.seed, label)
 
     @property
     def chain(self) -> Digest:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Self
 
 from walrus_sdk.errors import CodecError
@@ -120,6 +121,7 @@ class _Bytes32:
         return self.raw
 
 
+@lru_cache(maxsize=1024)
 def _from_base64url(text: str, what: str) -> bytes:
     try:
         raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))

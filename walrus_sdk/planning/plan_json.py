@@ -54,16 +54,21 @@ def dump(value: Any) -> Any:
     """Return a frozen value as JSON-ready data."""
     kind: Any = type(value)
     leaf = _LEAVES.get(kind)
-    if leaf is not None:
-        return leaf(value)
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, Mapping):
-        return {dump(key): dump(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [dump(item) for item in value]
-    assert dataclasses.is_dataclass(value), f"{kind.__name__} has no JSON form"
-    return {name: dump(getattr(value, name)) for name in _fields(kind)}
+    return leaf(value) if leaf is not None else _dumper(kind)(value)
+
+
+@functools.cache
+def _dumper(kind: Any) -> Callable[[Any], Any]:
+    """Return how values of a type that has parts are written."""
+    if issubclass(kind, Enum):
+        return attrgetter("value")
+    if issubclass(kind, Mapping):
+        return lambda value: {dump(key): dump(item) for key, item in value.items()}
+    if issubclass(kind, list | tuple):
+        return lambda value: [dump(item) for item in value]
+    assert dataclasses.is_dataclass(kind), f"{kind.__name__} has no JSON form"
+    names: tuple[str, ...] = _fields(cast(Any, kind))
+    return lambda value: {name: dump(getattr(value, name)) for name in names}
 
 
 @functools.cache

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
-import anyio
-
 from walrus_sdk.codecs import objects
 from walrus_sdk.codecs.bcs import Reader
 from walrus_sdk.codecs.ids import REDIRECTS_KEY, ROUTES_KEY
@@ -22,6 +20,7 @@ from walrus_sdk.model.site import Redirect, Resource, SiteContent, SiteSnapshot
 from walrus_sdk.model.units import BlobId, Digest, ObjectId, SuiAddress
 from walrus_sdk.sui.failures import graphql_error
 from walrus_sdk.testing.death import Life
+from walrus_sdk.testing.virtual import turn
 
 __all__ = ["MemoryChain"]
 
@@ -55,7 +54,7 @@ class MemoryChain:
         self._life = life
 
     async def _turn(self, moment: str = "read") -> None:
-        await anyio.lowlevel.checkpoint()
+        await turn()
         self._life.check()
         if moment:
             self._raise(moment)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator, Callable
 
-import anyio
-
 from walrus_sdk.errors import ValidationError
 from walrus_sdk.model.plan import FileStat, Snapshot, SourceFile
 from walrus_sdk.ports import Content, ScanProgress, ScanRules
 from walrus_sdk.testing.death import Life
+from walrus_sdk.testing.virtual import turn
 
 __all__ = ["MemoryFolder"]
 
@@ -25,7 +24,7 @@ class MemoryFolder:
 
     async def scan(self, rules: ScanRules, progress: Callable[[ScanProgress], None]) -> Snapshot:
         """Hash everything that the rules do not leave out; see the port."""
-        await anyio.lowlevel.checkpoint()
+        await turn()
         self._life.check()
         found = [
             SourceFile(rules.site_path(name), name, FileStat(len(data), 0, 0, 0, 0), hashlib.sha256(data).digest())
@@ -44,7 +43,7 @@ class MemoryFolder:
 
     async def read(self, source: str, *, max_size: int) -> bytes | None:
         """Read a small file; see the port."""
-        await anyio.lowlevel.checkpoint()
+        await turn()
         self._life.check()
         data = self.files.get(source)
         if data is not None and len(data) > max_size:
@@ -75,7 +74,7 @@ class _Chunks:
         return self
 
     async def __anext__(self) -> bytes:
-        await anyio.lowlevel.checkpoint()
+        await turn()
         if not self._rest:
             raise StopAsyncIteration
         chunk, self._rest = self._rest[:65_536], self._rest[65_536:]

@@ -15,8 +15,11 @@ from walrus_sdk.model.units import DeploymentId
 from walrus_sdk.ports import FREE_TABLES, Change, Clock, Drop, Ownership, Put
 from walrus_sdk.service import requests
 from walrus_sdk.testing.death import Life
+from walrus_sdk.testing.virtual import turn
 
 __all__ = ["Disk", "MemoryCheckpoints", "MemoryJournal"]
+
+_KNOWN = {table: frozenset(columns) for table, columns in COLUMNS.items()}
 
 
 class Disk:
@@ -28,7 +31,7 @@ class Disk:
         self.incarnations: dict[str, int] = {}
         self.held: set[str] = set()
         self.cache: dict[str, bytes] = {}
-        self.checkpoints: dict[str, str] = {}
+        self.checkpoints: dict[str, Mapping[str, Any]] = {}
         self.waiting: set[anyio.Event] = set()
         self.order: dict[tuple[str, int], int] = {}
         self.committed = 0
@@ -37,6 +40,14 @@ class Disk:
 
     def _key(self, put: Put) -> tuple[Any, ...]:
         return tuple(put.key[name] for name in KEYS[put.table]) or (len(self.tables[put.table]),)
+
+    def find(self, table: str, where: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return the rows that have these values."""
+        rows, keys = self.tables[table], KEYS[table]
+        if keys and where.keys() >= set(keys):
+            row = rows.get(tuple(where[name] for name in keys))
+            return [row] if row is not None and where.items() <= row.items() else []
+        return [row for row in rows.values() if where.items() <= row.items()]
 
     def check(self, put: Put) -> None:
         """Compare a row with what a put expects."""
@@ -48,11 +59,13 @@ class Disk:
 
     def put(self, put: Put) -> None:
         """Insert or update a row."""
-        assert set(put.key) == set(KEYS[put.table]), (put.table, tuple(put.key))
-        assert {*put.key, *put.values} <= set(COLUMNS[put.table]), put
+        assert put.key.keys() == set(KEYS[put.table]), (put.table, tuple(put.key))
+        assert put.values.keys() <= _KNOWN[put.table], put
         rows = self.tables[put.table]
         key = self._key(put)
-        row = rows.setdefault(key, dict.fromkeys(COLUMNS[put.table]))
+        row = rows.get(key)
+        if row is None:
+            row = rows[key] = dict.fromkeys(COLUMNS[put.table])
         row.update(put.key)
         row.update(put.values)
 
@@ -79,7 +92,7 @@ class MemoryJournal:
 
     async def append(self, owner: Ownership | None, changes: Sequence[Change]) -> Sequence[Event]:
         """Commit; see the port."""
-        await anyio.lowlevel.checkpoint()
+        await turn()
         await self._life.commit("journal.before")
         made = self._append(owner, changes)
         await self._life.commit("journal.after")
@@ -122,21 +135,19 @@ class MemoryJournal:
 
     async def events(self, deployment: DeploymentId, *, after: int = 0) -> Sequence[Event]:
         """Read events; see the port."""
-        await anyio.lowlevel.checkpoint()
+        await turn()
         self._life.check()
         return [event for event in self.disk.events.get(str(deployment), []) if event.number > after]
 
     async def rows(self, table: str, where: Mapping[str, Any] | None = None) -> Sequence[Mapping[str, Any]]:
         """Read rows; see the port."""
-        await anyio.lowlevel.checkpoint()
+        await turn()
         self._life.check()
-        wanted = dict(where or {})
-        found = self.disk.tables[table].values()
-        return [dict(row) for row in found if all(row[name] == value for name, value in wanted.items())]
+        return [dict(row) for row in self.disk.find(table, dict(where or {}))]
 
     async def claim(self, deployment: DeploymentId, *, new: bool = False, take_over: bool = False) -> Ownership:
         """Become the owner; see the port."""
-        await anyio.lowlevel.checkpoint()
+        await turn()
         self._life.check()
         name = str(deployment)
         if name in self.disk.held and not take_over:
@@ -185,7 +196,7 @@ class MemoryCheckpoints:
         """Keep a checkpoint; see the port."""
         await self._life.commit("checkpoint.before")
         name = f"{number:02}-{moment}.json.zst"
-        self._disk.checkpoints[f"{deployment}/{name}"] = json.dumps(dict(data))
+        self._disk.checkpoints[f"{deployment}/{name}"] = data
         return name
 
     async def remove(self, deployment: DeploymentId) -> None:

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, TypeVar, cast
 
-import anyio
-
 from walrus_sdk.model.units import DeploymentId
+from walrus_sdk.testing.virtual import turn
 
 __all__ = ["InlineThreads", "ManualClock", "SeededRandom", "SequentialIds", "computed"]
 
@@ -52,7 +51,7 @@ class ManualClock:
     async def sleep(self, seconds: float) -> None:
         """Advance by `seconds`, and let other tasks run."""
         self.advance(seconds)
-        await anyio.lowlevel.checkpoint()
+        await turn()
 
 
 class SeededRandom:
@@ -83,16 +82,16 @@ class InlineThreads:
 
     async def run(self, function: Callable[..., T], *args: Any) -> T:
         """Call a blocking function."""
-        await anyio.lowlevel.checkpoint()
+        await turn()
         return function(*args)
 
     async def compute(self, function: Callable[..., T], *args: Any) -> T:
         """Call a pure function; once only, for the same arguments."""
-        await anyio.lowlevel.checkpoint()
+        await turn()
         return cast(T, computed(function, *(tuple(arg) if isinstance(arg, list) else arg for arg in args)))
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=4096)
 def computed(function: Callable[..., Any], *args: Any) -> Any:
     """Call a pure function; the last results are kept, for both sides of a simulated network."""
     return function(*args)

@@ -15,6 +15,7 @@ from walrus_sdk.model.units import BlobId, Frost, ObjectId, QuiltPatchId, Walrus
 from walrus_sdk.ports import Part, Release, StoreReceipt, StoreRequest
 from walrus_sdk.testing.death import Life
 from walrus_sdk.testing.machine import computed
+from walrus_sdk.testing.virtual import turn
 
 __all__ = ["MOMENTS", "MemoryStore", "lost"]
 
@@ -126,7 +127,7 @@ class MemoryStore:
         max_size: int,
     ) -> int:
         """Feed the bytes of a blob or patch to `sink`; see the port."""
-        await anyio.lowlevel.checkpoint()
+        await turn()
         self._life.check()
         fault = self.reading()
         if fault is not None:

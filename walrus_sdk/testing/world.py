@@ -69,7 +69,8 @@ class _Wiring:
         return self._world.connection.is_live(deployment)
 
     async def read_checkpoint(self, path: Path) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = json.loads(self._world.disk.checkpoints["/".join(path.parts[-2:])])
+        kept = self._world.disk.checkpoints["/".join(path.parts[-2:])]
+        found: Mapping[str, Any] = json.loads(json.dumps(kept))
         return found
 
     async def home_findings(self, *, repair: bool) -> Sequence[Finding]:

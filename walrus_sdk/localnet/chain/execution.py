@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, NoReturn
 
 from walrus_sdk.codecs import objects
@@ -61,8 +62,15 @@ def _read_pure(reader: Reader, type_: str) -> Any:
     return _PURE[type_](reader)
 
 
+@cache
 def _is_pure(type_: str) -> bool:
     return type_.removeprefix("Option<").removeprefix("vector<").rstrip(">") in _PURE
+
+
+@cache
+def _pointee(type_: str) -> str:
+    """Return the type that a parameter refers to, or the parameter's own."""
+    return type_.removeprefix("&mut ").removeprefix("&")
 
 
 class Run:
@@ -75,6 +83,10 @@ class Run:
         self.gas = gas
         self.inputs = [self._input(arg) for arg in kind.inputs]
         self.results: list[list[Slot]] = []
+        self._packages: dict[ObjectId, dict[str, Function]] = {
+            ctx.genesis.call_package: site_package.FUNCTIONS,
+            ctx.genesis.walrus_package: walrus_package.FUNCTIONS,
+        }
 
     def _input(self, arg: tx.CallArg) -> Slot:
         if isinstance(arg, tx.Pure):
@@ -123,14 +135,10 @@ class Run:
                 _fail("FEATURE_UNAVAILABLE", "publishing packages is not simulated", index)
 
     def _function(self, index: int, call: tx.MoveCall) -> Function:
-        tables = {
-            self.ctx.genesis.call_package: site_package.FUNCTIONS,
-            self.ctx.genesis.walrus_package: walrus_package.FUNCTIONS,
-        }
         name = f"{call.module}::{call.function}"
-        if call.package not in tables or name not in tables[call.package]:
+        function = self._packages.get(call.package, {}).get(name)
+        if function is None:
             _fail("FUNCTION_NOT_FOUND", f"no function {call.package}::{name}", index)
-        function = tables[call.package][name]
         if len(function.parameters) != len(call.arguments):
             found, expected = len(call.arguments), len(function.parameters)
             _fail("ARITY_MISMATCH", f"{name} takes {expected} arguments, found {found}", index)
@@ -154,7 +162,7 @@ class Run:
 
     def _argument(self, index: int, place: int, type_: str, argument: tx.Argument) -> Any:
         slot = self._slot(index, argument)
-        wanted = type_.removeprefix("&mut ").removeprefix("&")
+        wanted = _pointee(type_)
         if slot.type == "pure":
             if not _is_pure(wanted):
                 _fail("COMMAND_ARGUMENT_ERROR", f"argument {place}: expected {wanted}, found a plain value", index)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, NoReturn
 
 from walrus_sdk.codecs import ids
@@ -33,6 +34,11 @@ def abort(module: str, code: int | None, function: str) -> NoReturn:
     raise Failed(ExecutionFailure("MOVE_ABORT", text, module=module, function=function, abort_code=code))
 
 
+@cache
+def _copies(type_: str) -> bool:
+    return type_.removeprefix("Option<").removeprefix("vector<").rstrip(">") in _COPY
+
+
 @dataclass(slots=True)
 class Slot:
     """A value between commands: its Move type in short form, its content, and where it lives.
@@ -48,8 +54,7 @@ class Slot:
     @property
     def copies(self) -> bool:
         """Whether using the value leaves it where it is."""
-        inner = self.type.removeprefix("Option<").removeprefix("vector<").rstrip(">")
-        return inner in _COPY
+        return _copies(self.type)
 
     @property
     def drops(self) -> bool:
@@ -79,7 +84,7 @@ class Sandbox:
         if old is None:
             self.created.add(id_)
             old = StoredObject(id_, 0, type_, owner, contents)
-        self.written[id_] = replace(old, type=type_, owner=owner, contents=contents)
+        self.written[id_] = StoredObject(id_, old.version, type_, owner, contents, old.previous, old.rebate)
 
     def delete(self, id_: ObjectId) -> None:
         """Delete an object; one made in the same transaction leaves no trace."""

@@ -6,8 +6,9 @@ cannot be used in a PTB and are left out; ``set_suins_reverse_lookup`` needs Sui
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from walrus_sdk.codecs import ids, objects
@@ -31,7 +32,8 @@ def site_type(genesis: Genesis) -> str:
     return f"{genesis.type_package}::site::Site"
 
 
-def field_types(genesis: Genesis) -> dict[str, str]:
+@lru_cache(maxsize=16)
+def field_types(genesis: Genesis) -> Mapping[str, str]:
     """Return the types of the field objects that hold resources, routes and redirects."""
     types, redirects = genesis.type_package, genesis.redirects_package
     return {

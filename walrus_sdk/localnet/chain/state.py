@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -80,6 +81,13 @@ def _json_ref(row: list[Any] | None) -> ObjectRef | None:
     return None if row is None else ObjectRef(ObjectId.parse(row[0]), row[1], Digest.parse(row[2]))
 
 
+@lru_cache(maxsize=64)
+def _numbers(data: bytes) -> tuple[int, int]:
+    """Return the Sui epoch and the Walrus epoch of their stored form: they are asked for at every step."""
+    sui, walrus = json.loads(data)
+    return sui, walrus
+
+
 class SuiState:
     """The chain of one local network, kept in `tables`; `now_ms` is the wall clock in milliseconds.
 
@@ -104,9 +112,8 @@ class SuiState:
 
     # ── epochs ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _epochs(self) -> list[int]:
-        found: list[int] = json.loads(self._tables.get("meta", b"epochs") or b"[0, 1]")
-        return found
+    def _epochs(self) -> tuple[int, int]:
+        return _numbers(self._tables.get("meta", b"epochs") or b"[0, 1]")
 
     @property
     def sui_epoch(self) -> SuiEpoch:
