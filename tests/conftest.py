@@ -56,7 +56,9 @@ Handler = Callable[[Peer], Awaitable[None]]
 
 
 @asynccontextmanager
-async def _served(handler: Handler, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
+async def serving(handler: Handler, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
+    """Serve connections with a handler; gives the address."""
+
     async def handle(stream: Any) -> None:
         with suppress(anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
             async with stream:
@@ -76,8 +78,8 @@ async def _served(handler: Handler, tls: ssl.SSLContext | None = None) -> AsyncI
 
 @pytest.fixture
 def served() -> Any:
-    """``async with served(handler) as url``."""
-    return _served
+    """``async with served(handler) as url``: `serving`, for tests."""
+    return serving
 
 
 @pytest.fixture(scope="session")

@@ -45,6 +45,20 @@ async def test_with_no_retries_a_lost_answer_is_still_looked_up() -> None:
     assert set(world.paid().values()) == {1}
 
 
+@pytest.mark.parametrize("dies", [False, True])
+async def test_a_store_whose_receipt_was_lost_is_in_what_was_spent(dies: bool) -> None:
+    world, answers = SimulatedWorld(), [lost()]
+    if dies:
+        assert await world.dies("store.do.after")
+    else:
+        world.store.faults = lambda moment, _: answers.pop() if moment == "certified" and answers else None
+    result = await world.deploy()
+    (row,) = world.net.blobs.ledger()
+    assert (result.cost.frost.units, result.cost.requests) == (row["cost_frost"], 1)
+    again = await world.deploy(site_name="another")
+    assert (again.cost.frost.units, again.cost.requests) == (0, 0), "what others paid is not spent again"
+
+
 async def test_retries_after_lost_answers_come_out_of_the_budget_of_the_whole_deployment() -> None:
     files = {"index.html": b"home", **{f"p{n}.html": b"%d" % n * 9 for n in range(19)}}
     world = SimulatedWorld(files)

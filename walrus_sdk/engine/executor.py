@@ -235,4 +235,7 @@ class Executor:
 
 
 def _stored_now(kind: str, data: Mapping[str, Any]) -> bool:
-    return kind == events.EFFECT_DONE and data["kind"] == "store" and data["how"] == "done"
+    """Return whether an event tells of a store of this deployment, whose answer may be lost."""
+    if kind != events.EFFECT_DONE or data["kind"] != "store":
+        return False
+    return data["how"] == "done" or (data["how"] == "found" and int(data["outcome"].get("cost_frost", 0)) > 0)

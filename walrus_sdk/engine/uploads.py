@@ -201,10 +201,11 @@ class Uploads:
 
     def _look(self, operation: StoreOperation, blob_id: BlobId) -> Look:
         async def look() -> Found | Readable | Absent:
-            owned = await self._owned_blobs(fresh=await self._is_open(blob_id))
-            found = owned.get(blob_id)
+            is_open = await self._is_open(blob_id)
+            found = (await self._owned_blobs(fresh=is_open)).get(blob_id)
             if found is not None and found.ref.id not in await self._older(blob_id):
-                receipt = StoreReceipt(blob_id, found.end_epoch, operation.cost * 0, True, found.ref.id)
+                cost = operation.cost if is_open else operation.cost * 0  # the receipt that would tell is lost
+                receipt = StoreReceipt(blob_id, found.end_epoch, cost, True, found.ref.id)
                 return Found(Outcome(_receipt_json(receipt), self._puts(operation, blob_id, receipt)))
             return Readable() if await self._readable(operation, blob_id) else Absent()
 

@@ -171,7 +171,8 @@ class DeployResult:
     """What a deployment came to.
 
     `version` counts the site's completed deployments in this home. `digests` are those of its transactions,
-    `verified` says how much was read back (a `Verify` value, ``"chain"`` for a no-change deploy).
+    `verified` says how much was read back (a `Verify` value, ``"chain"`` for a no-change deploy). `cost` is what was
+    spent; a store whose answer was lost, and which was found, counts with its planned price.
     `possibly_paid_in_vain` names the blobs that were paid again after a lost answer.
     """
 

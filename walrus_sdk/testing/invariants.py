@@ -103,6 +103,7 @@ class Watcher:
         self._sent: dict[tuple[ObjectId, int], str] = {}
         self._wire: dict[str, _Sent] = {}
         self._sites: dict[tuple[ObjectId, int], frozenset[BlobId]] = {}
+        self._stored: set[BlobId] = set()
         self.payments = 0
         self.watch()
 
@@ -173,12 +174,21 @@ class Watcher:
     def _after(self) -> None:
         if self._world.net.chain.equivocations:
             raise Violation("PAY-5", f"two transactions over one object: {self._world.net.chain.equivocations[0]}")
+        self._check_stored()
         if self._change is None:
             return
         site_id, old, new = self._change
         now = self._world.chain.paths(site_id)
         if new - now and old - now:
             raise Violation("SERVE-2", f"{min(old - now)} went before {min(new - now)} was there")
+
+    def _check_stored(self) -> None:
+        """Check that no site refers to anything that was never certified (CONTENT-3)."""
+        for site_id, needed in self._world.chain.references(self._world.signer.address, self._sites).items():
+            for blob_id in needed - self._stored:
+                if not any(found.certified for found in self._world.net.blobs.registrations(str(blob_id))):
+                    raise Violation("CONTENT-3", f"site {site_id} refers to {blob_id}, which was never stored")
+                self._stored.add(blob_id)
 
     def told(self, result: DeployResult) -> None:
         """Note a result that a caller was given."""
