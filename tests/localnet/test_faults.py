@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import anyio
@@ -137,6 +139,51 @@ def test_a_proxy_in_front_answers_in_its_own_way(client: Any, kind: str, media: 
     assert (answer.status_code, answer.headers["content-type"].partition(";")[0]) == (502, media)
 
 
+@pytest.mark.parametrize("on_disconnect", ["drop", "finish"])
+@pytest.mark.parametrize("point", STORE[1:])
+def test_behind_a_proxy_that_gives_up_a_store_goes_on(
+    client: Any, net: LocalNetwork, until: Any, point: str, on_disconnect: str
+) -> None:
+    net.faults.reshape(on_disconnect=on_disconnect)
+    client.fault(point, "gateway_timeout", times=1)
+    answer = client.put(DATA, headers={"connection": "close"})
+    assert (answer.status_code, answer.headers["content-type"].partition(";")[0]) == (504, "text/html")
+    until(lambda: left(net) == (1, "certified"))
+
+
+def test_a_store_behind_a_proxy_keeps_its_place(client: Any, net: LocalNetwork, connect: Any, until: Any) -> None:
+    net.faults.reshape(slots=1, queue=0)
+    client.fault("publisher.before_pay", "gateway_timeout", times=1, latency_s=0.2, status=502)
+    assert client.put(DATA).status_code == 502
+    assert (client.put(DATA).status_code, left(net)) == (429, LEFT["publisher.before_pay"])
+    until(lambda: left(net) == (1, "certified"))
+    until(lambda: client.put(DATA).status_code == 200)
+
+
+def test_a_store_behind_a_proxy_may_fail_unheard(client: Any, net: LocalNetwork, until: Any) -> None:
+    client.fault("publisher.body", "gateway_timeout", times=1)
+    client.fault("publisher.after_pay", "error", times=1)
+    assert client.put(DATA).status_code == 504
+    until(lambda: left(net) == LEFT["publisher.after_pay"])
+    assert client.put(DATA).status_code == 200
+
+
+@pytest.mark.parametrize(("point", "path"), [
+    ("publisher.body", "/v1/blobs"), ("aggregator.request", f"/v1/blobs/{BLOB}"), ("sui.request", "/graphql"),
+])  # fmt: skip
+@pytest.mark.parametrize("action", ["error", "too_many_requests"])
+def test_an_answer_can_ask_to_be_left_alone(client: Any, point: str, path: str, action: str) -> None:
+    method = {"publisher.body": "PUT", "sui.request": "POST"}.get(point, "GET")
+    asked = []
+    for date in (False, True):
+        client.fault(point, action, times=1, status=503, retry_after_s=120, retry_after_date=date)
+        answer = client.http.request(method, path, content=b"{}")
+        assert answer.status_code == {"error": 503, "too_many_requests": 429}[action]
+        asked.append(answer.headers["retry-after"])
+    left_s = parsedate_to_datetime(asked[1]).timestamp() - time.time()
+    assert (asked[0], 100 < left_s <= 121) == ("120", True)
+
+
 # ── reads, Sui ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -202,6 +249,7 @@ def acts(point: str, action: str) -> bool:
 @pytest.mark.parametrize("action", ACTIONS)
 def test_an_action_is_refused_where_nothing_carries_it_out(action: str) -> None:
     only = {
+        "gateway_timeout": ("publisher.body", "publisher.before_pay", "publisher.after_", "sui.execute."),
         "wrong_blob_id": "publisher.",
         "error_in_200": "publisher.",
         "lag": "sui.",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from typing import Any
 
-import anyio
 import anyio.abc
 from anyio import to_thread
 from starlette.responses import Response
@@ -15,7 +15,7 @@ from starlette.responses import Response
 from walrus_sdk.codecs import quilt, redstuff
 from walrus_sdk.errors import WalrusError
 from walrus_sdk.localnet.blobs import LedgerRow, Registration
-from walrus_sdk.localnet.exchange import ClientDisconnect, Exchange, SleepFor
+from walrus_sdk.localnet.exchange import Exchange, SleepFor, attended
 from walrus_sdk.localnet.http_walrus.bodies import sink_for, too_large
 from walrus_sdk.localnet.http_walrus.errors import internal_error, refuse
 from walrus_sdk.localnet.http_walrus.forms import quilt_files
@@ -35,7 +35,7 @@ _FAILED = "error_in_200"
 
 
 class Publisher:
-    """The stores of one network. `background` outlives requests: stores that finish without their client run there.
+    """The stores of one network. `background` outlives requests: stores run there, some longer than their client stays.
 
     `now` is monotonic seconds, for the uplink; tokens are held against the wall clock.
     """
@@ -72,43 +72,19 @@ class Publisher:
             length = exchange.headers.get("content-length")
             size = int(length) if length is not None else None
             claims = self._tokens.check(exchange.headers.get("authorization"), shape, store_query(exchange.query), size)
-        async with self._gates[route].enter(shape.slots, shape.queue):
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._gates[route].enter(shape.slots, shape.queue))
             query = store_query(exchange.query)
             await exchange.at("publisher.request")
             body = await self._body(exchange, route)
-            return await self._attended(exchange, lambda: put(exchange, query, body, claims))
+            place = stack.pop_all()
 
-    async def _attended(self, exchange: Exchange, store: Callable[[], Awaitable[Response]]) -> Response:
-        """Run a store: with the client (it ends when the client goes away) or without it."""
-        outcome: list[Response | Exception] = []
-        done = anyio.Event()
+        async def store() -> Response:
+            async with place:  # held until the store ends, whoever was answered before that
+                return await put(exchange, query, body, claims)
 
-        async def run() -> None:
-            try:
-                outcome.append(await store())
-            except Exception as error:
-                outcome.append(error)
-            finally:
-                done.set()
-
-        if self._world.faults.shape.on_disconnect == "finish":
-            self._background.start_soon(run)
-            await done.wait()
-        else:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._until_gone, exchange, tasks.cancel_scope)
-                await run()
-                tasks.cancel_scope.cancel()
-        if not outcome:
-            raise ClientDisconnect
-        found = outcome[0]
-        if isinstance(found, Exception):
-            raise found
-        return found
-
-    async def _until_gone(self, exchange: Exchange, scope: anyio.CancelScope) -> None:
-        await exchange.gone()
-        scope.cancel()
+        drops = shape.on_disconnect == "drop"
+        return await attended(exchange, self._background, store, drops=drops)
 
     # ── bodies ────────────────────────────────────────────────────────────────────────────────────────────────
 
