@@ -17,6 +17,7 @@ from walrus_sdk.codecs import redstuff
 from walrus_sdk.errors import ConfigurationError
 from walrus_sdk.localnet.exchange import ClientDisconnect, Exchange
 from walrus_sdk.localnet.faults import ACTIONS, POINTS, Fault, Faults
+from walrus_sdk.localnet.http_sui.failures import NODE_ERRORS
 from walrus_sdk.localnet.http_walrus.publisher import Publisher
 from walrus_sdk.localnet.replies import Answered
 from walrus_sdk.localnet.server import LocalNetwork
@@ -223,6 +224,16 @@ def test_a_question_to_sui_can_fail_in_every_way(client: Any, point: str, action
     assert client.http.post("/graphql", json=QUERY).status_code == 200
 
 
+@pytest.mark.parametrize("name", NODE_ERRORS)
+def test_a_node_that_fails_says_so_inside_a_200(client: Any, name: str) -> None:
+    client.fault("sui.read", "node_error", times=1, error=name)
+    answer = client.http.post("/graphql", json=QUERY)
+    (error,) = answer.json()["errors"]
+    assert (answer.status_code, answer.json()["data"]) == (200, None)
+    assert error["extensions"]["code"] == NODE_ERRORS[name][0] in ("INTERNAL_SERVER_ERROR", "REQUEST_TIMEOUT")
+    assert "errors" not in client.http.post("/graphql", json=QUERY).json()
+
+
 def test_a_lagging_node_answers_from_an_older_state(client: Any, net: LocalNetwork) -> None:
     made = client.store(DATA)["newlyCreated"]["blobObject"]["id"]
     query = {"query": f'{{ object(address: "{made}") {{ version }} }}'}
@@ -253,6 +264,7 @@ def test_an_action_is_refused_where_nothing_carries_it_out(action: str) -> None:
         "wrong_blob_id": "publisher.",
         "error_in_200": "publisher.",
         "lag": "sui.",
+        "node_error": "sui.",
         "congestion": "sui.execute.before",
     }.get(action, "")
     assert {point for point in POINTS if acts(point, action)} == {p for p in POINTS if p.startswith(only)}

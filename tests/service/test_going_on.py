@@ -138,6 +138,18 @@ async def test_a_store_behind_a_proxy_that_takes_longer_than_is_waited_for_costs
         assert not (await sites.deploy(house.folder, site_name="tides")).changed
 
 
+@pytest.mark.parametrize(("point", "name"), [("sui.execute.before", "locked"), ("sui.execute.after", "not_final")])
+async def test_a_transaction_whose_outcome_the_node_does_not_know_happens_once(
+    house: Any, point: str, name: str
+) -> None:
+    house.fault(point, "node_error", times=2, error=name)
+    async with house.session() as sites:
+        result = await sites.deploy(house.folder, site_name="tides", recovery=RecoveryOptions(retry_delay_s=0.01))
+    assert len(result.digests) == 1
+    assert sites_of(house) == [result.site_id]
+    assert house.net.world.chain.equivocations == []
+
+
 @pytest.mark.parametrize("point", ["sui.execute.before", "sui.execute.after"])
 async def test_a_transaction_behind_a_proxy_that_gave_up_is_found_or_sent_again_and_happens_once(
     house: Any, point: str

@@ -250,9 +250,8 @@ class Blobs:
         return objects.decode_blob(item.contents).blob_id if item.type.endswith("::blob::Blob") else None
 
     def price(self, size: int, epochs: int) -> int:
-        """Return what a store costs in FROST."""
-        genesis = self._chain.genesis
-        return cost.store_cost(size, genesis.n_shards, epochs, genesis.prices).units
+        """Return what a store costs now, in FROST."""
+        return cost.store_cost(size, self._chain.genesis.n_shards, epochs, self._chain.prices).units
 
     @property
     def epoch(self) -> WalrusEpoch:

@@ -15,8 +15,9 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from walrus_sdk.localnet.faults import Fault, Faults
+from walrus_sdk.localnet.http_sui.failures import node_error
 from walrus_sdk.localnet.http_walrus.errors import fault_answer, overload
-from walrus_sdk.localnet.replies import Answered
+from walrus_sdk.localnet.replies import Answered, json_response
 
 __all__ = ["ClientDisconnect", "Exchange", "SleepFor", "attended"]
 
@@ -105,6 +106,8 @@ class Exchange:
                 if service != "publisher":
                     raise ClientDisconnect
                 await anyio.lowlevel.checkpoint()
+            case "node_error":
+                raise Answered(json_response(node_error(fault.error)))
             case "lag":
                 self.read_behind = fault.behind
             case other:

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from walrus_sdk.errors import ConfigurationError
+from walrus_sdk.localnet.http_sui.failures import NODE_ERRORS
 
 __all__ = ["ACTIONS", "POINTS", "Fault", "Faults", "Shape"]
 
@@ -46,6 +47,7 @@ ACTIONS: Mapping[str, str] = {
     "wrong_blob_id": "answer with another blob id",
     "error_in_200": "answer 200 with an error inside (a publisher's failure of one blob)",
     "lag": "answer from the state as it was behind transactions ago",
+    "node_error": "answer 200 with the GraphQL error that error names: " + ", ".join(NODE_ERRORS),
     "congestion": "cancel a transaction that uses a shared object: it is final, has failed, and gas is charged",
 }
 """What a fault can do."""
@@ -56,6 +58,7 @@ _ONLY_AT: Mapping[str, tuple[str, ...]] = {
     "wrong_blob_id": ("publisher.*",),
     "error_in_200": ("publisher.*",),
     "lag": ("sui.*",),
+    "node_error": ("sui.*",),
     "congestion": ("sui.execute.before",),
 }
 
@@ -81,6 +84,7 @@ class Fault:
     latency_s: float = 0.0
     status: int | None = None
     kind: str = "json"
+    error: str = "internal"
     retry_after_s: int | None = None
     retry_after_date: bool = False
     behind: int = 1
@@ -98,6 +102,8 @@ class Fault:
             raise _bad("expected status 200..599")
         if min(self.times or 0, self.skip, self.behind, self.retry_after_s or 0) < 0:
             raise _bad("expected times, skip, behind and retry_after_s from 0")
+        if self.error not in NODE_ERRORS:
+            raise _bad(f"expected error {', '.join(NODE_ERRORS)}, found {self.error!r}")
         if self.kind not in ("json", "text", "html"):
             raise _bad(f"expected kind json, text or html, found {self.kind!r}")
 

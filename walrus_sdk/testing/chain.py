@@ -67,10 +67,10 @@ class MemoryChain:
         return ChainState(
             chain_id=genesis.chain_id,
             sui_epoch=self.sui.sui_epoch,
-            gas_price=genesis.gas_price,
+            gas_price=self.sui.gas_price,
             walrus_epoch=self.sui.walrus_epoch,
             n_shards=genesis.n_shards,
-            prices=genesis.prices,
+            prices=self.sui.prices,
             max_epochs_ahead=genesis.max_epochs_ahead,
             walrus_package=genesis.walrus_package,
             blob_package=genesis.blob_package,

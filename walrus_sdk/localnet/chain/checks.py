@@ -65,8 +65,11 @@ def check_signatures(data: bytes, transaction: tx.TransactionData, signatures: S
         raise Refused(f"Invalid user signature: Required Signature from {wanted} is absent. Found {signed}")
 
 
-def check_validity(transaction: tx.TransactionData, genesis: Genesis, epoch: SuiEpoch) -> None:
-    """Refuse what has expired, is meant for another chain, or offers too little or too much gas."""
+def check_validity(transaction: tx.TransactionData, genesis: Genesis, epoch: SuiEpoch, gas_price: int) -> None:
+    """Refuse what has expired, is meant for another chain, or offers too little or too much gas.
+
+    `gas_price` is the reference price, in MIST per computation unit.
+    """
     expiration, gas = transaction.expiration, transaction.gas
     if isinstance(expiration, tx.EpochExpiration) and epoch > expiration.epoch:
         raise Refused("Transaction Expired")
@@ -76,8 +79,8 @@ def check_validity(transaction: tx.TransactionData, genesis: Genesis, epoch: Sui
         low, high = expiration.min_epoch or 0, expiration.max_epoch
         if epoch.number < low or (high is not None and epoch.number > high):
             raise Refused("Transaction Expired")
-    if gas.price < genesis.gas_price:
-        raise Refused(f"Gas price {gas.price} under reference gas price (RGP) {genesis.gas_price}")
+    if gas.price < gas_price:
+        raise Refused(f"Gas price {gas.price} under reference gas price (RGP) {gas_price}")
     if gas.price >= 100_000:
         raise Refused("Gas price cannot exceed 100000 MIST")
     if gas.budget > MAX_BUDGET:

@@ -20,7 +20,8 @@ from walrus_sdk.localnet.chain.objects import ObjectStore, Owner, StoredObject
 from walrus_sdk.localnet.genesis import GAS_TYPE, Genesis, coin_type
 from walrus_sdk.localnet.storage import Tables
 from walrus_sdk.model.chain import ExecutionFailure, GasUsed, ObjectChange, ObjectRef
-from walrus_sdk.model.units import Digest, ObjectId, SuiAddress, SuiEpoch, WalrusEpoch
+from walrus_sdk.model.network import Prices
+from walrus_sdk.model.units import Digest, Frost, ObjectId, SuiAddress, SuiEpoch, WalrusEpoch
 
 __all__ = ["Record", "SuiState"]
 
@@ -137,6 +138,31 @@ class SuiState:
         self.system_transaction([self._inner_state()])
         return self.walrus_epoch
 
+    # ── prices ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _priced(self) -> list[int]:
+        genesis, kept = self.genesis, self._tables.get("meta", b"prices")
+        found: list[int] = json.loads(kept) if kept else [genesis.storage_price, genesis.write_price, genesis.gas_price]
+        return found
+
+    @property
+    def prices(self) -> Prices:
+        """What storage costs now."""
+        storage, write, _ = self._priced()
+        return Prices(Frost(storage), Frost(write))
+
+    @property
+    def gas_price(self) -> int:
+        """The reference gas price, in MIST per computation unit."""
+        return self._priced()[2]
+
+    def set_prices(self, *, storage: int | None = None, write: int | None = None, gas: int | None = None) -> None:
+        """Change prices, as votes do at the change of an epoch: FROST per storage unit, MIST per computation unit."""
+        given, known = (storage, write, gas), self._priced()
+        new = [old if value is None else value for old, value in zip(known, given, strict=True)]
+        self._tables.put("meta", b"prices", json.dumps(new).encode())
+        self.system_transaction([self._inner_state()])
+
     # ── what the network does itself ──────────────────────────────────────────────────────────────────────────
 
     def dev_key(self) -> PrivateKey:
@@ -144,9 +170,8 @@ class SuiState:
         return PrivateKey(Scheme.ED25519, self.genesis.dev_secret)
 
     def _inner_state(self) -> StoredObject:
-        inner = objects.SystemInner(
-            self.genesis.n_shards, self.walrus_epoch, 10**15, 0, self.genesis.storage_price, self.genesis.write_price
-        )
+        storage, write, _ = self._priced()
+        inner = objects.SystemInner(self.genesis.n_shards, self.walrus_epoch, 10**15, 0, storage, write)
         key = (1).to_bytes(8, "little")
         id_ = dynamic_field_id(self.genesis.system_object, key, PrimitiveTag("u64"))
         contents = objects.encode_field(objects.Field(id_, key, objects.encode_system_inner(inner)))
@@ -215,9 +240,10 @@ class SuiState:
         if digest in self.records:
             return self.records[digest]
         expiration = transaction.expiration
-        if not isinstance(expiration, tx.EpochExpiration) or self.sui_epoch.number <= expiration.epoch.number:
-            self._note_use(transaction, digest)  # one that has expired holds nothing
-        checks.check_validity(transaction, self.genesis, self.sui_epoch)
+        expired = isinstance(expiration, tx.EpochExpiration) and self.sui_epoch.number > expiration.epoch.number
+        if not expired and transaction.gas.price >= self.gas_price:
+            self._note_use(transaction, digest)  # one that has expired, or offers too little, holds nothing
+        checks.check_validity(transaction, self.genesis, self.sui_epoch, self.gas_price)
         coins = checks.check_inputs(self.objects, transaction)
         if not coins:
             raise checks.Refused("Gas payment from an address balance is not simulated: name gas coins")
@@ -238,7 +264,7 @@ class SuiState:
         transaction, digest = tx.decode_transaction(data), tx.transaction_digest(data)
         checks.check_limits(data, transaction)
         if checked and transaction.gas.payment:
-            checks.check_validity(transaction, self.genesis, self.sui_epoch)
+            checks.check_validity(transaction, self.genesis, self.sui_epoch, self.gas_price)
         coins = checks.check_inputs(self.objects, transaction)
         have = sum(objects.decode_coin(coin.contents)[1] for coin in coins)
         if coins and checked and have < transaction.gas.budget:

@@ -173,7 +173,7 @@ class GraphQlService:
             return None
         return {
             "epochId": self._state.sui_epoch.number,
-            "referenceGasPrice": str(self._state.genesis.gas_price),
+            "referenceGasPrice": str(self._state.gas_price),
             "startTimestamp": "2026-01-01T00:00:00.000Z",
             "protocolConfigs": _protocol(),
         }
