@@ -53,7 +53,7 @@ class LocalApp:
             "/v1/quilts": {"PUT": publisher.quilts},
             "/graphql": {"POST": self._sui},
             _BATCH_GET: {"POST": self._grpc},
-            "/status": {"GET": _ok},
+            "/status": {"GET": _ok, "HEAD": _ok},
         }
         self.last_request = time.monotonic()
 

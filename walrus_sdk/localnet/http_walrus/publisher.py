@@ -156,17 +156,18 @@ class Publisher:
             return _failure(blob_id, "check_blob_is_blocked", f"the blob ID {blob_id} is blocked")
         if not 1 <= query.epochs <= world.genesis.max_epochs_ahead:
             raise internal_error()
-        paid = world.blobs.pay(blob_id, len(data), query.epochs, deletable=not query.permanent)
-        cost = world.blobs.price(len(data), query.epochs)
-        world.blobs.note(LedgerRow(kind, str(blob_id), True, cost, received, str(owner)))
+        reused = self._unfinished(blob_id, query)
+        cost = world.blobs.price(len(data), query.epochs) if reused is None else 0
+        paid = reused or world.blobs.pay(blob_id, len(data), query.epochs, deletable=not query.permanent)
+        world.blobs.note(LedgerRow(kind, str(blob_id), reused is None, cost, received, str(owner)))
         await exchange.at("publisher.after_pay")
         await self._sleep(world.faults.shape.latency_s)
         if _FAILED in exchange.struck:
             return _failure(blob_id, "certify", "the certification transaction has no result for the blob")
-        if paid.end_epoch <= world.chain.walrus_epoch.number:
-            raise internal_error()  # the Move call aborts: the storage is over
+        if paid.end_epoch <= world.chain.walrus_epoch.number or world.blobs.owner_of(paid) != world.genesis.publisher:
+            raise internal_error()  # the Move call aborts: the storage is over, or another store was quicker
         certified = world.blobs.certify(paid, data, owner)
-        result = {"newlyCreated": self._created(certified, len(data), query, cost)}
+        result = {"newlyCreated": self._created(certified, len(data), query, cost, reused=reused is not None)}
         await exchange.at("publisher.after_certify")
         if _FAILED in exchange.struck:
             return _failure(blob_id, "certify", "the certification transaction has no result for the blob")
@@ -194,13 +195,21 @@ class Publisher:
             return found if found is not None and blobs.owner_of(found) == self._world.genesis.publisher else None
         return None
 
+    def _unfinished(self, blob_id: BlobId, query: StoreQuery) -> Registration | None:
+        """Return a registration of the publisher's own that was paid and never certified, if it may be used."""
+        if not query.reuse_resources:
+            return None
+        blobs, end = self._world.blobs, self._world.blobs.epoch.number + query.epochs
+        return blobs.unfinished(blob_id, self._world.genesis.publisher, end, deletable=not query.permanent)
+
     def _already(self, found: Registration, query: StoreQuery) -> Json:
         answer: Json = {"blobId": found.blob_id, "endEpoch": found.end_epoch}
         return answer | ({"event": _event(found.event)} if query.permanent else {"object": found.object_id})
 
-    def _created(self, found: Registration, size: int, query: StoreQuery, cost: int) -> Json:
+    def _created(self, found: Registration, size: int, query: StoreQuery, cost: int, *, reused: bool) -> Json:
         blob = self._world.blobs.object_of(found)
-        encoded = redstuff.encoded_size(size, self._world.genesis.n_shards)
+        length = {"encodedLength": redstuff.encoded_size(size, self._world.genesis.n_shards)}
+        anew = {"registerFromScratch": length | {"epochsAhead": query.epochs}}
         result = {
             "blobObject": {
                 "id": found.object_id,
@@ -217,7 +226,7 @@ class Publisher:
                 },
                 "deletable": blob.deletable,
             },
-            "resourceOperation": {"registerFromScratch": {"encodedLength": encoded, "epochsAhead": query.epochs}},
+            "resourceOperation": {"reuseRegistration": length} if reused else anew,
             "cost": cost,
         }
         if query.share:
