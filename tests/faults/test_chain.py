@@ -129,6 +129,23 @@ async def test_c7_an_older_state_than_was_seen_is_not_believed() -> None:
     assert await world.served() == world.published()
 
 
+@pytest.mark.parametrize("late_s", [0.4, 1.43, 9.0])
+async def test_c7_a_node_that_always_lags_by_so_many_seconds_is_waited_for(late_s: float) -> None:
+    world = SimulatedWorld(MANY)
+    world.chain.late_s = late_s
+    await world.clock.sleep(late_s)  # what the network began with is seen
+    made = await world.deploy()
+    assert len(made.digests) == world.chain.executed > 1
+    world.files["index.html"] = b"changed"
+    changed = await world.deploy()
+    assert (changed.site_id, len(changed.digests)) == (made.site_id, 1)
+    assert set(world.paid().values()) == {1}
+    assert world.net.chain.equivocations == []
+    await world.clock.sleep(late_s)
+    assert not (await world.deploy()).changed
+    assert await world.served() == world.published()
+
+
 async def test_c9_a_continuation_is_what_the_chain_lacks_after_a_failure_in_any_gap() -> None:
     for failing in (1, 2, 3):
         world, seen = SimulatedWorld(MANY), [0]

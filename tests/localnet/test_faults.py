@@ -246,6 +246,20 @@ def test_a_lagging_node_answers_from_an_older_state(client: Any, net: LocalNetwo
     assert client.http.post("/graphql", json=query).json()["data"]["object"]["version"] == 2
 
 
+def test_a_node_that_lags_by_time_shows_what_was_there_then(client: Any, net: LocalNetwork) -> None:
+    chain, moment = net.world.chain, [10**15]
+    chain.now_ms = lambda: moment[0]
+    versions: list[int] = []
+    made = client.store(DATA)["newlyCreated"]["blobObject"]["id"]
+    query = {"query": f'{{ object(address: "{made}") {{ version }} }}'}
+    client.fault("sui.read", "lag", late_s=1.3)
+    for _ in range(3):
+        node = client.http.post("/graphql", json=query).json()["data"]["object"]
+        versions.append(node["version"] if node is not None else 0)
+        moment[0] += 650
+    assert versions == [0, 0, 2]
+
+
 # ── rules ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

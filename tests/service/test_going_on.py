@@ -138,6 +138,20 @@ async def test_a_store_behind_a_proxy_that_takes_longer_than_is_waited_for_costs
         assert not (await sites.deploy(house.folder, site_name="tides")).changed
 
 
+async def test_a_node_that_lags_by_time_slows_updates_down_and_breaks_nothing(house: Any) -> None:
+    async with house.session() as sites:
+        made = await sites.deploy(house.folder, site_name="tides")
+        house.fault("sui.*", "lag", late_s=0.5)
+        for number in range(2):
+            house.write({"about.html": b"version %d" % number})
+            result = await sites.deploy(house.folder, site_name="tides")
+            assert (result.site_id, len(result.digests)) == (made.site_id, 1)
+    assert set(house.paid().values()) == {1}
+    assert house.net.world.chain.equivocations == []
+    house.net.faults.clear()  # the portal reads by itself
+    assert house.served(made.url) == house.source()
+
+
 @pytest.mark.parametrize(("point", "name"), [("sui.execute.before", "locked"), ("sui.execute.after", "not_final")])
 async def test_a_transaction_whose_outcome_the_node_does_not_know_happens_once(
     house: Any, point: str, name: str

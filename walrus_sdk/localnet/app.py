@@ -122,12 +122,19 @@ class LocalApp:
         if b"executeTransaction" in body:
             return await attended(exchange, self._background, lambda: self._execute(exchange, body))
         await exchange.at("sui.read")
-        return json_response(self._graphql.answer(body, behind=exchange.read_behind))
+        return json_response(self._graphql.answer(body, behind=self._behind(exchange)))
+
+    def _behind(self, exchange: Exchange) -> int:
+        """Return how many transactions the node that answers has not seen yet."""
+        lag = exchange.lag
+        if lag is None:
+            return 0
+        return self._world.chain.committed_within(lag.late_s) if lag.late_s else lag.behind
 
     async def _execute(self, exchange: Exchange, body: bytes) -> Response:
         await exchange.at("sui.execute.before")
         congested = "congestion" in exchange.struck
-        answer = self._graphql.answer(body, behind=exchange.read_behind, congested=congested)
+        answer = self._graphql.answer(body, behind=self._behind(exchange), congested=congested)
         await exchange.at("sui.execute.after")
         return json_response(answer)
 
@@ -137,7 +144,7 @@ class LocalApp:
         await exchange.at("sui.read")
         kind = exchange.headers.get("content-type", "")
         text = kind.startswith("application/grpc-web-text")
-        view = self._world.chain.objects.view(exchange.read_behind)
+        view = self._world.chain.objects.view(self._behind(exchange))
         answer = batch_get_objects(body, view, text=text)
         return Response(answer, media_type="application/grpc-web-text+proto" if text else "application/grpc-web+proto")
 

@@ -37,7 +37,7 @@ class Exchange:
         self.raw_path = raw.decode("ascii", "replace").partition("?")[0]
         self.query: str = scope["query_string"].decode("ascii", "replace")
         self.headers: Mapping[str, str] = self.request.headers
-        self.read_behind = 0
+        self.lag: Fault | None = None
         self.struck: set[str] = set()
         self.answerable = anyio.Event()
         self.ahead: Response | None = None
@@ -109,7 +109,7 @@ class Exchange:
             case "node_error":
                 raise Answered(json_response(node_error(fault.error)))
             case "lag":
-                self.read_behind = fault.behind
+                self.lag = fault
             case other:
                 self.struck.add(other)
 

@@ -46,7 +46,8 @@ ACTIONS: Mapping[str, str] = {
     "truncate": "send the answer's headers and half of its body, then close",
     "wrong_blob_id": "answer with another blob id",
     "error_in_200": "answer 200 with an error inside (a publisher's failure of one blob)",
-    "lag": "answer from the state as it was behind transactions ago",
+    "lag": "answer from the state as it was behind transactions (1), or late_s seconds, ago: reads, simulations, and "
+    "transactions whose inputs such a node does not know",
     "node_error": "answer 200 with the GraphQL error that error names: " + ", ".join(NODE_ERRORS),
     "congestion": "cancel a transaction that uses a shared object: it is final, has failed, and gas is charged",
 }
@@ -72,8 +73,8 @@ def _acts(action: str, point: str) -> bool:
 class Fault:
     """One rule. `times` `None`: always; `skip`: hits that are let through first.
 
-    `status` `None`: the action's own. `retry_after_s` asks with the answer to be left alone for so many seconds, as a
-    number or, with `retry_after_date`, as a date (RFC 9110, 10.2.3).
+    `status` `None`: the action's own. `late_s` above 0 counts instead of `behind`. `retry_after_s` asks with the answer
+    to be left alone for so many seconds, as a number or, with `retry_after_date`, as a date (RFC 9110, 10.2.3).
     """
 
     point: str
@@ -88,6 +89,7 @@ class Fault:
     retry_after_s: int | None = None
     retry_after_date: bool = False
     behind: int = 1
+    late_s: float = 0.0
 
     def __post_init__(self) -> None:
         if self.action not in ACTIONS:
@@ -96,8 +98,9 @@ class Fault:
             raise _bad(f"no point matches {self.point!r}; known are {', '.join(POINTS)}")
         if not any(fnmatch.fnmatchcase(point, self.point) and _acts(self.action, point) for point in POINTS):
             raise _bad(f"{self.action} acts at {', '.join(_ONLY_AT[self.action])} only, not at {self.point!r}")
-        if not 0 <= self.probability <= 1 or not 0 <= self.latency_s < math.inf:
-            raise _bad("expected probability 0..1, latency_s from 0")
+        seconds = (self.latency_s, self.late_s)
+        if not 0 <= self.probability <= 1 or not all(0 <= value < math.inf for value in seconds):
+            raise _bad("expected probability 0..1, latency_s and late_s from 0")
         if self.status is not None and not 200 <= self.status <= 599:
             raise _bad("expected status 200..599")
         if min(self.times or 0, self.skip, self.behind, self.retry_after_s or 0) < 0:

@@ -11,7 +11,7 @@ from walrus_sdk.codecs import transaction as tx
 from walrus_sdk.codecs.keys import parse_signature, verify
 from walrus_sdk.errors import CodecError
 from walrus_sdk.localnet.chain.gas import MAX_BUDGET
-from walrus_sdk.localnet.chain.objects import ObjectStore, StoredObject
+from walrus_sdk.localnet.chain.objects import Objects, StoredObject
 from walrus_sdk.localnet.genesis import Genesis
 from walrus_sdk.model.chain import ObjectRef
 from walrus_sdk.model.units import ObjectId, SuiAddress, SuiEpoch
@@ -89,7 +89,7 @@ def check_validity(transaction: tx.TransactionData, genesis: Genesis, epoch: Sui
         raise Refused(f"Gas budget: {gas.budget} is lower than min: {1_000 * gas.price}")
 
 
-def check_inputs(store: ObjectStore, transaction: tx.TransactionData) -> list[StoredObject]:
+def check_inputs(store: Objects, transaction: tx.TransactionData) -> list[StoredObject]:
     """Return the gas coins, after refusing inputs that are missing, stale, foreign or named twice."""
     seen: set[ObjectId] = set()
     for arg in transaction.kind.inputs:
@@ -116,7 +116,7 @@ def _once(seen: set[ObjectId], id_: ObjectId) -> None:
     seen.add(id_)
 
 
-def _check_shared(store: ObjectStore, arg: tx.SharedArg) -> None:
+def _check_shared(store: Objects, arg: tx.SharedArg) -> None:
     found = store.get(arg.id)
     if found is None:
         raise Refused(f"Error checking transaction input objects: Object {arg.id} not found")
@@ -124,7 +124,7 @@ def _check_shared(store: ObjectStore, arg: tx.SharedArg) -> None:
         raise Refused(f"Error checking transaction input objects: Object {arg.id} is not shared from that version on")
 
 
-def _check_owned(store: ObjectStore, ref: ObjectRef) -> StoredObject:
+def _check_owned(store: Objects, ref: ObjectRef) -> StoredObject:
     found = store.get(ref.id)
     if found is None:
         raise Refused(f"Error checking transaction input objects: Object {ref.id} not found")
@@ -143,9 +143,7 @@ def _check_owned(store: ObjectStore, ref: ObjectRef) -> StoredObject:
     return found
 
 
-def _check_gas(
-    store: ObjectStore, transaction: tx.TransactionData, ref: ObjectRef, seen: set[ObjectId]
-) -> StoredObject:
+def _check_gas(store: Objects, transaction: tx.TransactionData, ref: ObjectRef, seen: set[ObjectId]) -> StoredObject:
     coin = _check_owned(store, ref)
     if coin.owner.id != transaction.gas.owner.raw or not coin.type.endswith("::sui::SUI>"):
         raise Refused(f"Gas object {ref.id} is not a SUI coin of {transaction.gas.owner}")

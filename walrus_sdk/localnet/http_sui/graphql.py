@@ -126,7 +126,7 @@ class GraphQlService:
         schema()
 
     def answer(self, body: bytes, *, behind: int = 0, congested: bool = False) -> dict[str, Any]:
-        """Return the answer to a request's body, as JSON-ready data; reads are `behind` transactions late.
+        """Return the answer to a request's body, as JSON-ready data; the node is `behind` transactions late.
 
         `congested`: a transaction that it sends is cancelled, if it uses a shared object.
         """
@@ -164,8 +164,8 @@ class GraphQlService:
             "multiGetObjects": lambda keys: self._multi(nodes, keys),
             "address": lambda address, **_: nodes.address(_id(address).raw),
             "transaction": lambda digest: nodes.transaction(state.transaction(_digest(digest))),
-            "simulateTransaction": self._simulate,
-            "executeTransaction": partial(self._execute, congested=congested),
+            "simulateTransaction": partial(self._simulate, behind=behind),
+            "executeTransaction": partial(self._execute, congested=congested, behind=behind),
         }
 
     def _epoch(self, number: int | None) -> dict[str, Any] | None:
@@ -193,12 +193,14 @@ class GraphQlService:
         transaction: Any,
         checksEnabled: bool | None = None,
         doGasSelection: bool | None = None,
+        *,
+        behind: int,
     ) -> dict[str, Any]:
         if doGasSelection:
             raise GraphQLError("gas selection is not simulated", extensions={"code": "FEATURE_UNAVAILABLE"})
         try:
             data = from_base64(transaction["bcs"]["value"])
-            bill, failure = self._state.simulate(data, checked=checksEnabled is not False)
+            bill, failure = self._state.simulate(data, checked=checksEnabled is not False, behind=behind)
         except (KeyError, TypeError):
             raise bad_input("expected a transaction as {bcs: {value}}") from None
         except CodecError as error:
@@ -212,10 +214,12 @@ class GraphQlService:
             "outputs": [],
         }
 
-    def _execute(self, transactionDataBcs: str, signatures: list[str], *, congested: bool) -> dict[str, Any]:
+    def _execute(
+        self, transactionDataBcs: str, signatures: list[str], *, congested: bool, behind: int
+    ) -> dict[str, Any]:
         try:
             data, raw = from_base64(transactionDataBcs), [from_base64(signature) for signature in signatures]
-            record = self._state.execute(data, raw, congested=congested)
+            record = self._state.execute(data, raw, congested=congested, behind=behind)
         except CodecError as error:
             raise bad_input(f"Failed to deserialize transaction: {error.message}") from error
         except Refused as error:
