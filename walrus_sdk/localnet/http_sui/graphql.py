@@ -7,7 +7,6 @@ The schema is Sui's (Apache-2.0, beside this file in ``schema/``). Fields that a
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from functools import cache, lru_cache, partial
 from importlib import resources
 from typing import Any
@@ -15,39 +14,33 @@ from typing import Any
 from graphql import (
     DocumentNode,
     ExecutionResult,
-    FieldNode,
     GraphQLError,
     GraphQLResolveInfo,
     GraphQLScalarType,
     GraphQLSchema,
-    Visitor,
     build_schema,
     execute_sync,
     parse,
     validate,
-    visit,
 )
 
 from walrus_sdk.codecs.text import from_base64
 from walrus_sdk.errors import CodecError
 from walrus_sdk.localnet.chain.checks import Refused
 from walrus_sdk.localnet.chain.state import SuiState
-from walrus_sdk.localnet.http_sui.nodes import MAX_PAGE, Nodes, bad_input, base64_text
+from walrus_sdk.localnet.http_sui.limits import (
+    LIMITS,
+    MAX_PAGE,
+    OverLimit,
+    check_document,
+    check_output,
+    check_payload,
+    check_size,
+)
+from walrus_sdk.localnet.http_sui.nodes import Nodes, bad_input, base64_text
 from walrus_sdk.model.units import Digest, ObjectId
 
-__all__ = ["LIMITS", "GraphQlService", "schema"]
-
-LIMITS: Mapping[str, int] = {
-    "maxQueryPayloadSize": 5_000,
-    "maxTransactionPayloadSize": 174_763,
-    "maxQueryNodes": 300,
-    "maxQueryDepth": 20,
-    "maxMultiGetSize": 200,
-    "mutationTimeoutMs": 74_000,
-    "queryTimeoutMs": 40_000,
-    "maxRichQueries": 21,
-}
-"""As the public server's defaults; payload sizes in bytes."""
+__all__ = ["GraphQlService", "schema"]
 
 
 def _checked(name: str, good: type | tuple[type, ...]) -> Any:
@@ -82,25 +75,11 @@ def _document(text: str) -> DocumentNode | str:
     errors = validate(schema(), document)
     if errors:
         return f"GRAPHQL_VALIDATION_FAILED {errors[0].message}"
-    counter = _Counter()
-    visit(document, counter)
-    if counter.nodes > LIMITS["maxQueryNodes"] or counter.deepest > LIMITS["maxQueryDepth"]:
-        return f"RESOURCE_EXHAUSTED Query has {counter.nodes} nodes in {counter.deepest} levels"
+    try:
+        check_document(document)
+    except OverLimit as error:
+        return f"GRAPHQL_VALIDATION_FAILED {error}"
     return document
-
-
-class _Counter(Visitor):
-    def __init__(self) -> None:
-        super().__init__()
-        self.nodes = self.depth = self.deepest = 0
-
-    def enter_field(self, node: FieldNode, *_: Any) -> None:
-        self.nodes += 1
-        self.depth += 1
-        self.deepest = max(self.deepest, self.depth)
-
-    def leave_field(self, node: FieldNode, *_: Any) -> None:
-        self.depth -= 1
 
 
 def _resolve(source: Any, info: GraphQLResolveInfo[Any], **arguments: Any) -> Any:
@@ -130,20 +109,19 @@ class GraphQlService:
 
         `congested`: a transaction that it sends is cancelled, if it uses a shared object.
         """
-        request = _request(body)
-        if request is None:
-            return _failed("GRAPHQL_PARSE_FAILED", "the body is not a GraphQL request")
-        text, variables = request["query"], request.get("variables") or {}
-        payload = _transaction_bytes(variables)
-        if payload > LIMITS["maxTransactionPayloadSize"]:
-            limit = LIMITS["maxTransactionPayloadSize"]
-            return _failed("RESOURCE_EXHAUSTED", f"Transaction payload is too large: {payload} of {limit} bytes")
-        if len(body) - payload > LIMITS["maxQueryPayloadSize"]:
-            size, limit = len(body) - payload, LIMITS["maxQueryPayloadSize"]
-            return _failed("RESOURCE_EXHAUSTED", f"Query payload is too large: {size} of {limit} bytes")
-        document = _document(text)
-        if isinstance(document, str):
-            return _failed(*document.split(" ", 1))
+        try:
+            check_size(len(body))
+            request = _request(body)
+            if request is None:
+                return _failed("GRAPHQL_PARSE_FAILED", "the body is not a GraphQL request")
+            variables = request.get("variables") or {}
+            document = _document(request["query"])
+            if isinstance(document, str):
+                return _failed(*document.split(" ", 1))
+            check_payload(len(body), document, variables)
+            check_output(schema(), document, variables)
+        except OverLimit as error:
+            return _failed("GRAPHQL_VALIDATION_FAILED", str(error))
         result = execute_sync(
             schema(), document, self._root(behind, congested), variable_values=variables,
             operation_name=request.get("operationName"), field_resolver=_resolve, type_resolver=_type_of,
@@ -184,8 +162,6 @@ class GraphQlService:
         return nodes.checkpoint(found) if found is not None else None
 
     def _multi(self, nodes: Nodes, keys: list[dict[str, Any]]) -> list[dict[str, Any] | None]:
-        if len(keys) > LIMITS["maxMultiGetSize"]:
-            raise bad_input(f"Too many keys: {len(keys)} of {LIMITS['maxMultiGetSize']}")
         return [nodes.object(nodes.view.get(_id(key["address"]))) for key in keys]
 
     def _simulate(
@@ -254,17 +230,6 @@ def _digest(text: str) -> Digest:
         return Digest.parse(text)
     except CodecError as error:
         raise bad_input(f"Invalid digest: {error.message}") from error
-
-
-def _transaction_bytes(variables: Mapping[str, Any]) -> int:
-    """Return the bytes of a request that count as transaction: its BCS and its signatures, wherever they stand."""
-    total = 0
-    for value in variables.values():
-        if isinstance(value, dict) and isinstance(value.get("bcs"), dict):
-            value = value["bcs"].get("value")
-        for text in value if isinstance(value, list) else [value]:
-            total += len(text) if isinstance(text, str) and len(text) > 90 else 0
-    return total
 
 
 def _failed(code: str, message: str) -> dict[str, Any]:
