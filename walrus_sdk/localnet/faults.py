@@ -71,10 +71,13 @@ def _acts(action: str, point: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One rule. `times` `None`: always; `skip`: hits that are let through first.
+    """One rule.
 
-    `status` `None`: the action's own. `late_s` above 0 counts instead of `behind`. `retry_after_s` asks with the answer
-    to be left alone for so many seconds, as a number or, with `retry_after_date`, as a date (RFC 9110, 10.2.3).
+    A rule acts at `point` `times` times (`None`: always), after `skip` hits that are let through, each time with
+    `probability`. `latency_s`: seconds of a latency, and what goes on behind a proxy waits so long. `status` (`None`:
+    the action's own) and `kind`: of an error. `retry_after_s` asks with it to be left alone for so many seconds, as a
+    number or, with `retry_after_date`, as a date (RFC 9110, 10.2.3). `behind`: transactions that a node lags; `late_s`
+    above 0 counts instead, in seconds. `error`: what a node says.
     """
 
     point: str
