@@ -45,7 +45,10 @@ ELSEWHERE: dict[str, list[str]] = {
         f"{_IDENTITY}::test_a_transaction_that_was_always_refused_is_dead_at_once_and_made_anew",
     ],
     "C6": ["tests/engine/test_payments.py::test_two_sites_of_one_wallet_are_written_in_turn"],
-    "C7": [f"{_DEPLOY}::test_a_reader_that_lags_behind_our_own_transaction_is_waited_for"],
+    "C7": [
+        f"{_DEPLOY}::test_a_reader_that_lags_behind_our_own_transaction_is_waited_for",
+        f"{_GOING_ON}::test_a_node_that_lags_by_time_slows_updates_down_and_breaks_nothing",
+    ],
     "C8": [
         "tests/engine/test_recovery.py::test_a_transaction_that_was_signed_elsewhere_is_waited_for_until_it_has_expired"
     ],

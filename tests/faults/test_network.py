@@ -34,6 +34,12 @@ ELSEWHERE: dict[str, list[str]] = {
         "tests/planning/test_decisions.py::test_pauses_have_full_jitter_and_a_service_is_never_asked_earlier_than_it_said",
     ],
     "N7": ["tests/walrus/test_publisher.py::test_a_token_that_was_refused_as_used_or_expired_is_never_sent_again"],
+    "N8": [
+        "tests/service/test_going_on.py::"
+        "test_a_store_that_goes_on_behind_a_proxy_that_gave_up_is_waited_for_and_paid_once",
+        "tests/service/test_going_on.py::"
+        "test_a_store_behind_a_proxy_that_takes_longer_than_is_waited_for_costs_one_more_payment_and_is_said",
+    ],
     "N11": ["tests/http/test_client.py::test_an_own_authority_is_trusted_when_its_file_is_given"],
     "N12": ["tests/http/test_client.py::test_a_redirect_to_another_origin_is_refused_without_a_request"],
     "N15": ["tests/http/test_client.py::test_a_compressed_bomb_is_not_unpacked"],
