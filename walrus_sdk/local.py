@@ -34,6 +34,7 @@ __all__ = [
     "ledger",
     "reset",
     "set_faults",
+    "set_prices",
     "status",
     "stop",
 ]
@@ -310,6 +311,13 @@ def advance_epoch(home: Path, *, walrus: int = 0, sui: int = 0) -> dict[str, Any
     """Let epochs pass; returns the new status."""
     found = _found(home)
     answer: dict[str, Any] = _call(found.url, found.token, "POST", "advance-epoch", {"walrus": walrus, "sui": sui})
+    return answer
+
+
+def set_prices(home: Path, **prices: int) -> dict[str, Any]:
+    """Change ``storage`` and ``write`` (FROST per unit), ``gas`` (MIST per unit); returns the new status."""
+    found = _found(home)
+    answer: dict[str, Any] = _call(found.url, found.token, "POST", "prices", prices)
     return answer
 
 

@@ -52,14 +52,19 @@ class FaultTables(Directive):
     """``walrus-faults``: points, actions, and what holds all the time."""
 
     def run(self) -> list[nodes.Node]:
-        """Write two tables from the local network's own, and its docstring of the shape."""
-        shape = (faults.Shape.__doc__ or "").replace("``", "").replace("`", "")
-        paragraphs = [nodes.paragraph("", " ".join(part.split())) for part in shape.split("\n\n")[1:]]
+        """Write two tables from the local network's own, and its docstrings of rules and of the shape."""
         return [
             table(("point", "what is true there"), faults.POINTS.items()),
             table(("action", "what happens"), faults.ACTIONS.items()),
-            *paragraphs,
+            *_paragraphs(faults.Fault),
+            *_paragraphs(faults.Shape),
         ]
+
+
+def _paragraphs(cls: type) -> list[nodes.Node]:
+    """Return what a docstring says below its first line."""
+    text = (cls.__doc__ or "").replace("``", "").replace("`", "")
+    return [nodes.paragraph("", " ".join(part.split())) for part in text.split("\n\n")[1:]]
 
 
 class Commands(Directive):

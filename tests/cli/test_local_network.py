@@ -35,6 +35,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
     remember("faults", {"shape": {"latency_s": 0.0}, "rules": []})
     remember("set_faults", {"shape": {"latency_s": 0.5}, "rules": [{"point": "sui.read", "action": "lag"}]})
     remember("advance_epoch", {"walrus_epoch": 3})
+    remember("set_prices", {"storage_price_frost": "9"})
     remember("faucet", {"mist": 500_000_000})
     return calls
 
@@ -97,12 +98,16 @@ def test_malformed_faults_ask_nothing_of_the_network(cli: Any, asked: list[tuple
 def test_epochs_and_money(cli: Any, asked: list[tuple[str, Any]]) -> None:
     assert cli("localnet", "advance-epoch", "--walrus", "2", "--json").last["walrus_epoch"] == 3
     assert asked[-1] == ("advance_epoch", {"walrus": 2, "sui": 0})
+    assert cli("localnet", "prices", "--storage", "9", "--json").last["storage_price_frost"] == "9"
+    assert asked[-1] == ("set_prices", {"storage": 9})
     assert cli("localnet", "faucet", "0x1", "--sui", "0.5").code == 0
     address, mist = asked[-1][1]
     assert (str(address)[-1], mist) == ("1", 500_000_000)
 
 
-@pytest.mark.parametrize("args", [("ledger",), ("faults",), ("advance-epoch", "--sui", "1"), ("faucet", "0x1")])
+@pytest.mark.parametrize(
+    "args", [("ledger",), ("faults",), ("advance-epoch", "--sui", "1"), ("prices", "--gas", "2"), ("faucet", "0x1")]
+)
 def test_what_needs_it_running_says_so(cli: Any, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...]) -> None:
     monkeypatch.setattr(local, "status", lambda home: None)
     ran = cli("localnet", *args, "--json")

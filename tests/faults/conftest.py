@@ -111,7 +111,8 @@ class User:
         clock = {"clock": options.pop("clock")} if "clock" in options else {}
         async with HttpClient(**{"timeouts": QUICK, **(client or {})}) as http:
             chosen = [self.publisher(http, url, **options) for url in publishers]
-            yield HttpBlobStore(chosen, Aggregators(http, aggregators, wall_ms=lambda: 0, **reads, **clock), **clock)
+            wall_ms = options.get("wall_ms", lambda: 0)
+            yield HttpBlobStore(chosen, Aggregators(http, aggregators, wall_ms=wall_ms, **reads, **clock), **clock)
 
     async def put(self, services: HttpBlobStore, request: StoreRequest | None = None) -> Told:
         """Store once."""

@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
-from walrus_sdk.errors import BlockchainError
+from walrus_sdk.codecs import transaction as tx
+from walrus_sdk.errors import BlockchainError, DeploymentStopped, ErrorClass
+from walrus_sdk.localnet.http_sui.failures import NODE_ERRORS, node_error
 from walrus_sdk.model.options import RecoveryOptions
 from walrus_sdk.ports import SigningRequest
+from walrus_sdk.sui.failures import graphql_error
 from walrus_sdk.testing import SimulatedWorld
 
 pytestmark = pytest.mark.anyio
@@ -42,7 +45,10 @@ ELSEWHERE: dict[str, list[str]] = {
         f"{_IDENTITY}::test_a_transaction_that_was_always_refused_is_dead_at_once_and_made_anew",
     ],
     "C6": ["tests/engine/test_payments.py::test_two_sites_of_one_wallet_are_written_in_turn"],
-    "C7": [f"{_DEPLOY}::test_a_reader_that_lags_behind_our_own_transaction_is_waited_for"],
+    "C7": [
+        f"{_DEPLOY}::test_a_reader_that_lags_behind_our_own_transaction_is_waited_for",
+        f"{_GOING_ON}::test_a_node_that_lags_by_time_slows_updates_down_and_breaks_nothing",
+    ],
     "C8": [
         "tests/engine/test_recovery.py::test_a_transaction_that_was_signed_elsewhere_is_waited_for_until_it_has_expired"
     ],
@@ -61,6 +67,55 @@ def test_every_fault_of_the_chain_has_a_test(covered: Any) -> None:
     assert covered("C", 15, __file__, ELSEWHERE) == []
 
 
+@pytest.mark.parametrize("moment", ["execute", "executed"])
+@pytest.mark.parametrize("name", NODE_ERRORS)
+async def test_c1_whatever_a_node_says_instead_of_an_outcome_the_transaction_happens_once(
+    name: str, moment: str
+) -> None:
+    world = SimulatedWorld()
+    said = [graphql_error(node_error(name)["errors"], executing=True) for _ in range(3)]
+    assert {error.error_class for error in said} == {ErrorClass.LOOK_FIRST}
+    world.chain.faults = lambda now: said.pop() if now == moment and said else None
+    result = await world.deploy()
+    assert len(result.digests) == 1
+    assert len(await world.site_ids()) == 1
+    assert len(said) == (2 if moment == "executed" else 0), "what has happened is found, not sent again"
+    assert world.net.chain.equivocations == []
+
+
+async def test_c6_objects_that_stay_locked_stop_it_resumably_and_the_next_epoch_frees_them() -> None:
+    world, sent = SimulatedWorld(), set[bytes]()
+    world.chain.executing = sent.add
+    world.chain.faults = lambda now: (
+        graphql_error(node_error("locked")["errors"], executing=True) if now == "execute" else None
+    )
+    for _ in range(2):
+        with pytest.raises(DeploymentStopped) as caught:
+            await world.deploy(recovery=RecoveryOptions(max_retries=1, retry_delay_s=0.1))
+        assert caught.value.fields["resumable"] is True
+        assert len(sent) == 1, "the same bytes, and no others"
+    world.net.chain.advance_sui_epoch(2)
+    world.chain.faults = lambda _: None
+    await world.deploy()
+    assert len(sent) == 2
+    assert world.net.chain.equivocations == []
+    assert await world.served() == world.published()
+
+
+async def test_c8_a_gas_price_that_rose_before_it_was_sent_makes_a_new_transaction() -> None:
+    world, sent = SimulatedWorld(), list[tx.GasData]()
+
+    def executing(data: bytes) -> None:
+        sent.append(tx.decode_transaction(data).gas)
+        world.net.chain.set_prices(gas=1500)
+
+    world.chain.executing = executing
+    result = await world.deploy()
+    assert (sent[0].price, sent[-1].price, len(result.digests)) == (1000, 1500, 1)
+    assert world.net.chain.equivocations == []
+    assert await world.served() == world.published()
+
+
 async def test_c7_an_older_state_than_was_seen_is_not_believed() -> None:
     world = SimulatedWorld()
     await world.deploy()
@@ -74,6 +129,23 @@ async def test_c7_an_older_state_than_was_seen_is_not_believed() -> None:
     assert caught.value.code == "chain_unavailable"
     world.chain.behind = 0
     assert (await world.deploy()).changed
+    assert await world.served() == world.published()
+
+
+@pytest.mark.parametrize("late_s", [0.4, 1.43, 9.0])
+async def test_c7_a_node_that_always_lags_by_so_many_seconds_is_waited_for(late_s: float) -> None:
+    world = SimulatedWorld(MANY)
+    world.chain.late_s = late_s
+    await world.clock.sleep(late_s)  # what the network began with is seen
+    made = await world.deploy()
+    assert len(made.digests) == world.chain.executed > 1
+    world.files["index.html"] = b"changed"
+    changed = await world.deploy()
+    assert (changed.site_id, len(changed.digests)) == (made.site_id, 1)
+    assert set(world.paid().values()) == {1}
+    assert world.net.chain.equivocations == []
+    await world.clock.sleep(late_s)
+    assert not (await world.deploy()).changed
     assert await world.served() == world.published()
 
 

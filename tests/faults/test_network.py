@@ -12,12 +12,16 @@ from typing import Any
 import anyio
 import pytest
 
-from walrus_sdk.errors import WalrusError
+from walrus_sdk.errors import BlockchainError, StorageError, WalrusError
 from walrus_sdk.http.client import HttpClient, Timeouts
+from walrus_sdk.localnet.faults import Fault
 from walrus_sdk.localnet.http_walrus.tokens import sign_token
+from walrus_sdk.localnet.server import now_ms
+from walrus_sdk.model.units import BlobId
 from walrus_sdk.sui import documents
 from walrus_sdk.sui.chain import GraphQlChain
 from walrus_sdk.sui.graphql import GraphQl
+from walrus_sdk.testing import SimulatedWorld
 
 pytestmark = pytest.mark.anyio
 
@@ -30,6 +34,12 @@ ELSEWHERE: dict[str, list[str]] = {
         "tests/planning/test_decisions.py::test_pauses_have_full_jitter_and_a_service_is_never_asked_earlier_than_it_said",
     ],
     "N7": ["tests/walrus/test_publisher.py::test_a_token_that_was_refused_as_used_or_expired_is_never_sent_again"],
+    "N8": [
+        "tests/service/test_going_on.py::"
+        "test_a_store_that_goes_on_behind_a_proxy_that_gave_up_is_waited_for_and_paid_once",
+        "tests/service/test_going_on.py::"
+        "test_a_store_behind_a_proxy_that_takes_longer_than_is_waited_for_costs_one_more_payment_and_is_said",
+    ],
     "N11": ["tests/http/test_client.py::test_an_own_authority_is_trusted_when_its_file_is_given"],
     "N12": ["tests/http/test_client.py::test_a_redirect_to_another_origin_is_refused_without_a_request"],
     "N15": ["tests/http/test_client.py::test_a_compressed_bomb_is_not_unpacked"],
@@ -123,6 +133,57 @@ async def test_n2_a_line_that_ends_before_the_body_is_whole_means_not_stored(
         assert (alone.kind, alone.released, servers.bodies) == ("retry", False, [])
         both = await user.store(bad.url, good, request=large)
     assert both.receipt is not None
+
+
+@pytest.mark.parametrize(("moment", "lands"), [("released", False), ("certified", True)])
+async def test_n6_a_pause_that_was_asked_for_holds_when_nobody_knows_whether_it_was_stored(
+    moment: str, lands: bool
+) -> None:
+    world, begun = SimulatedWorld(), []
+
+    def answer(at: str, _: BlobId) -> StorageError | None:
+        begun.extend([world.clock.monotonic()] if at == "request" else [])
+        lost = at == moment and len(begun) == 1
+        return StorageError("store_failed", "HTTP 503", retry_after=600.0) if lost else None
+
+    world.store.faults = answer
+    result = await world.deploy()
+    assert len(result.possibly_paid_in_vain) == len(begun) - 1 == (not lands)
+    if lands:
+        assert world.clock.monotonic() - begun[0] < 60, "what is there is found without a wait"
+    else:
+        assert begun[1] - begun[0] >= 600
+
+
+async def test_n6_a_node_that_asked_for_a_pause_gets_the_same_transaction_after_it() -> None:
+    world, sent = SimulatedWorld(), []
+
+    def busy(moment: str) -> BlockchainError | None:
+        sent.extend([world.clock.monotonic()] if moment == "execute" else [])
+        once = moment == "execute" and len(sent) == 1
+        return BlockchainError("transaction_unknown", "HTTP 503", retry_after=45.0) if once else None
+
+    world.chain.faults = busy
+    await world.deploy()
+    assert [later - earlier >= 45 for earlier, later in itertools.pairwise(sent)] == [True]
+    assert world.chain.executed == 1
+
+
+@pytest.mark.parametrize("date", [False, True], ids=["seconds", "date"])
+@pytest.mark.parametrize("action", ["too_many_requests", "error"])
+async def test_n6_every_client_reads_how_long_a_service_asks_to_be_left_alone(
+    net: Any, user: Any, action: str, date: bool
+) -> None:
+    for point in ("publisher.before_pay", "aggregator.request", "sui.read"):
+        net.faults.add(Fault(point, action, status=503, retry_after_s=90, retry_after_date=date))
+    asked = []
+    async with HttpClient() as http, user.services([net.url], [net.url], wall_ms=now_ms) as services:
+        chain = GraphQl(http, net.network.graphql_urls, wall_ms=now_ms)
+        asked += [(await user.put(services)).error, (await user.get(services)).error]
+        with pytest.raises(BlockchainError) as caught:
+            await chain.read(documents.STATE)
+        asked.append(caught.value)
+    assert all(80 < error.fields["retry_after"] <= 91 for error in asked), [error.fields for error in asked]
 
 
 @pytest.mark.parametrize("then", ["close", "reset", "hang"])

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from walrus_sdk.errors import LimitError
 from walrus_sdk.localnet.faults import Fault
-from walrus_sdk.model.units import BlobId, QuiltPatchId
+from walrus_sdk.model.units import BlobId, Frost, QuiltPatchId
+from walrus_sdk.testing import SimulatedWorld
 
 pytestmark = pytest.mark.anyio
 
@@ -231,6 +233,37 @@ async def test_s10_what_a_store_really_cost_is_told_whatever_was_estimated(
     async with served(servers.answering(200, document)) as url:
         told = await user.store(url)
     assert told.receipt.cost.units == 2**63
+
+
+async def test_s10_a_price_that_rose_after_the_plan_is_held_against_the_limit_before_it_is_paid() -> None:
+    world = SimulatedWorld()
+    plan = await world.plan()
+    world.net.chain.set_prices(storage=70_000)
+    with pytest.raises(LimitError) as caught:
+        await world.apply(plan, max_cost=plan.cost.frost)
+    assert caught.value.code == "cost_limit"
+    assert int(caught.value.fields["found"]) > int(caught.value.fields["expected"]) == plan.cost.frost.units
+    assert world.net.blobs.ledger() == []
+    world.net.chain.set_prices(storage=100)
+    await world.deploy(max_cost=plan.cost.frost)
+    assert await world.served() == world.published()
+
+
+async def test_s10_a_price_that_rises_half_way_stops_within_the_limit_and_a_higher_one_goes_on() -> None:
+    world = SimulatedWorld({"index.html": b"home", **{f"p{n}.html": b"%d" % n * 9 for n in range(9)}})
+    plan = await world.plan(max_quilt_files=1)
+    limit = plan.cost.frost
+    world.store.paying = lambda _request, _end: world.net.chain.set_prices(storage=2 * 7000)
+    with pytest.raises(LimitError) as caught:
+        await world.apply(plan, max_cost=limit, max_quilt_files=1, concurrency=1)
+    spent = sum(row["cost_frost"] for row in world.net.blobs.ledger())
+    assert 0 < spent <= limit.units
+    assert (caught.value.code, caught.value.fields["resumable"]) == ("cost_limit", True)
+    result = await world.deploy(max_quilt_files=1, max_cost=Frost(3 * limit.units))
+    assert set(world.paid().values()) == {1}, "what was paid serves"
+    assert str(result.deployment_id) == caught.value.fields["deployment_id"]
+    assert result.cost.frost.units == sum(row["cost_frost"] for row in world.net.blobs.ledger())
+    assert await world.served() == world.published()
 
 
 @pytest.mark.parametrize("data", [b"", b"x"])

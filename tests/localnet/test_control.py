@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from walrus_sdk.codecs import ids, objects
+from walrus_sdk.codecs.text import from_base64
+from walrus_sdk.codecs.type_tags import PrimitiveTag
 from walrus_sdk.errors import ConfigurationError
 from walrus_sdk.localnet.server import LocalNetwork
 from walrus_sdk.localnet.world import open_world
@@ -128,6 +131,30 @@ def test_epochs_advance(client: Any) -> None:
 def test_other_advances_are_refused_and_change_nothing(client: Any, data: Any) -> None:
     before = client.control("GET", "status").json()
     assert client.control("POST", "advance-epoch", data).status_code == 400
+    assert client.control("GET", "status").json() == before
+
+
+def test_prices_change_for_what_is_stored_and_sent_from_now_on(client: Any, net: LocalNetwork) -> None:
+    first = client.store(b"first")["newlyCreated"]["cost"]
+    found = client.control("POST", "prices", {"storage": 14_000, "write": 4_000}).json()
+    assert (found["storage_price_frost"], found["write_price_frost"]) == ("14000", "4000")
+    assert client.store(b"other")["newlyCreated"]["cost"] == 2 * first
+    system = net.network.system_object
+    field = ids.dynamic_field_id(system, (1).to_bytes(8, "little"), PrimitiveTag("u64"))
+    query = f'{{ object(address: "{field}") {{ asMoveObject {{ contents {{ bcs }} }} }} }}'
+    contents = client.http.post("/graphql", json={"query": query}).json()["data"]["object"]["asMoveObject"]["contents"]
+    inner = objects.decode_system_inner(objects.decode_field(from_base64(contents["bcs"]), 8).value)
+    assert (inner.storage_price, inner.write_price) == (14_000, 4_000)
+    assert client.control("POST", "prices", {"gas": 1500}).json()["gas_price_mist"] == "1500"
+    query = "{ epoch { referenceGasPrice } }"
+    answer = client.http.post("/graphql", json={"query": query}).json()
+    assert answer["data"]["epoch"]["referenceGasPrice"] == "1500"
+
+
+@pytest.mark.parametrize("data", [{}, {"storage": -1}, {"gas": 100_000}, {"write": "7"}, {"fee": 7}, {"gas": True}, []])
+def test_other_prices_are_refused_and_change_nothing(client: Any, data: Any) -> None:
+    before = client.control("GET", "status").json()
+    assert client.control("POST", "prices", data).status_code == 400
     assert client.control("GET", "status").json() == before
 
 

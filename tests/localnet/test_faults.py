@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import anyio
@@ -15,6 +17,7 @@ from walrus_sdk.codecs import redstuff
 from walrus_sdk.errors import ConfigurationError
 from walrus_sdk.localnet.exchange import ClientDisconnect, Exchange
 from walrus_sdk.localnet.faults import ACTIONS, POINTS, Fault, Faults
+from walrus_sdk.localnet.http_sui.failures import NODE_ERRORS
 from walrus_sdk.localnet.http_walrus.publisher import Publisher
 from walrus_sdk.localnet.replies import Answered
 from walrus_sdk.localnet.server import LocalNetwork
@@ -137,6 +140,51 @@ def test_a_proxy_in_front_answers_in_its_own_way(client: Any, kind: str, media: 
     assert (answer.status_code, answer.headers["content-type"].partition(";")[0]) == (502, media)
 
 
+@pytest.mark.parametrize("on_disconnect", ["drop", "finish"])
+@pytest.mark.parametrize("point", STORE[1:])
+def test_behind_a_proxy_that_gives_up_a_store_goes_on(
+    client: Any, net: LocalNetwork, until: Any, point: str, on_disconnect: str
+) -> None:
+    net.faults.reshape(on_disconnect=on_disconnect)
+    client.fault(point, "gateway_timeout", times=1)
+    answer = client.put(DATA, headers={"connection": "close"})
+    assert (answer.status_code, answer.headers["content-type"].partition(";")[0]) == (504, "text/html")
+    until(lambda: left(net) == (1, "certified"))
+
+
+def test_a_store_behind_a_proxy_keeps_its_place(client: Any, net: LocalNetwork, connect: Any, until: Any) -> None:
+    net.faults.reshape(slots=1, queue=0)
+    client.fault("publisher.before_pay", "gateway_timeout", times=1, latency_s=0.2, status=502)
+    assert client.put(DATA).status_code == 502
+    assert (client.put(DATA).status_code, left(net)) == (429, LEFT["publisher.before_pay"])
+    until(lambda: left(net) == (1, "certified"))
+    until(lambda: client.put(DATA).status_code == 200)
+
+
+def test_a_store_behind_a_proxy_may_fail_unheard(client: Any, net: LocalNetwork, until: Any) -> None:
+    client.fault("publisher.body", "gateway_timeout", times=1)
+    client.fault("publisher.after_pay", "error", times=1)
+    assert client.put(DATA).status_code == 504
+    until(lambda: left(net) == LEFT["publisher.after_pay"])
+    assert client.put(DATA).status_code == 200
+
+
+@pytest.mark.parametrize(("point", "path"), [
+    ("publisher.body", "/v1/blobs"), ("aggregator.request", f"/v1/blobs/{BLOB}"), ("sui.request", "/graphql"),
+])  # fmt: skip
+@pytest.mark.parametrize("action", ["error", "too_many_requests"])
+def test_an_answer_can_ask_to_be_left_alone(client: Any, point: str, path: str, action: str) -> None:
+    method = {"publisher.body": "PUT", "sui.request": "POST"}.get(point, "GET")
+    asked = []
+    for date in (False, True):
+        client.fault(point, action, times=1, status=503, retry_after_s=120, retry_after_date=date)
+        answer = client.http.request(method, path, content=b"{}")
+        assert answer.status_code == {"error": 503, "too_many_requests": 429}[action]
+        asked.append(answer.headers["retry-after"])
+    left_s = parsedate_to_datetime(asked[1]).timestamp() - time.time()
+    assert (asked[0], 100 < left_s <= 121) == ("120", True)
+
+
 # ── reads, Sui ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -176,6 +224,16 @@ def test_a_question_to_sui_can_fail_in_every_way(client: Any, point: str, action
     assert client.http.post("/graphql", json=QUERY).status_code == 200
 
 
+@pytest.mark.parametrize("name", NODE_ERRORS)
+def test_a_node_that_fails_says_so_inside_a_200(client: Any, name: str) -> None:
+    client.fault("sui.read", "node_error", times=1, error=name)
+    answer = client.http.post("/graphql", json=QUERY)
+    (error,) = answer.json()["errors"]
+    assert (answer.status_code, answer.json()["data"]) == (200, None)
+    assert error["extensions"]["code"] == NODE_ERRORS[name][0] in ("INTERNAL_SERVER_ERROR", "REQUEST_TIMEOUT")
+    assert "errors" not in client.http.post("/graphql", json=QUERY).json()
+
+
 def test_a_lagging_node_answers_from_an_older_state(client: Any, net: LocalNetwork) -> None:
     made = client.store(DATA)["newlyCreated"]["blobObject"]["id"]
     query = {"query": f'{{ object(address: "{made}") {{ version }} }}'}
@@ -186,6 +244,20 @@ def test_a_lagging_node_answers_from_an_older_state(client: Any, net: LocalNetwo
     assert versions == [2, 1]  # certified; registered
     assert client.http.post("/graphql", json=query).json()["data"]["object"] is None
     assert client.http.post("/graphql", json=query).json()["data"]["object"]["version"] == 2
+
+
+def test_a_node_that_lags_by_time_shows_what_was_there_then(client: Any, net: LocalNetwork) -> None:
+    chain, moment = net.world.chain, [10**15]
+    chain.now_ms = lambda: moment[0]
+    versions: list[int] = []
+    made = client.store(DATA)["newlyCreated"]["blobObject"]["id"]
+    query = {"query": f'{{ object(address: "{made}") {{ version }} }}'}
+    client.fault("sui.read", "lag", late_s=1.3)
+    for _ in range(3):
+        node = client.http.post("/graphql", json=query).json()["data"]["object"]
+        versions.append(node["version"] if node is not None else 0)
+        moment[0] += 650
+    assert versions == [0, 0, 2]
 
 
 # ── rules ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -202,9 +274,11 @@ def acts(point: str, action: str) -> bool:
 @pytest.mark.parametrize("action", ACTIONS)
 def test_an_action_is_refused_where_nothing_carries_it_out(action: str) -> None:
     only = {
+        "gateway_timeout": ("publisher.body", "publisher.before_pay", "publisher.after_", "sui.execute."),
         "wrong_blob_id": "publisher.",
         "error_in_200": "publisher.",
         "lag": "sui.",
+        "node_error": "sui.",
         "congestion": "sui.execute.before",
     }.get(action, "")
     assert {point for point in POINTS if acts(point, action)} == {p for p in POINTS if p.startswith(only)}

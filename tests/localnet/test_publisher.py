@@ -11,6 +11,7 @@ from walrus_sdk.localnet.server import LocalNetwork
 from walrus_sdk.model.units import BlobId, ObjectId
 
 OTHER = "0x" + "ab" * 32
+BLOB = redstuff.blob_id(b"hello", 10)
 OPAQUE = (500, "INTERNAL", "global", "INTERNAL_ERROR")
 
 
@@ -23,6 +24,8 @@ def created(answer: dict[str, Any]) -> dict[str, Any]:
 def test_status_is_text_ok(client: Any) -> None:
     answer = client.get("/status")
     assert (answer.status_code, answer.text) == (200, "OK")
+    head = client.http.head("/status")
+    assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", "2")
 
 
 @pytest.mark.parametrize("path", ["/v2/blobs", "/v1", "/v1/blobs/", "/v1/blobs/a/b", "/nowhere", "/v1/quilts/x"])
@@ -34,6 +37,7 @@ def test_an_unknown_route_is_404_with_an_empty_body(client: Any, path: str) -> N
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
     [
+        ("POST", "/status", {"GET", "HEAD"}),
         ("GET", "/v1/blobs", {"PUT"}),
         ("POST", "/v1/quilts", {"PUT"}),
         ("DELETE", "/v1/blobs/" + "A" * 43, {"GET", "HEAD"}),
@@ -192,6 +196,36 @@ def test_the_publishers_own_deletable_copy_is_reused_when_asked(client: Any) -> 
     first = created(client.store())["blobObject"]
     found = client.store(query="reuse_resources=true")["alreadyCertified"]
     assert found == {"blobId": first["blobId"], "object": first["id"], "endEpoch": 2}
+
+
+def test_a_registration_that_was_never_certified_is_finished_without_a_payment_when_asked(
+    client: Any, net: LocalNetwork
+) -> None:
+    client.fault("publisher.after_pay", "error", times=1)
+    assert client.put(query="permanent=true&epochs=5").status_code == 500
+    (left,) = net.world.blobs.registrations(str(BLOB))
+    for other in ("permanent=true&epochs=6", "epochs=5"):
+        client.fault("publisher.after_pay", "error", times=1)
+        client.put(query=f"{other}&reuse_resources=true")
+        assert net.ledger()[-1]["paid"], "too short, or of the other kind"
+    found = created(client.store(query=f"permanent=true&epochs=4&reuse_resources=true&send_object_to={OTHER}"))
+    assert found["blobObject"]["storage"]["endEpoch"] >= left.end_epoch
+    assert (found["cost"], list(found["resourceOperation"])) == (0, ["reuseRegistration"])
+    assert found["resourceOperation"]["reuseRegistration"] == {"encodedLength": redstuff.encoded_size(5, 10)}
+    assert owner_of(net, found["blobObject"]["id"]) == OTHER
+    assert [row["paid"] for row in net.ledger()] == [True, True, True, False]
+
+
+def test_a_store_whose_registration_another_one_took_and_gave_away_fails(
+    client: Any, net: LocalNetwork, connect: Any, until: Any
+) -> None:
+    client.fault("publisher.after_pay", "latency", times=1, latency_s=1.5)
+    first = connect().send("PUT", "/v1/blobs", b"hello", connection="close")
+    until(net.ledger)
+    found = created(client.store(query=f"reuse_resources=true&send_object_to={OTHER}"))
+    assert list(found["resourceOperation"]) == ["reuseRegistration"]
+    assert first.answer().startswith(b"HTTP/1.1 500 ")
+    assert [row["paid"] for row in net.ledger()] == [True, False]
 
 
 def test_a_copy_that_was_given_away_is_not_reused(client: Any) -> None:

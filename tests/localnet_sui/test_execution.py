@@ -445,3 +445,33 @@ def test_a_chain_in_memory_starts_with_a_funded_account(state: SuiState, wallet:
     assert wallet.coins()
     assert SuiState(MemoryTables(), state.genesis, lambda: 1).dev_key() == wallet.key
     assert wallet.owned(coin_type(GAS_TYPE))
+
+
+# ── a node that lags ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_node_that_lags_simulates_on_what_it_knows_and_does_not_take_what_it_does_not(
+    state: SuiState, wallet: Any
+) -> None:
+    site = wallet.make_site()
+    builder = PtbBuilder()
+    builder.call(state.genesis.call_package, "site", "update_name", [builder.owned(site), builder.string("new")])
+    data = wallet.data(builder.finish())
+    signatures = [wallet.key.sign_transaction(data)]
+    for ask in (
+        lambda: state.simulate(data, checked=True, behind=1),
+        lambda: state.execute(data, signatures, behind=1),
+    ):
+        with pytest.raises(Refused, match=r"not found|higher than the latest"):
+            ask()
+    assert state.simulate(data, checked=True)[1] is None
+    assert state.execute(data, signatures).failure is None
+    assert state.simulate(data, checked=True, behind=1)[1] is None, "as it was before"
+    with pytest.raises(Refused, match="unavailable for consumption"):
+        state.simulate(data, checked=True)
+    assert state.equivocations == []
+
+
+def test_a_node_cannot_lag_behind_more_than_is_remembered(state: SuiState, wallet: Any) -> None:
+    site = wallet.make_site()
+    assert state.objects.view(10_000).get(site.id) is None

@@ -12,7 +12,7 @@ from walrus_sdk.codecs import ids, objects
 from walrus_sdk.codecs import transaction as tx
 from walrus_sdk.localnet.chain.state import SuiState
 from walrus_sdk.localnet.http_sui import grpc_web
-from walrus_sdk.localnet.http_sui.graphql import LIMITS, GraphQlService, schema
+from walrus_sdk.localnet.http_sui.graphql import GraphQlService, schema
 from walrus_sdk.model.plan import SiteChange
 from walrus_sdk.model.site import Resource
 from walrus_sdk.model.units import BlobId, ObjectId, SuiAddress
@@ -154,20 +154,76 @@ def test_a_simulation_tells_gas_and_failure(graphql: Any, wallet: Any) -> None:
     assert code(graphql(query, {"t": {"bcs": 5}})) == "BAD_USER_INPUT"
 
 
-def test_limits_are_those_of_the_public_server(graphql: Any) -> None:
+def said(answer: Any) -> tuple[str, str]:
+    return code(answer), str(answer["errors"][0]["message"])
+
+
+INVALID = "GRAPHQL_VALIDATION_FAILED"
+KEYS = "query($k: [ObjectKey!]!) { multiGetObjects(keys: $k) { version } }"
+
+
+def test_all_bytes_but_a_transactions_count_as_query(graphql: Any) -> None:
     keys = [{"address": "0x" + f"{i:064x}"} for i in range(70)]
-    query = "query($k: [ObjectKey!]!) { multiGetObjects(keys: $k) { version } }"
-    assert code(graphql(query, {"k": keys})) == "RESOURCE_EXHAUSTED"
-    assert len(graphql(query, {"k": keys[:40]})["data"]["multiGetObjects"]) == 40
-    assert (
-        code(graphql("{ " + " ".join(f"a{i}: chainIdentifier" for i in range(200)) + " }" * 2))
-        == "GRAPHQL_PARSE_FAILED"
+    assert said(graphql(KEYS, {"k": keys})) == (INVALID, "Query payload too large: 5911B > 5000B")
+    assert len(graphql(KEYS, {"k": keys[:40]})["data"]["multiGetObjects"]) == 40
+    simulate = "query($t: JSON!) { simulateTransaction(transaction: $t) { effects { status } } }"
+    large = {"bcs": {"value": "A" * 170_000}}
+    assert code(graphql(simulate, {"t": large})) == "BAD_USER_INPUT", "within the limits, and no transaction"
+    assert said(graphql(simulate, {"t": large, "x": "A" * 5_000}))[1].startswith("Query payload too large")
+    large["bcs"]["value"] *= 2
+    assert said(graphql(simulate, {"t": large}))[1].startswith("Request too large")
+    large["bcs"]["value"] = "A" * 175_000
+    assert said(graphql(simulate, {"t": large})) == (INVALID, "Transaction payload exceeded limit of 174763B")
+    inline = '{ simulateTransaction(transaction: {bcs: {value: "%s"}}) { effects { status } } }' % ("A" * 6_000)
+    assert code(graphql(inline)) == "BAD_USER_INPUT"
+
+
+def test_nodes_and_levels_count_with_fragments_in_their_places(graphql: Any) -> None:
+    def wide(count: int) -> str:
+        return "{" + " ".join(f"a{i}:__typename" for i in range(count)) + "}"
+
+    assert "errors" not in graphql(wide(300))
+    assert said(graphql(wide(301))) == (INVALID, "Query has over 300 nodes")
+    spread = "{ %s } fragment f on Query { %s }"
+    inner = " ".join(f"a{i}: chainIdentifier" for i in range(74))
+    assert "errors" not in graphql(spread % ("...f " * 4, inner))
+    assert code(graphql(spread % ("...f " * 5, inner))) == INVALID
+    deep = "{" + "... on Query {" * 19 + "chainIdentifier" + "}" * 20
+    assert "errors" not in graphql(deep)
+    assert said(graphql("{ ... on Query " + deep + "}")) == (INVALID, "Query nesting is over 20")
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ('{ address(address: "0x1") { objects(first: 51) { nodes { version } } } }', "Page size is too large: 51 > 50"),
+        ("query($k: [ObjectKey!]!) { multiGetObjects(keys: $k) { version } }", "Too many keys supplied to multi-get"),
+        (
+            '{ address(address: "0x1") { objects(first: 50) { nodes { dynamicFields(first: 50) { nodes { dynamicFields('
+            "first: 50) { nodes { dynamicFields(first: 50) { nodes { version } } } } } } } } } }",
+            "Query is estimated to produce over 1000000 output nodes",
+        ),
+    ],
+)
+def test_what_an_answer_could_be_at_most_is_held_against_its_limits(graphql: Any, query: str, message: str) -> None:
+    found = said(graphql(query, {"k": [{"address": "0x1"}] * 201}))
+    assert found[0] == INVALID
+    assert found[1].startswith(message)
+
+
+def test_more_than_21_fields_that_need_the_store_to_themselves_are_too_many(graphql: Any, wallet: Any) -> None:
+    fields = ("objects {nodes {version}}", "dynamicFields {nodes {version}}", 'balance(coinType: "0x2") {__typename}')
+
+    def ask(count: int) -> Any:
+        parts = " ".join(f"a{i}: {fields[i % 3]}" for i in range(count))
+        return graphql(f'{{ address(address: "{wallet.address}") {{ {parts} }} }}')
+
+    assert "errors" not in ask(21)
+    assert said(ask(22)) == (
+        "RESOURCE_EXHAUSTED",
+        "Exceeded the maximum number (21) of queries that require dedicated access to a backing store in a single "
+        "request.",
     )
-    wide = "{" + " ".join(f"a{i}:__typename" for i in range(301)) + "}"
-    assert len(wide) < LIMITS["maxQueryPayloadSize"]
-    assert code(graphql(wide)) == "RESOURCE_EXHAUSTED"
-    big = '{ address(address: "0x1") { objects(first: 51) { nodes { version } } } }'
-    assert code(graphql(big)) == "BAD_USER_INPUT"
 
 
 def test_a_transaction_may_be_larger_than_a_query(graphql: Any, wallet: Any) -> None:

@@ -111,6 +111,71 @@ async def test_a_lost_answer_of_the_publisher_is_looked_up_and_not_paid_again(ho
     assert house.served(result.url) == house.source()
 
 
+@pytest.mark.parametrize("point", ["publisher.body", "publisher.after_pay"])
+async def test_a_store_that_goes_on_behind_a_proxy_that_gave_up_is_waited_for_and_paid_once(
+    house: Any, point: str
+) -> None:
+    house.fault(point, "gateway_timeout", times=1, latency_s=0.5)
+    async with house.session(network=replace(house.net.network, settle_s=20.0)) as sites:
+        result = await sites.deploy(house.folder, site_name="tides")
+    assert set(house.paid().values()) == {1}
+    assert result.possibly_paid_in_vain == ()
+    assert house.served(result.url) == house.source()
+
+
+async def test_a_store_behind_a_proxy_that_takes_longer_than_is_waited_for_costs_one_more_payment_and_is_said(
+    house: Any,
+) -> None:
+    house.fault("publisher.before_pay", "gateway_timeout", times=1, latency_s=2.0)
+    async with house.session() as sites:
+        result = await sites.deploy(house.folder, site_name="tides")
+        assert set(house.paid().values()) == {1}, "the late one is not paid yet"
+        with anyio.fail_after(20):
+            while max(house.paid().values()) == 1:  # noqa: ASYNC110  # another thread's
+                await anyio.sleep(0.01)
+        (twice,) = (blob_id for blob_id, times in house.paid().items() if times == 2)
+        assert result.possibly_paid_in_vain == (twice,)
+        assert not (await sites.deploy(house.folder, site_name="tides")).changed
+
+
+async def test_a_node_that_lags_by_time_slows_updates_down_and_breaks_nothing(house: Any) -> None:
+    async with house.session() as sites:
+        made = await sites.deploy(house.folder, site_name="tides")
+        house.fault("sui.*", "lag", late_s=0.5)
+        for number in range(2):
+            house.write({"about.html": b"version %d" % number})
+            result = await sites.deploy(house.folder, site_name="tides")
+            assert (result.site_id, len(result.digests)) == (made.site_id, 1)
+    assert set(house.paid().values()) == {1}
+    assert house.net.world.chain.equivocations == []
+    house.net.faults.clear()  # the portal reads by itself
+    assert house.served(made.url) == house.source()
+
+
+@pytest.mark.parametrize(("point", "name"), [("sui.execute.before", "locked"), ("sui.execute.after", "not_final")])
+async def test_a_transaction_whose_outcome_the_node_does_not_know_happens_once(
+    house: Any, point: str, name: str
+) -> None:
+    house.fault(point, "node_error", times=2, error=name)
+    async with house.session() as sites:
+        result = await sites.deploy(house.folder, site_name="tides", recovery=RecoveryOptions(retry_delay_s=0.01))
+    assert len(result.digests) == 1
+    assert sites_of(house) == [result.site_id]
+    assert house.net.world.chain.equivocations == []
+
+
+@pytest.mark.parametrize("point", ["sui.execute.before", "sui.execute.after"])
+async def test_a_transaction_behind_a_proxy_that_gave_up_is_found_or_sent_again_and_happens_once(
+    house: Any, point: str
+) -> None:
+    house.fault(point, "gateway_timeout", times=1, latency_s=0.3)
+    async with house.session() as sites:
+        result = await sites.deploy(house.folder, site_name="tides", recovery=RecoveryOptions(retry_delay_s=0.01))
+    assert len(result.digests) == 1
+    assert sites_of(house) == [result.site_id]
+    assert house.net.world.chain.equivocations == []
+
+
 async def test_a_store_that_was_paid_and_never_certified_is_paid_again_and_said(house: Any) -> None:
     house.fault("publisher.after_pay", "drop", times=1)
     async with house.session() as sites:

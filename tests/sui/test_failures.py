@@ -136,7 +136,11 @@ def test_the_text_decides_however_long_its_wrapper_is() -> None:
         ("Invalid cursor", REFUSED, "chain_refused"),
         ("Cannot query field", "GRAPHQL_VALIDATION_FAILED", "chain_refused"),
         ("not supported by this node", "FEATURE_UNAVAILABLE", "chain_refused"),
-        ("Query is too wide", "RESOURCE_EXHAUSTED", "chain_refused"),
+        ("Query payload too large: 5001B > 5000B", "GRAPHQL_VALIDATION_FAILED", "chain_refused"),
+        ("Too many keys supplied to multi-get: 201 > 200", "GRAPHQL_VALIDATION_FAILED", "chain_refused"),
+        ("Transaction payload exceeded limit of 174763B", "GRAPHQL_VALIDATION_FAILED", "transaction_too_large"),
+        ("Request too large 180000B > 179763B", "GRAPHQL_VALIDATION_FAILED", "transaction_too_large"),
+        ("Exceeded the maximum number (21) of queries", "RESOURCE_EXHAUSTED", "chain_refused"),
         ("Transaction payload is too large: 200000 of 174763 bytes", "RESOURCE_EXHAUSTED", "transaction_too_large"),
     ],
 )

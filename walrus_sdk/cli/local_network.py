@@ -177,6 +177,19 @@ def advance_epoch(call: Call, walrus: int, sui: int) -> None:
 
 
 @command(
+    "prices",
+    click.option("--storage", type=_EPOCHS, metavar="FROST", help="Of a storage unit (1 MiB encoded), each epoch."),
+    click.option("--write", type=_EPOCHS, metavar="FROST", help="Of a storage unit, once with a store."),
+    click.option("--gas", type=_EPOCHS, metavar="MIST", help="Of a computation unit: Sui's reference gas price."),
+)
+def prices(call: Call, **given: int | None) -> None:
+    """Change what storage and gas cost on the local network, as votes do at the change of an epoch."""
+    from walrus_sdk import local
+
+    _say(call, local.set_prices(call.home, **{name: value for name, value in given.items() if value is not None}))
+
+
+@command(
     "faucet",
     click.argument("address", type=kinds.ADDRESS, metavar="ADDRESS"),
     click.option(
@@ -193,5 +206,5 @@ def faucet(call: Call, address: SuiAddress, sui: Mist) -> None:
 localnet = group(
     "localnet",
     "The embedded local network: Walrus and Sui simulated on this machine, for tests and trying out.",
-    start, stop, status, reset, ledger, faults, advance_epoch, faucet,
+    start, stop, status, reset, ledger, faults, advance_epoch, prices, faucet,
 )  # fmt: skip

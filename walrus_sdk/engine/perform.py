@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -61,12 +62,14 @@ class Performer:
         look_again: bool = False,
         enough: Callable[[Mapping[str, Any]], bool] = lambda _: True,
         may_repeat: Callable[[], bool] = lambda: True,
+        price: Callable[[], Awaitable[int]] | None = None,
     ) -> Done:
         """Bring an effect about, once.
 
         `look_first` asks for a look even when nothing is open. `enough` tells whether an outcome still serves,
         `own_only` lets what other deployments recorded not count, `look_again` asks for a look at what is recorded.
-        `may_repeat` is asked before something whose outcome stays unknown is done again.
+        `may_repeat` is asked before something whose outcome stays unknown is done again. `price` tells what it costs
+        now (FROST), for a limit: prices change after a plan was made.
 
         Raises `EffectFailed` (known not to have happened); `EffectUnknown` (may have happened), with ``settles_in``
         (seconds until the next look makes sense) when nothing was done now; `DeploymentStopped`
@@ -87,6 +90,8 @@ class Performer:
                 return Done(found.outcome.data, "found")
             if row is not None and state is EffectState.RELEASED:
                 await self._before_again(effect, row, may_repeat)
+        if price is not None and self._context.options.max_cost is not None:
+            effect = replace(effect, frost=await price())
         return await self._do(effect, row, do)
 
     async def settle(

@@ -32,13 +32,18 @@ class Retries:
 
         A look that finds nothing before the settle time is over is no try: it is repeated until then. A try whose
         answer was lost counts as one; `once` asks what it is given before it does again what may have happened.
-        `patient`: such repeats cost nothing (the same signed transaction), so there may be more of them.
+        `patient`: such repeats cost nothing (the same signed transaction), so there may be more of them. A service that
+        asked for a pause with an answer that says nothing is not asked again before it; others are looked at meanwhile.
         """
         tries = looks = 0
-        held = 0.0
+        held = free_at = 0.0
+        clock = self._context.world.clock
         allowed = self._context.options.recovery.max_retries * (PATIENT_FACTOR if patient else 1)
 
         def may_repeat() -> bool:
+            wait = free_at - clock.monotonic()
+            if wait > 0:
+                raise EffectUnknown("effect_unsettled", f"{what}: the service asked for a pause", settles_in=wait)
             if tries == 0:
                 return True  # left open by an earlier run
             if tries > allowed or not (patient or self._spend()):
@@ -52,6 +57,7 @@ class Retries:
             except EffectUnknown as error:
                 if "settles_in" not in error.fields:
                     tries, looks = tries + 1, looks if patient else 0
+                    free_at = clock.monotonic() + _asked_s(error)
                 pause = self._until_next_look(error, looks)
                 looks += 1
                 held = self._held(error, held + pause) if "holder" in error.fields else 0.0
@@ -97,3 +103,9 @@ class Retries:
             self._context.feed.set(waiting=f"{why} (again in {seconds:.0f} s)")
             await self._context.world.sleep(seconds)
             self._context.feed.set(waiting="")
+
+
+def _asked_s(error: EffectUnknown) -> float:
+    """Return the seconds that a service asked to be left alone (Retry-After) when it said nothing of the outcome."""
+    asked = error.cause.fields.get("retry_after") if error.cause is not None else None
+    return float(asked) if isinstance(asked, int | float) else 0.0

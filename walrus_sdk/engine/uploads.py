@@ -8,6 +8,7 @@ from typing import Any
 
 import anyio
 
+from walrus_sdk.codecs.cost import store_cost
 from walrus_sdk.engine.bodies import name_of, request_of
 from walrus_sdk.engine.context import Context
 from walrus_sdk.engine.effect import Absent, Done, Effect, Found, Look, Outcome, Readable
@@ -133,6 +134,7 @@ class Uploads:
                 own_only=fresh,  # stored again whatever others recorded: free where the publisher finds it certified
                 enough=self._covers,
                 may_repeat=may_repeat,
+                price=lambda: self._price(operation),
             )
 
         await self._check_own(blob_id)
@@ -167,6 +169,12 @@ class Uploads:
 
     def _covers(self, outcome: Mapping[str, Any]) -> bool:
         return int(outcome["end_epoch"]) >= self._plan.end_epoch.number
+
+    async def _price(self, operation: StoreOperation) -> int:
+        """Return what an operation costs now, in FROST: prices are votes, and its epochs are those that are left."""
+        state = await self._world.chain.state()
+        epochs = max(1, state.walrus_epoch.until(self._plan.end_epoch))
+        return store_cost(operation.blob_size, self._plan.n_shards, epochs, state.prices).units
 
     async def _do(self, operation: StoreOperation, blob_id: BlobId, release: Release) -> Outcome:
         now = (await self._world.chain.state()).walrus_epoch

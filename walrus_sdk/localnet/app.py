@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from walrus_sdk.localnet.control import PREFIX, Control
-from walrus_sdk.localnet.exchange import ClientDisconnect, Exchange, SleepFor
+from walrus_sdk.localnet.exchange import ClientDisconnect, Exchange, SleepFor, attended
 from walrus_sdk.localnet.http_sui.graphql import GraphQlService
 from walrus_sdk.localnet.http_sui.grpc_web import batch_get_objects
 from walrus_sdk.localnet.http_walrus.aggregator import Aggregator
@@ -41,6 +41,7 @@ class LocalApp:
     def __init__(self, world: World, control: Control, *, sleep: SleepFor, background: anyio.abc.TaskGroup) -> None:
         self._world = world
         self._sleep = sleep
+        self._background = background
         self._control = control
         self._aggregator = Aggregator(world)
         self._cache = CachingProxy(time.monotonic)
@@ -52,7 +53,7 @@ class LocalApp:
             "/v1/quilts": {"PUT": publisher.quilts},
             "/graphql": {"POST": self._sui},
             _BATCH_GET: {"POST": self._grpc},
-            "/status": {"GET": _ok},
+            "/status": {"GET": _ok, "HEAD": _ok},
         }
         self.last_request = time.monotonic()
 
@@ -118,11 +119,23 @@ class LocalApp:
     async def _sui(self, exchange: Exchange) -> Response:
         body = await self._sui_body(exchange)
         await exchange.at("sui.request")
-        executes = b"executeTransaction" in body
-        await exchange.at("sui.execute.before" if executes else "sui.read")
-        answer = self._graphql.answer(body, behind=exchange.read_behind, congested="congestion" in exchange.struck)
-        if executes:
-            await exchange.at("sui.execute.after")
+        if b"executeTransaction" in body:
+            return await attended(exchange, self._background, lambda: self._execute(exchange, body))
+        await exchange.at("sui.read")
+        return json_response(self._graphql.answer(body, behind=self._behind(exchange)))
+
+    def _behind(self, exchange: Exchange) -> int:
+        """Return how many transactions the node that answers has not seen yet."""
+        lag = exchange.lag
+        if lag is None:
+            return 0
+        return self._world.chain.committed_within(lag.late_s) if lag.late_s else lag.behind
+
+    async def _execute(self, exchange: Exchange, body: bytes) -> Response:
+        await exchange.at("sui.execute.before")
+        congested = "congestion" in exchange.struck
+        answer = self._graphql.answer(body, behind=self._behind(exchange), congested=congested)
+        await exchange.at("sui.execute.after")
         return json_response(answer)
 
     async def _grpc(self, exchange: Exchange) -> Response:
@@ -131,7 +144,7 @@ class LocalApp:
         await exchange.at("sui.read")
         kind = exchange.headers.get("content-type", "")
         text = kind.startswith("application/grpc-web-text")
-        view = self._world.chain.objects.view(exchange.read_behind)
+        view = self._world.chain.objects.view(self._behind(exchange))
         answer = batch_get_objects(body, view, text=text)
         return Response(answer, media_type="application/grpc-web-text+proto" if text else "application/grpc-web+proto")
 

@@ -165,6 +165,12 @@ class Blobs:
         ]
         return max(found, key=lambda r: r.end_epoch, default=None)
 
+    def unfinished(self, blob_id: BlobId, owner: SuiAddress, end_epoch: int, *, deletable: bool) -> Registration | None:
+        """Return what `owner` has paid for until `end_epoch` (exclusive) at least and never certified, if anything."""
+        found = [r for r in self._by_blob.get(blob_id, {}).values() if not r.certified and self._live(r)]
+        fit = [r for r in found if r.end_epoch >= end_epoch and r.deletable == deletable and self.owner_of(r) == owner]
+        return max(fit, key=lambda r: r.end_epoch, default=None)
+
     def registrations(self, blob_id: str) -> list[Registration]:
         """Return every registration of a blob, whatever became of it."""
         return list(self._by_blob.get(BlobId.parse(blob_id), {}).values())
@@ -250,9 +256,8 @@ class Blobs:
         return objects.decode_blob(item.contents).blob_id if item.type.endswith("::blob::Blob") else None
 
     def price(self, size: int, epochs: int) -> int:
-        """Return what a store costs in FROST."""
-        genesis = self._chain.genesis
-        return cost.store_cost(size, genesis.n_shards, epochs, genesis.prices).units
+        """Return what a store costs now, in FROST."""
+        return cost.store_cost(size, self._chain.genesis.n_shards, epochs, self._chain.prices).units
 
     @property
     def epoch(self) -> WalrusEpoch:

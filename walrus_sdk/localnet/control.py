@@ -21,6 +21,8 @@ PREFIX = "/_localnet/"
 TOKEN_HEADER = "x-localnet-token"  # noqa: S105  # the header's name
 _MAX_BODY = 1024 * 1024
 _MAX_EPOCH = 2**31
+_MAX_PRICE = 10**12
+_MAX_GAS_PRICE = 99_999
 
 
 class Control:
@@ -68,6 +70,8 @@ class Control:
                 return json_response(world.faults.to_json())
             case "POST", "advance-epoch":
                 return self._advance(_whole(data.get("walrus", 0)), _whole(data.get("sui", 0)))
+            case "POST", "prices":
+                return self._set_prices(data)
             case "POST", "faucet":
                 mist = _whole(data.get("mist", 10**9), at_least=1)
                 coin = world.chain.faucet(SuiAddress.parse(data["address"]), mist)
@@ -86,6 +90,13 @@ class Control:
             self._world.chain.advance_sui_epoch(sui)
         return json_response(self._status())
 
+    def _set_prices(self, data: Any) -> Response:
+        most = {"storage": _MAX_PRICE, "write": _MAX_PRICE, "gas": _MAX_GAS_PRICE}
+        if not data or not set(data) <= set(most):
+            return _refused(400, f"give one of {', '.join(most)}")
+        self._world.chain.set_prices(**{name: _whole(data[name], at_most=most[name]) for name in data})
+        return json_response(self._status())
+
     def _status(self) -> dict[str, Any]:
         genesis, chain = self._world.genesis, self._world.chain
         return {
@@ -96,6 +107,9 @@ class Control:
             "walrus_epoch": chain.walrus_epoch.number,
             "sui_epoch": chain.sui_epoch.number,
             "checkpoint": chain.checkpoint,
+            "storage_price_frost": str(chain.prices.storage.units),
+            "write_price_frost": str(chain.prices.write.units),
+            "gas_price_mist": str(chain.gas_price),
             "call_package": str(genesis.call_package),
             "type_package": str(genesis.type_package),
             "redirects_package": str(genesis.redirects_package),
@@ -105,10 +119,10 @@ class Control:
         }
 
 
-def _whole(value: Any, *, at_least: int = 0) -> int:
-    """Read a number of epochs or MIST."""
-    if not isinstance(value, int) or isinstance(value, bool) or not at_least <= value < 2**63:
-        raise ValueError(f"expected a whole number from {at_least}, found {value!r:.40}")
+def _whole(value: Any, *, at_least: int = 0, at_most: int = 2**63 - 1) -> int:
+    """Read a number of epochs, MIST or FROST."""
+    if not isinstance(value, int) or isinstance(value, bool) or not at_least <= value <= at_most:
+        raise ValueError(f"expected a whole number from {at_least} to {at_most}, found {value!r:.40}")
     return value
 
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from email.utils import formatdate
 
 import anyio
+import anyio.abc
 import anyio.lowlevel
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from walrus_sdk.localnet.faults import Faults
+from walrus_sdk.localnet.faults import Fault, Faults
+from walrus_sdk.localnet.http_sui.failures import node_error
 from walrus_sdk.localnet.http_walrus.errors import fault_answer, overload
-from walrus_sdk.localnet.replies import Answered
+from walrus_sdk.localnet.replies import Answered, json_response
 
-__all__ = ["ClientDisconnect", "Exchange", "SleepFor"]
+__all__ = ["ClientDisconnect", "Exchange", "SleepFor", "attended"]
 
 SleepFor = Callable[[float], Awaitable[None]]
 """How this process waits: seconds."""
@@ -32,8 +37,10 @@ class Exchange:
         self.raw_path = raw.decode("ascii", "replace").partition("?")[0]
         self.query: str = scope["query_string"].decode("ascii", "replace")
         self.headers: Mapping[str, str] = self.request.headers
-        self.read_behind = 0
+        self.lag: Fault | None = None
         self.struck: set[str] = set()
+        self.answerable = anyio.Event()
+        self.ahead: Response | None = None
         self._receive = receive
         self._send = send
         self._faults = faults
@@ -71,8 +78,9 @@ class Exchange:
         """Let a fault strike at a point of `faults.POINTS`; a moment at which a request that was dropped ends.
 
         Latency is waited for. An error or an overload raises `Answered`. A drop or stall waits for the client to be
-        gone; then it raises `ClientDisconnect`, but a store goes on: whether it ends is the publisher's choice. The
-        other actions go to `struck`, for the service to carry out.
+        gone; then it raises `ClientDisconnect`, but a store goes on: whether it ends is the publisher's choice. A
+        gateway's timeout leaves its answer in `ahead`, and the work goes on (see `attended`). The other actions go to
+        `struck`, for the service to carry out.
         """
         await anyio.lowlevel.checkpoint()
         fault = self._faults.hit(point)
@@ -83,18 +91,25 @@ class Exchange:
             case "latency":
                 await self._sleep(fault.latency_s)
             case "error":
-                raise Answered(fault_answer(service, fault.status, fault.kind))
+                raise Answered(_asking(fault, fault_answer(service, fault.status or 500, fault.kind)))
             case "too_many_requests":
-                raise Answered(overload(service) if service in _SHEDS else fault_answer(service, 429, "text"))
-            case "drop" | "stall":
+                answer = overload(service) if service in _SHEDS else fault_answer(service, 429, "text")
+                raise Answered(_asking(fault, answer))
+            case "gateway_timeout":
+                self.ahead = _asking(fault, fault_answer(service, fault.status or 504, "html"))
+                self.answerable.set()
+                await self._sleep(fault.latency_s)
+            case "drop" | "stall" if self.ahead is None:
                 if fault.action == "drop":
                     self.abort()
                 await self.gone()
                 if service != "publisher":
                     raise ClientDisconnect
                 await anyio.lowlevel.checkpoint()
+            case "node_error":
+                raise Answered(json_response(node_error(fault.error)))
             case "lag":
-                self.read_behind = fault.behind
+                self.lag = fault
             case other:
                 self.struck.add(other)
 
@@ -110,3 +125,56 @@ class Exchange:
         )
         await self._send({"type": "http.response.body", "body": body[:size], "more_body": True})
         self.abort()
+
+
+async def attended(
+    exchange: Exchange,
+    background: anyio.abc.TaskGroup,
+    work: Callable[[], Awaitable[Response]],
+    *,
+    drops: bool = False,
+) -> Response:
+    """Do the work of a request in `background`; returns its answer, or the one that a proxy in front gave first.
+
+    `drops`: the work is dropped at its next moment when the client goes away (then `ClientDisconnect` is raised), but
+    not behind a proxy that has answered already: that one keeps its connection.
+    """
+    outcome: list[Response | Exception] = []
+    scope = anyio.CancelScope()
+
+    async def run() -> None:
+        try:
+            with scope:
+                outcome.append(await work())
+        except Exception as error:
+            outcome.append(error)
+        finally:
+            exchange.answerable.set()
+
+    async def watch() -> None:
+        await exchange.gone()
+        scope.cancel()
+
+    background.start_soon(run)
+    async with anyio.create_task_group() as tasks:
+        if drops:
+            tasks.start_soon(watch)
+        await exchange.answerable.wait()
+        tasks.cancel_scope.cancel()
+    if exchange.ahead is not None:
+        return exchange.ahead
+    if not outcome:
+        raise ClientDisconnect
+    found = outcome[0]
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
+def _asking(fault: Fault, answer: Response) -> Response:
+    """Return an answer that asks to be left alone for a while, if the fault says so."""
+    if fault.retry_after_s is not None:
+        until = math.ceil(time.time() + fault.retry_after_s)
+        asked = formatdate(until, usegmt=True) if fault.retry_after_date else str(fault.retry_after_s)
+        answer.headers["retry-after"] = asked
+    return answer

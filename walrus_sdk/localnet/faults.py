@@ -10,11 +10,13 @@ from __future__ import annotations
 import fnmatch
 import math
 import random
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from walrus_sdk.errors import ConfigurationError
+from walrus_sdk.localnet.http_sui.failures import NODE_ERRORS
 
 __all__ = ["ACTIONS", "POINTS", "Fault", "Faults", "Shape"]
 
@@ -35,29 +37,48 @@ POINTS: Mapping[str, str] = {
 
 ACTIONS: Mapping[str, str] = {
     "latency": "wait latency_s seconds, then go on",
-    "error": "answer with status, as JSON, text or HTML (kind)",
-    "too_many_requests": "answer 429 as an overloaded service does",
+    "error": "answer with status (500), as JSON, text or HTML (kind), with Retry-After if told so",
+    "too_many_requests": "answer 429 as an overloaded service does, with Retry-After if told so",
+    "gateway_timeout": "answer with status (504) and HTML at once, as a proxy that gave up; what was asked for goes on "
+    "behind it, latency_s seconds later",
     "drop": "close the connection without an answer",
     "stall": "neither answer nor close",
     "truncate": "send the answer's headers and half of its body, then close",
     "wrong_blob_id": "answer with another blob id",
     "error_in_200": "answer 200 with an error inside (a publisher's failure of one blob)",
-    "lag": "answer from the state as it was behind transactions ago",
+    "lag": "answer from the state as it was behind transactions (1), or late_s seconds, ago: reads, simulations, and "
+    "transactions whose inputs such a node does not know",
+    "node_error": "answer 200 with the GraphQL error that error names: " + ", ".join(NODE_ERRORS),
     "congestion": "cancel a transaction that uses a shared object: it is final, has failed, and gas is charged",
 }
 """What a fault can do."""
 
-_ONLY_AT = {
-    "wrong_blob_id": "publisher.*",
-    "error_in_200": "publisher.*",
-    "lag": "sui.*",
-    "congestion": "sui.execute.before",
+_BEHIND_A_PROXY = tuple(point for point in POINTS if re.match(r"publisher\.(body|before|after)|sui\.execute", point))
+_ONLY_AT: Mapping[str, tuple[str, ...]] = {
+    "gateway_timeout": _BEHIND_A_PROXY,
+    "wrong_blob_id": ("publisher.*",),
+    "error_in_200": ("publisher.*",),
+    "lag": ("sui.*",),
+    "node_error": ("sui.*",),
+    "congestion": ("sui.execute.before",),
 }
+
+
+def _acts(action: str, point: str) -> bool:
+    """Whether something carries an action out at a point."""
+    return any(fnmatch.fnmatchcase(point, where) for where in _ONLY_AT.get(action, ("*",)))
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One rule. `times` `None`: always; `skip`: hits that are let through first."""
+    """One rule.
+
+    A rule acts at `point` `times` times (`None`: always), after `skip` hits that are let through, each time with
+    `probability`. `latency_s`: seconds of a latency, and what goes on behind a proxy waits so long. `status` (`None`:
+    the action's own) and `kind`: of an error. `retry_after_s` asks with it to be left alone for so many seconds, as a
+    number or, with `retry_after_date`, as a date (RFC 9110, 10.2.3). `behind`: transactions that a node lags; `late_s`
+    above 0 counts instead, in seconds. `error`: what a node says.
+    """
 
     point: str
     action: str
@@ -65,22 +86,30 @@ class Fault:
     skip: int = 0
     probability: float = 1.0
     latency_s: float = 0.0
-    status: int = 500
+    status: int | None = None
     kind: str = "json"
+    error: str = "internal"
+    retry_after_s: int | None = None
+    retry_after_date: bool = False
     behind: int = 1
+    late_s: float = 0.0
 
     def __post_init__(self) -> None:
         if self.action not in ACTIONS:
             raise _bad(f"unknown action {self.action!r}; known are {', '.join(ACTIONS)}")
         if not any(fnmatch.fnmatchcase(point, self.point) for point in POINTS):
             raise _bad(f"no point matches {self.point!r}; known are {', '.join(POINTS)}")
-        where = _ONLY_AT.get(self.action, "*")
-        if not any(fnmatch.fnmatchcase(point, self.point) and fnmatch.fnmatchcase(point, where) for point in POINTS):
-            raise _bad(f"{self.action} acts at {where} only, not at {self.point!r}")
-        if not 0 <= self.probability <= 1 or not 0 <= self.latency_s < math.inf or not 200 <= self.status <= 599:
-            raise _bad("expected probability 0..1, latency_s from 0, status 200..599")
-        if (self.times is not None and self.times < 0) or self.skip < 0 or self.behind < 0:
-            raise _bad("expected times, skip and behind from 0")
+        if not any(fnmatch.fnmatchcase(point, self.point) and _acts(self.action, point) for point in POINTS):
+            raise _bad(f"{self.action} acts at {', '.join(_ONLY_AT[self.action])} only, not at {self.point!r}")
+        seconds = (self.latency_s, self.late_s)
+        if not 0 <= self.probability <= 1 or not all(0 <= value < math.inf for value in seconds):
+            raise _bad("expected probability 0..1, latency_s and late_s from 0")
+        if self.status is not None and not 200 <= self.status <= 599:
+            raise _bad("expected status 200..599")
+        if min(self.times or 0, self.skip, self.behind, self.retry_after_s or 0) < 0:
+            raise _bad("expected times, skip, behind and retry_after_s from 0")
+        if self.error not in NODE_ERRORS:
+            raise _bad(f"expected error {', '.join(NODE_ERRORS)}, found {self.error!r}")
         if self.kind not in ("json", "text", "html"):
             raise _bad(f"expected kind json, text or html, found {self.kind!r}")
 
@@ -157,8 +186,7 @@ class Faults:
         """Return the fault that strikes at a point now, if any."""
         assert point in POINTS, point
         for rule in self._rules:
-            where = _ONLY_AT.get(rule.fault.action, "*")
-            if not (fnmatch.fnmatchcase(point, rule.fault.point) and fnmatch.fnmatchcase(point, where)):
+            if not (fnmatch.fnmatchcase(point, rule.fault.point) and _acts(rule.fault.action, point)):
                 continue
             rule.hits += 1
             used_up = rule.fault.times is not None and rule.fired >= rule.fault.times

@@ -9,8 +9,7 @@ from hashlib import blake2b
 from typing import Any
 
 from walrus_sdk.codecs.type_tags import StructTag, format_type_tag
-from walrus_sdk.model.network import Prices
-from walrus_sdk.model.units import Digest, Frost, ObjectId, SuiAddress
+from walrus_sdk.model.units import Digest, ObjectId, SuiAddress
 
 __all__ = ["GAS_TYPE", "Genesis", "coin_type"]
 
@@ -37,7 +36,7 @@ def _derived_id(seed: str, label: str) -> ObjectId:
 class Genesis:
     """Seed and numbers of a network; every id follows from the seed (32 random bytes, in hex).
 
-    `storage_price` and `write_price` are FROST per storage unit; `gas_price` is MIST per computation unit;
+    The prices are those of the beginning: FROST per storage unit and, of gas, MIST per computation unit.
     `max_epochs_ahead` counts Walrus epochs. `start_ms` is the wall clock of the first epoch.
     """
 
@@ -109,11 +108,6 @@ class Genesis:
     def publisher(self) -> SuiAddress:
         """The publisher's wallet."""
         return SuiAddress(self._derive("publisher"))
-
-    @property
-    def prices(self) -> Prices:
-        """Storage prices."""
-        return Prices(Frost(self.storage_price), Frost(self.write_price))
 
     @property
     def dev_secret(self) -> bytes:

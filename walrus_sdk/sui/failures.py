@@ -28,6 +28,9 @@ TEXTS: tuple[tuple[str, str], ...] = (
 
 _SURE = frozenset({"BAD_USER_INPUT", "GRAPHQL_PARSE_FAILED", "GRAPHQL_VALIDATION_FAILED", "FEATURE_UNAVAILABLE"})
 """Kinds that say that a request was turned down before anything happened; of any other kind that is not known."""
+_INVALID = frozenset({"GRAPHQL_PARSE_FAILED", "GRAPHQL_VALIDATION_FAILED"})
+"""Kinds that speak of the request's form and size, and of nothing that it asks for: no other try will do better."""
+_SIZES = re.compile(r"Transaction payload|Request too large")
 _RESOURCES = "RESOURCE_EXHAUSTED"
 _MAX_TEXT = 400
 
@@ -54,6 +57,8 @@ def graphql_error(errors: Sequence[Any], *, executing: bool, secrets: Sequence[s
         if executing and code != "object_locked":
             code = "transaction_unknown"
         return BlockchainError(code or "chain_unavailable", f"the Sui node failed: {text}", kind=kind)
+    if kind in _INVALID:
+        code = "transaction_too_large" if _SIZES.search(whole) else None
     if kind == _RESOURCES:
         code = "transaction_too_large" if "ransaction" in whole else "chain_refused"
         return BlockchainError(code, f"the Sui node refused the request: {text}", kind=kind)

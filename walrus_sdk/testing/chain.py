@@ -33,9 +33,10 @@ class MemoryChain:
     `faults` is called before and after an execution (``"execute"``, ``"executed"``) and before a read (``"read"``);
     what it returns is raised there. `executing` is told of each transaction before, `answered` what was said of it
     (`None`: it is final), `after` is called after each. `behind` lets reads of transactions, sites, coins and
-    references lag by so many transactions. `congested` tells whether a transaction that uses a shared object is
-    cancelled, `postpones` whether one is kept on its way in `under_way`: nobody is told, and it happens when it
-    arrives (`arrive`).
+    references lag by so many transactions; `late_s` lets everything lag by so many seconds, simulations and what
+    takes a transaction included. `congested` tells whether a transaction that uses a shared object is cancelled,
+    `postpones` whether one is kept on its way in `under_way`: nobody is told, and it happens when it arrives
+    (`arrive`).
     """
 
     def __init__(
@@ -47,11 +48,20 @@ class MemoryChain:
         self.answered: Callable[[bytes, Exception | None], None] = lambda _transaction, _error: None
         self.faults: Callable[[str], BaseException | None] = lambda _moment: None
         self.behind = 0
+        self.late_s = 0.0
         self.executed = 0
         self.congested: Callable[[], bool] = lambda: False
         self.executing: Callable[[bytes], None] = lambda _transaction: None
         self.after: Callable[[], None] = lambda: None
         self._life = life
+
+    @property
+    def _lag(self) -> int:
+        return max(self.behind, self._late)
+
+    @property
+    def _late(self) -> int:
+        return self.sui.committed_within(self.late_s) if self.late_s else 0
 
     async def _turn(self, moment: str = "read") -> None:
         await turn()
@@ -66,10 +76,10 @@ class MemoryChain:
         return ChainState(
             chain_id=genesis.chain_id,
             sui_epoch=self.sui.sui_epoch,
-            gas_price=genesis.gas_price,
+            gas_price=self.sui.gas_price,
             walrus_epoch=self.sui.walrus_epoch,
             n_shards=genesis.n_shards,
-            prices=genesis.prices,
+            prices=self.sui.prices,
             max_epochs_ahead=genesis.max_epochs_ahead,
             walrus_package=genesis.walrus_package,
             blob_package=genesis.blob_package,
@@ -80,7 +90,7 @@ class MemoryChain:
     async def site(self, site_id: ObjectId, *, known: SiteSnapshot | None = None) -> SiteSnapshot | None:
         """Read a site; see the port."""
         await self._turn()
-        view = self.sui.objects.view(self.behind)
+        view = self.sui.objects.view(self._lag)
         item = view.get(site_id)
         if item is None:
             return None
@@ -122,7 +132,7 @@ class MemoryChain:
     async def sites(self, owner: SuiAddress) -> Sequence[tuple[ObjectId, str]]:
         """List an owner's sites; see the port."""
         await self._turn()
-        found = self._owned(owner, site_type(self.sui.genesis))
+        found = self._owned(owner, site_type(self.sui.genesis), self._late)
         return [(item.id, objects.decode_site(item.contents).name) for item in found]
 
     # ── objects ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -130,21 +140,21 @@ class MemoryChain:
     async def blobs(self, owner: SuiAddress) -> Sequence[BlobObject]:
         """List an owner's Blob objects; see the port."""
         await self._turn()
-        found = self._owned(owner, f"{self.sui.genesis.blob_package}::blob::Blob")
+        found = self._owned(owner, f"{self.sui.genesis.blob_package}::blob::Blob", self._late)
         blobs = [(item.ref, objects.decode_blob(item.contents)) for item in found]
         return [BlobObject(ref, b.blob_id, b.size, b.certified_epoch, b.end_epoch, b.deletable) for ref, b in blobs]
 
     async def coins(self, owner: SuiAddress) -> Sequence[Coin]:
         """List an owner's SUI coins, largest first; see the port."""
         await self._turn()
-        found = self._owned(owner, coin_type(GAS_TYPE), self.behind)
+        found = self._owned(owner, coin_type(GAS_TYPE), self._lag)
         coins = [Coin(item.ref, objects.decode_coin(item.contents)[1]) for item in found]
         return sorted(coins, key=lambda coin: (-coin.balance, coin.ref.id))
 
     async def objects(self, ids: Sequence[ObjectId]) -> Sequence[OwnedObject | None]:
         """Read references; see the port."""
         await self._turn()
-        view = self.sui.objects.view(self.behind)
+        view = self.sui.objects.view(self._lag)
         return [_reference(view.get(id_)) for id_ in ids]
 
     # ── transactions ──────────────────────────────────────────────────────────────────────────────────────────
@@ -153,7 +163,7 @@ class MemoryChain:
         """Dry-run a transaction; see the port."""
         await self._turn()
         try:
-            gas, failure = self.sui.simulate(transaction, checked=not estimate)
+            gas, failure = self.sui.simulate(transaction, checked=not estimate, behind=self._late)
         except Refused as error:
             raise _refusal(error, executing=False) from error
         return Simulation(failure, gas)
@@ -176,7 +186,7 @@ class MemoryChain:
             self.under_way.append((transaction, signatures))
             raise BlockchainError("transaction_unknown", "no answer came in time")
         try:
-            record = self.sui.execute(transaction, signatures, congested=self.congested())
+            record = self.sui.execute(transaction, signatures, congested=self.congested(), behind=self._late)
         except Refused as error:
             raise _refusal(error, executing=True) from error
         self.executed += 1
@@ -199,7 +209,7 @@ class MemoryChain:
         """Look a transaction up; see the port."""
         await self._turn()
         record = self.sui.transaction(digest)
-        late = record is not None and record.checkpoint > self.sui.checkpoint - self.behind
+        late = record is not None and record.checkpoint > self.sui.checkpoint - self._lag
         return None if record is None or late else _outcome(record)
 
 

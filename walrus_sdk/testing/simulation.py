@@ -24,9 +24,11 @@ from walrus_sdk.errors import (
     StorageError,
     WalrusError,
 )
+from walrus_sdk.localnet.http_sui.failures import NODE_ERRORS, node_error
 from walrus_sdk.model.options import DeployOptions, DeployResult, RecoveryOptions, Verify
 from walrus_sdk.model.units import BlobId
 from walrus_sdk.service.unwrap import one_error
+from walrus_sdk.sui.failures import graphql_error
 from walrus_sdk.testing.death import at_point, is_death
 from walrus_sdk.testing.invariants import Violation, Watcher
 from walrus_sdk.testing.store import lost
@@ -104,7 +106,7 @@ class _Life:
         kinds = (
             "store lost", "store failed", "store refused", "busy", "slow", "transaction lost",
             "transaction never sent", "transaction refused", "lag", "finished alone", "congestion",
-            "transaction late", "chain unread", "blob unread",
+            "transaction late", "chain unread", "blob unread", "lag by time", "pause asked for", "node error", "prices",
         )  # fmt: skip
         return {kind: self._rng.uniform(0.01, 0.3) for kind in kinds if self._rng.random() < 0.4}
 
@@ -130,6 +132,7 @@ class _Life:
         world.chain.postpones = lambda: self._happens("transaction late")
         world.store.reading = self._read_fault
         world.chain.behind = self._rng.randint(1, 2) if self._happens("lag") else 0
+        world.chain.late_s = self._rng.uniform(0.2, 4.0) if self._happens("lag by time") else 0.0
 
     def _store_fault(self, moment: str, blob_id: BlobId) -> Exception | None:
         if moment == "request":
@@ -140,6 +143,8 @@ class _Life:
             return None
         if self._happens("store lost"):
             return lost()
+        if self._happens("pause asked for"):
+            return StorageError("store_failed", "503", retry_after=self._rng.uniform(0, 60))
         return StorageError("store_failed", "500") if self._happens("store failed") else None
 
     def _read_fault(self) -> Exception | None:
@@ -151,6 +156,9 @@ class _Life:
                 self._world.chain.arrive()
             unread = self._rng.random() < 0.1 and self._happens("chain unread")
             return BlockchainError("chain_unavailable", "the node is not there") if unread else None
+        if self._happens("node error"):
+            said = node_error(self._rng.choice(list(NODE_ERRORS)))
+            return graphql_error(said["errors"], executing=True)
         if moment == "executed":
             if self._happens("transaction lost"):
                 return BlockchainError("transaction_unknown", "the answer was lost")
@@ -168,6 +176,9 @@ class _Life:
         if rng.random() < 0.15:
             self._met("walrus epoch")
             world.net.chain.advance_walrus_epoch(rng.randint(1, 3))
+        if self._happens("prices"):
+            prices = {"storage": rng.randint(1, 50_000), "write": rng.randint(1, 9_000), "gas": rng.randint(700, 2_000)}
+            world.net.chain.set_prices(**prices)
         if rng.random() < 0.15:
             self._met("sui epoch")
             world.net.chain.advance_sui_epoch(rng.randint(1, 2))

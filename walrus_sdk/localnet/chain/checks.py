@@ -11,7 +11,7 @@ from walrus_sdk.codecs import transaction as tx
 from walrus_sdk.codecs.keys import parse_signature, verify
 from walrus_sdk.errors import CodecError
 from walrus_sdk.localnet.chain.gas import MAX_BUDGET
-from walrus_sdk.localnet.chain.objects import ObjectStore, StoredObject
+from walrus_sdk.localnet.chain.objects import Objects, StoredObject
 from walrus_sdk.localnet.genesis import Genesis
 from walrus_sdk.model.chain import ObjectRef
 from walrus_sdk.model.units import ObjectId, SuiAddress, SuiEpoch
@@ -65,8 +65,11 @@ def check_signatures(data: bytes, transaction: tx.TransactionData, signatures: S
         raise Refused(f"Invalid user signature: Required Signature from {wanted} is absent. Found {signed}")
 
 
-def check_validity(transaction: tx.TransactionData, genesis: Genesis, epoch: SuiEpoch) -> None:
-    """Refuse what has expired, is meant for another chain, or offers too little or too much gas."""
+def check_validity(transaction: tx.TransactionData, genesis: Genesis, epoch: SuiEpoch, gas_price: int) -> None:
+    """Refuse what has expired, is meant for another chain, or offers too little or too much gas.
+
+    `gas_price` is the reference price, in MIST per computation unit.
+    """
     expiration, gas = transaction.expiration, transaction.gas
     if isinstance(expiration, tx.EpochExpiration) and epoch > expiration.epoch:
         raise Refused("Transaction Expired")
@@ -76,8 +79,8 @@ def check_validity(transaction: tx.TransactionData, genesis: Genesis, epoch: Sui
         low, high = expiration.min_epoch or 0, expiration.max_epoch
         if epoch.number < low or (high is not None and epoch.number > high):
             raise Refused("Transaction Expired")
-    if gas.price < genesis.gas_price:
-        raise Refused(f"Gas price {gas.price} under reference gas price (RGP) {genesis.gas_price}")
+    if gas.price < gas_price:
+        raise Refused(f"Gas price {gas.price} under reference gas price (RGP) {gas_price}")
     if gas.price >= 100_000:
         raise Refused("Gas price cannot exceed 100000 MIST")
     if gas.budget > MAX_BUDGET:
@@ -86,7 +89,7 @@ def check_validity(transaction: tx.TransactionData, genesis: Genesis, epoch: Sui
         raise Refused(f"Gas budget: {gas.budget} is lower than min: {1_000 * gas.price}")
 
 
-def check_inputs(store: ObjectStore, transaction: tx.TransactionData) -> list[StoredObject]:
+def check_inputs(store: Objects, transaction: tx.TransactionData) -> list[StoredObject]:
     """Return the gas coins, after refusing inputs that are missing, stale, foreign or named twice."""
     seen: set[ObjectId] = set()
     for arg in transaction.kind.inputs:
@@ -113,7 +116,7 @@ def _once(seen: set[ObjectId], id_: ObjectId) -> None:
     seen.add(id_)
 
 
-def _check_shared(store: ObjectStore, arg: tx.SharedArg) -> None:
+def _check_shared(store: Objects, arg: tx.SharedArg) -> None:
     found = store.get(arg.id)
     if found is None:
         raise Refused(f"Error checking transaction input objects: Object {arg.id} not found")
@@ -121,7 +124,7 @@ def _check_shared(store: ObjectStore, arg: tx.SharedArg) -> None:
         raise Refused(f"Error checking transaction input objects: Object {arg.id} is not shared from that version on")
 
 
-def _check_owned(store: ObjectStore, ref: ObjectRef) -> StoredObject:
+def _check_owned(store: Objects, ref: ObjectRef) -> StoredObject:
     found = store.get(ref.id)
     if found is None:
         raise Refused(f"Error checking transaction input objects: Object {ref.id} not found")
@@ -140,9 +143,7 @@ def _check_owned(store: ObjectStore, ref: ObjectRef) -> StoredObject:
     return found
 
 
-def _check_gas(
-    store: ObjectStore, transaction: tx.TransactionData, ref: ObjectRef, seen: set[ObjectId]
-) -> StoredObject:
+def _check_gas(store: Objects, transaction: tx.TransactionData, ref: ObjectRef, seen: set[ObjectId]) -> StoredObject:
     coin = _check_owned(store, ref)
     if coin.owner.id != transaction.gas.owner.raw or not coin.type.endswith("::sui::SUI>"):
         raise Refused(f"Gas object {ref.id} is not a SUI coin of {transaction.gas.owner}")

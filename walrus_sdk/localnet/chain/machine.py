@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any, NoReturn
 
 from walrus_sdk.codecs import ids
-from walrus_sdk.localnet.chain.objects import ObjectStore, Owner, StoredObject
+from walrus_sdk.localnet.chain.objects import Objects, Owner, StoredObject
 from walrus_sdk.localnet.genesis import Genesis
 from walrus_sdk.model.chain import ExecutionFailure
 from walrus_sdk.model.units import Digest, ObjectId, WalrusEpoch
@@ -64,9 +64,9 @@ class Slot:
 
 @dataclass(slots=True)
 class Sandbox:
-    """The changes of one transaction: objects written and deleted over the store, nothing of it kept before commit."""
+    """What one transaction writes and deletes over the objects of a moment; nothing is kept before commit."""
 
-    store: ObjectStore
+    store: Objects
     written: dict[ObjectId, StoredObject] = field(default_factory=dict)
     deleted: set[ObjectId] = field(default_factory=set)
     created: set[ObjectId] = field(default_factory=set)

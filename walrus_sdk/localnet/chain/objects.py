@@ -7,12 +7,13 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Protocol
 
 from walrus_sdk.localnet.storage import Tables
 from walrus_sdk.model.chain import ObjectRef
 from walrus_sdk.model.units import Digest, ObjectId
 
-__all__ = ["GENESIS_DIGEST", "ObjectStore", "Owner", "StoredObject", "View"]
+__all__ = ["GENESIS_DIGEST", "ObjectStore", "Objects", "Owner", "StoredObject", "View"]
 
 GENESIS_DIGEST = Digest(bytes(32))
 _TABLE = "objects"
@@ -67,6 +68,18 @@ class StoredObject:
         return cls(ObjectId(key), version, type_, place, bytes.fromhex(contents), Digest.parse(previous), rebate)
 
 
+class Objects(Protocol):
+    """Objects of one moment."""
+
+    def get(self, id_: ObjectId) -> StoredObject | None:
+        """Return an object, `None` where there is none."""
+        ...
+
+    def ids_of(self, owner: bytes) -> Iterable[ObjectId]:
+        """Return the ids of what an address or object owns."""
+        ...
+
+
 class View:
     """Objects as they are, or as they were some transactions ago."""
 
@@ -77,6 +90,10 @@ class View:
     def get(self, id_: ObjectId) -> StoredObject | None:
         """Return an object, `None` where there is none."""
         return self._undone[id_] if id_ in self._undone else self._store.get(id_)
+
+    def ids_of(self, owner: bytes) -> Iterable[ObjectId]:
+        """Return the ids of what an address or object owns."""
+        return [item.id for item in self.owned_by(owner)]
 
     def owned_by(self, owner: bytes) -> Iterator[StoredObject]:
         """Yield what an address or object owns, in order of ids."""
@@ -137,7 +154,7 @@ class ObjectStore:
     def view(self, behind: int = 0) -> View:
         """Return the state as it was `behind` transactions ago (at most 200; 0 is now)."""
         undone: dict[ObjectId, StoredObject | None] = {}
-        for changes in list(self._history)[len(self._history) - behind :] if behind else []:
+        for changes in list(self._history)[max(0, len(self._history) - behind) :]:
             for id_, old in changes.items():
                 undone.setdefault(id_, old)
         return View(self, undone)

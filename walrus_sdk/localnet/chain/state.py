@@ -17,11 +17,12 @@ from walrus_sdk.codecs.type_tags import PrimitiveTag
 from walrus_sdk.localnet.chain import checks, gas
 from walrus_sdk.localnet.chain.execution import Run
 from walrus_sdk.localnet.chain.machine import Context, Failed, Sandbox, Slot
-from walrus_sdk.localnet.chain.objects import ObjectStore, Owner, StoredObject
+from walrus_sdk.localnet.chain.objects import Objects, ObjectStore, Owner, StoredObject
 from walrus_sdk.localnet.genesis import GAS_TYPE, Genesis, coin_type
 from walrus_sdk.localnet.storage import Tables
 from walrus_sdk.model.chain import ExecutionFailure, GasUsed, ObjectChange, ObjectRef
-from walrus_sdk.model.units import Digest, ObjectId, SuiAddress, SuiEpoch, WalrusEpoch
+from walrus_sdk.model.network import Prices
+from walrus_sdk.model.units import Digest, Frost, ObjectId, SuiAddress, SuiEpoch, WalrusEpoch
 
 __all__ = ["Record", "SuiState"]
 
@@ -144,6 +145,31 @@ class SuiState:
         self.system_transaction([self._inner_state()])
         return self.walrus_epoch
 
+    # ── prices ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _priced(self) -> list[int]:
+        genesis, kept = self.genesis, self._tables.get("meta", b"prices")
+        found: list[int] = json.loads(kept) if kept else [genesis.storage_price, genesis.write_price, genesis.gas_price]
+        return found
+
+    @property
+    def prices(self) -> Prices:
+        """What storage costs now."""
+        storage, write, _ = self._priced()
+        return Prices(Frost(storage), Frost(write))
+
+    @property
+    def gas_price(self) -> int:
+        """The reference gas price, in MIST per computation unit."""
+        return self._priced()[2]
+
+    def set_prices(self, *, storage: int | None = None, write: int | None = None, gas: int | None = None) -> None:
+        """Change prices, as votes do at the change of an epoch: FROST per storage unit, MIST per computation unit."""
+        given, known = (storage, write, gas), self._priced()
+        new = [old if value is None else value for old, value in zip(known, given, strict=True)]
+        self._tables.put("meta", b"prices", json.dumps(new).encode())
+        self.system_transaction([self._inner_state()])
+
     # ── what the network does itself ──────────────────────────────────────────────────────────────────────────
 
     def dev_key(self) -> PrivateKey:
@@ -151,9 +177,8 @@ class SuiState:
         return PrivateKey(Scheme.ED25519, self.genesis.dev_secret)
 
     def _inner_state(self) -> StoredObject:
-        inner = objects.SystemInner(
-            self.genesis.n_shards, self.walrus_epoch, 10**15, 0, self.genesis.storage_price, self.genesis.write_price
-        )
+        storage, write, _ = self._priced()
+        inner = objects.SystemInner(self.genesis.n_shards, self.walrus_epoch, 10**15, 0, storage, write)
         key = (1).to_bytes(8, "little")
         id_ = dynamic_field_id(self.genesis.system_object, key, PrimitiveTag("u64"))
         contents = objects.encode_field(objects.Field(id_, key, objects.encode_system_inner(inner)))
@@ -209,10 +234,16 @@ class SuiState:
         """Return a finished transaction."""
         return self.records.get(digest)
 
-    def execute(self, data: bytes, signatures: Sequence[bytes], *, congested: bool = False) -> Record:
+    def committed_within(self, seconds: float) -> int:
+        """Return how many transactions were committed in the last seconds: a node that lags has not seen them."""
+        since = self.now_ms() - seconds * 1000
+        return sum(1 for record in self.records.values() if record.timestamp_ms > since)
+
+    def execute(self, data: bytes, signatures: Sequence[bytes], *, congested: bool = False, behind: int = 0) -> Record:
         """Check, execute and commit. The same transaction again returns its first record.
 
-        `congested`: one that uses a shared object is cancelled, as when too many others do at a higher price.
+        `congested`: one that uses a shared object is cancelled, as when too many others do at a higher price. `behind`:
+        the node that takes it lags so many transactions, and refuses what it does not know yet.
 
         Raises `checks.Refused` when it is refused, `CodecError` when it is no transaction.
         """
@@ -221,10 +252,13 @@ class SuiState:
         checks.check_signatures(data, transaction, signatures)
         if digest in self.records:
             return self.records[digest]
+        if behind:
+            checks.check_inputs(self.objects.view(behind), transaction)
         expiration = transaction.expiration
-        if not isinstance(expiration, tx.EpochExpiration) or self.sui_epoch.number <= expiration.epoch.number:
-            self._note_use(transaction, digest)  # one that has expired holds nothing
-        checks.check_validity(transaction, self.genesis, self.sui_epoch)
+        expired = isinstance(expiration, tx.EpochExpiration) and self.sui_epoch.number > expiration.epoch.number
+        if not expired and transaction.gas.price >= self.gas_price:
+            self._note_use(transaction, digest)  # one that has expired, or offers too little, holds nothing
+        checks.check_validity(transaction, self.genesis, self.sui_epoch, self.gas_price)
         coins = checks.check_inputs(self.objects, transaction)
         if not coins:
             raise checks.Refused("Gas payment from an address balance is not simulated: name gas coins")
@@ -234,25 +268,30 @@ class SuiState:
                 f"Balance of gas object {have} is lower than the needed amount: {transaction.gas.budget}"
             )
         cancelled = congested and any(isinstance(arg, tx.SharedArg) for arg in transaction.kind.inputs)
-        sandbox, bill, failure, lamport = self._run(transaction, digest, coins, _CONGESTION if cancelled else None)
+        sandbox, bill, failure, lamport = self._run(
+            transaction, digest, coins, self.objects, _CONGESTION if cancelled else None
+        )
         return self._finish(sandbox, bill, failure, coins, lamport, digest)
 
-    def simulate(self, data: bytes, *, checked: bool) -> tuple[GasUsed, ExecutionFailure | None]:
-        """Return what a transaction would do. Without gas coins a coin that is large enough is made up.
+    def simulate(self, data: bytes, *, checked: bool, behind: int = 0) -> tuple[GasUsed, ExecutionFailure | None]:
+        """Return what a transaction would do, `behind` transactions ago.
+
+        Without gas coins a coin that is large enough is made up.
 
         Raises as `execute` does; `checked` false leaves out validity and gas.
         """
         transaction, digest = tx.decode_transaction(data), tx.transaction_digest(data)
         checks.check_limits(data, transaction)
         if checked and transaction.gas.payment:
-            checks.check_validity(transaction, self.genesis, self.sui_epoch)
-        coins = checks.check_inputs(self.objects, transaction)
+            checks.check_validity(transaction, self.genesis, self.sui_epoch, self.gas_price)
+        view = self.objects.view(behind)
+        coins = checks.check_inputs(view, transaction)
         have = sum(objects.decode_coin(coin.contents)[1] for coin in coins)
         if coins and checked and have < transaction.gas.budget:
             raise checks.Refused(
                 f"Balance of gas object {have} is lower than the needed amount: {transaction.gas.budget}"
             )
-        _, bill, failure, _ = self._run(transaction, digest, coins)
+        _, bill, failure, _ = self._run(transaction, digest, coins, view)
         return bill, failure
 
     def _note_use(self, transaction: tx.TransactionData, digest: Digest) -> None:
@@ -267,13 +306,14 @@ class SuiState:
         transaction: tx.TransactionData,
         digest: Digest,
         coins: Sequence[StoredObject],
+        there: Objects,
         cancelled: ExecutionFailure | None = None,
     ) -> tuple[Sandbox, GasUsed, ExecutionFailure | None, int]:
-        sandbox = Sandbox(self.objects)
+        sandbox = Sandbox(there)
         ctx = Context(sandbox, self.genesis, digest, self.walrus_epoch)
         main = coins[0].id if coins else _SIMULATED_COIN
         funds = sum(objects.decode_coin(coin.contents)[1] for coin in coins) if coins else gas.MAX_BUDGET * 10
-        inputs = [self.objects.get(i) for i in _input_ids(transaction)]
+        inputs = [there.get(i) for i in _input_ids(transaction)]
         lamport = 1 + max([item.version for item in [*inputs, *coins] if item is not None], default=0)
         slot = Slot("Coin", funds, main)
         failure = cancelled
@@ -292,7 +332,7 @@ class SuiState:
         if failure is None and (cost > budget or bill.net > budget):
             failure = ExecutionFailure("INSUFFICIENT_GAS", "Insufficient Gas.")
         if failure is not None:
-            sandbox = self._only_touched(transaction, coins)
+            sandbox = self._only_touched(transaction, coins, there)
             bill = gas.settle(sandbox, min(cost, budget))
             slot = Slot("Coin", funds, main)
         if coins:
@@ -300,11 +340,12 @@ class SuiState:
             sandbox.put(main, coins[0].type, coins[0].owner, objects.encode_coin(main, rest))
         return sandbox, bill, failure, lamport
 
-    def _only_touched(self, transaction: tx.TransactionData, coins: Sequence[StoredObject]) -> Sandbox:
+    @staticmethod
+    def _only_touched(transaction: tx.TransactionData, coins: Sequence[StoredObject], there: Objects) -> Sandbox:
         """Return the changes of a failed transaction: inputs move on, gas is paid, nothing else."""
-        sandbox = Sandbox(self.objects)
+        sandbox = Sandbox(there)
         for id_ in _mutable_ids(transaction):
-            found = self.objects.get(id_)
+            found = there.get(id_)
             if found is not None and found.owner.kind != "Immutable":
                 sandbox.put(id_, found.type, found.owner, found.contents)
         for coin in coins[1:]:

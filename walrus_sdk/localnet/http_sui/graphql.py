@@ -7,7 +7,6 @@ The schema is Sui's (Apache-2.0, beside this file in ``schema/``). Fields that a
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from functools import cache, lru_cache, partial
 from importlib import resources
 from typing import Any
@@ -15,39 +14,33 @@ from typing import Any
 from graphql import (
     DocumentNode,
     ExecutionResult,
-    FieldNode,
     GraphQLError,
     GraphQLResolveInfo,
     GraphQLScalarType,
     GraphQLSchema,
-    Visitor,
     build_schema,
     execute_sync,
     parse,
     validate,
-    visit,
 )
 
 from walrus_sdk.codecs.text import from_base64
 from walrus_sdk.errors import CodecError
 from walrus_sdk.localnet.chain.checks import Refused
 from walrus_sdk.localnet.chain.state import SuiState
-from walrus_sdk.localnet.http_sui.nodes import MAX_PAGE, Nodes, bad_input, base64_text
+from walrus_sdk.localnet.http_sui.limits import (
+    LIMITS,
+    MAX_PAGE,
+    OverLimit,
+    check_document,
+    check_output,
+    check_payload,
+    check_size,
+)
+from walrus_sdk.localnet.http_sui.nodes import Nodes, bad_input, base64_text
 from walrus_sdk.model.units import Digest, ObjectId
 
-__all__ = ["LIMITS", "GraphQlService", "schema"]
-
-LIMITS: Mapping[str, int] = {
-    "maxQueryPayloadSize": 5_000,
-    "maxTransactionPayloadSize": 174_763,
-    "maxQueryNodes": 300,
-    "maxQueryDepth": 20,
-    "maxMultiGetSize": 200,
-    "mutationTimeoutMs": 74_000,
-    "queryTimeoutMs": 40_000,
-    "maxRichQueries": 21,
-}
-"""As the public server's defaults; payload sizes in bytes."""
+__all__ = ["GraphQlService", "schema"]
 
 
 def _checked(name: str, good: type | tuple[type, ...]) -> Any:
@@ -82,25 +75,11 @@ def _document(text: str) -> DocumentNode | str:
     errors = validate(schema(), document)
     if errors:
         return f"GRAPHQL_VALIDATION_FAILED {errors[0].message}"
-    counter = _Counter()
-    visit(document, counter)
-    if counter.nodes > LIMITS["maxQueryNodes"] or counter.deepest > LIMITS["maxQueryDepth"]:
-        return f"RESOURCE_EXHAUSTED Query has {counter.nodes} nodes in {counter.deepest} levels"
+    try:
+        check_document(document)
+    except OverLimit as error:
+        return f"GRAPHQL_VALIDATION_FAILED {error}"
     return document
-
-
-class _Counter(Visitor):
-    def __init__(self) -> None:
-        super().__init__()
-        self.nodes = self.depth = self.deepest = 0
-
-    def enter_field(self, node: FieldNode, *_: Any) -> None:
-        self.nodes += 1
-        self.depth += 1
-        self.deepest = max(self.deepest, self.depth)
-
-    def leave_field(self, node: FieldNode, *_: Any) -> None:
-        self.depth -= 1
 
 
 def _resolve(source: Any, info: GraphQLResolveInfo[Any], **arguments: Any) -> Any:
@@ -126,24 +105,23 @@ class GraphQlService:
         schema()
 
     def answer(self, body: bytes, *, behind: int = 0, congested: bool = False) -> dict[str, Any]:
-        """Return the answer to a request's body, as JSON-ready data; reads are `behind` transactions late.
+        """Return the answer to a request's body, as JSON-ready data; the node is `behind` transactions late.
 
         `congested`: a transaction that it sends is cancelled, if it uses a shared object.
         """
-        request = _request(body)
-        if request is None:
-            return _failed("GRAPHQL_PARSE_FAILED", "the body is not a GraphQL request")
-        text, variables = request["query"], request.get("variables") or {}
-        payload = _transaction_bytes(variables)
-        if payload > LIMITS["maxTransactionPayloadSize"]:
-            limit = LIMITS["maxTransactionPayloadSize"]
-            return _failed("RESOURCE_EXHAUSTED", f"Transaction payload is too large: {payload} of {limit} bytes")
-        if len(body) - payload > LIMITS["maxQueryPayloadSize"]:
-            size, limit = len(body) - payload, LIMITS["maxQueryPayloadSize"]
-            return _failed("RESOURCE_EXHAUSTED", f"Query payload is too large: {size} of {limit} bytes")
-        document = _document(text)
-        if isinstance(document, str):
-            return _failed(*document.split(" ", 1))
+        try:
+            check_size(len(body))
+            request = _request(body)
+            if request is None:
+                return _failed("GRAPHQL_PARSE_FAILED", "the body is not a GraphQL request")
+            variables = request.get("variables") or {}
+            document = _document(request["query"])
+            if isinstance(document, str):
+                return _failed(*document.split(" ", 1))
+            check_payload(len(body), document, variables)
+            check_output(schema(), document, variables)
+        except OverLimit as error:
+            return _failed("GRAPHQL_VALIDATION_FAILED", str(error))
         result = execute_sync(
             schema(), document, self._root(behind, congested), variable_values=variables,
             operation_name=request.get("operationName"), field_resolver=_resolve, type_resolver=_type_of,
@@ -164,8 +142,8 @@ class GraphQlService:
             "multiGetObjects": lambda keys: self._multi(nodes, keys),
             "address": lambda address, **_: nodes.address(_id(address).raw),
             "transaction": lambda digest: nodes.transaction(state.transaction(_digest(digest))),
-            "simulateTransaction": self._simulate,
-            "executeTransaction": partial(self._execute, congested=congested),
+            "simulateTransaction": partial(self._simulate, behind=behind),
+            "executeTransaction": partial(self._execute, congested=congested, behind=behind),
         }
 
     def _epoch(self, number: int | None) -> dict[str, Any] | None:
@@ -173,7 +151,7 @@ class GraphQlService:
             return None
         return {
             "epochId": self._state.sui_epoch.number,
-            "referenceGasPrice": str(self._state.genesis.gas_price),
+            "referenceGasPrice": str(self._state.gas_price),
             "startTimestamp": "2026-01-01T00:00:00.000Z",
             "protocolConfigs": _protocol(),
         }
@@ -184,8 +162,6 @@ class GraphQlService:
         return nodes.checkpoint(found) if found is not None else None
 
     def _multi(self, nodes: Nodes, keys: list[dict[str, Any]]) -> list[dict[str, Any] | None]:
-        if len(keys) > LIMITS["maxMultiGetSize"]:
-            raise bad_input(f"Too many keys: {len(keys)} of {LIMITS['maxMultiGetSize']}")
         return [nodes.object(nodes.view.get(_id(key["address"]))) for key in keys]
 
     def _simulate(
@@ -193,12 +169,14 @@ class GraphQlService:
         transaction: Any,
         checksEnabled: bool | None = None,
         doGasSelection: bool | None = None,
+        *,
+        behind: int,
     ) -> dict[str, Any]:
         if doGasSelection:
             raise GraphQLError("gas selection is not simulated", extensions={"code": "FEATURE_UNAVAILABLE"})
         try:
             data = from_base64(transaction["bcs"]["value"])
-            bill, failure = self._state.simulate(data, checked=checksEnabled is not False)
+            bill, failure = self._state.simulate(data, checked=checksEnabled is not False, behind=behind)
         except (KeyError, TypeError):
             raise bad_input("expected a transaction as {bcs: {value}}") from None
         except CodecError as error:
@@ -212,10 +190,12 @@ class GraphQlService:
             "outputs": [],
         }
 
-    def _execute(self, transactionDataBcs: str, signatures: list[str], *, congested: bool) -> dict[str, Any]:
+    def _execute(
+        self, transactionDataBcs: str, signatures: list[str], *, congested: bool, behind: int
+    ) -> dict[str, Any]:
         try:
             data, raw = from_base64(transactionDataBcs), [from_base64(signature) for signature in signatures]
-            record = self._state.execute(data, raw, congested=congested)
+            record = self._state.execute(data, raw, congested=congested, behind=behind)
         except CodecError as error:
             raise bad_input(f"Failed to deserialize transaction: {error.message}") from error
         except Refused as error:
@@ -250,17 +230,6 @@ def _digest(text: str) -> Digest:
         return Digest.parse(text)
     except CodecError as error:
         raise bad_input(f"Invalid digest: {error.message}") from error
-
-
-def _transaction_bytes(variables: Mapping[str, Any]) -> int:
-    """Return the bytes of a request that count as transaction: its BCS and its signatures, wherever they stand."""
-    total = 0
-    for value in variables.values():
-        if isinstance(value, dict) and isinstance(value.get("bcs"), dict):
-            value = value["bcs"].get("value")
-        for text in value if isinstance(value, list) else [value]:
-            total += len(text) if isinstance(text, str) and len(text) > 90 else 0
-    return total
 
 
 def _failed(code: str, message: str) -> dict[str, Any]:

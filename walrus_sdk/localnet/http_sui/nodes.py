@@ -13,13 +13,13 @@ from walrus_sdk.codecs import objects
 from walrus_sdk.localnet.chain.objects import StoredObject, View
 from walrus_sdk.localnet.chain.state import Record, SuiState
 from walrus_sdk.localnet.genesis import GAS_TYPE, coin_type
+from walrus_sdk.localnet.http_sui.limits import DEFAULT_PAGE, MAX_CHANGES, Rich
 from walrus_sdk.model.chain import ExecutionFailure, GasUsed, ObjectChange, ObjectRef
 from walrus_sdk.model.units import ObjectId
 
-__all__ = ["MAX_PAGE", "Nodes", "bad_input", "base64_text"]
+__all__ = ["Nodes", "bad_input", "base64_text"]
 
 Node = dict[str, Any]
-MAX_PAGE, _DEFAULT_PAGE, _MAX_CHANGES = 50, 20, 1024
 
 
 def bad_input(message: str) -> GraphQLError:
@@ -36,17 +36,17 @@ def _time(ms: int) -> str:
     return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def page(items: Sequence[Any], make: Callable[[Any], Node], limit: int = MAX_PAGE) -> Callable[..., Node]:
-    """Return a Relay connection over items that stay in order."""
+def page(items: Sequence[Any], make: Callable[[Any], Node], default: int = DEFAULT_PAGE) -> Callable[..., Node]:
+    """Return a Relay connection over items that stay in order; how large a page may be was checked before."""
 
     def connection(
         first: int | None = None, after: str | None = None, last: int | None = None, before: str | None = None, **_: Any
     ) -> Node:
         if last is not None or before is not None:
             raise GraphQLError("paging backwards is not simulated", extensions={"code": "FEATURE_UNAVAILABLE"})
-        size = _DEFAULT_PAGE if first is None else first
-        if not 0 <= size <= limit:
-            raise bad_input(f"Page size of {size} exceeds max of {limit}")
+        size = default if first is None else first
+        if size < 0:
+            raise bad_input(f"Invalid page size {size}")
         start = _cursor(after) + 1 if after is not None else 0
         nodes = [make(item) for item in items[start : start + size]]
         cursors = [base64_text(str(start + i).encode()) for i in range(len(nodes))]
@@ -76,6 +76,7 @@ class Nodes:
         self.state = state
         self.view = view
         self.behind = behind
+        self._rich = Rich()
 
     # ── objects ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -131,6 +132,7 @@ class Nodes:
 
     def _owned(self, raw: bytes) -> Callable[..., Node]:
         def resolve(filter: dict[str, Any] | None = None, **paging: Any) -> Node:  # noqa: A002  # GraphQL's name
+            self._rich.debit()
             wanted = (filter or {}).get("type")
             if filter and set(filter) - {"type"}:
                 raise GraphQLError("only filtering by type is simulated", extensions={"code": "FEATURE_UNAVAILABLE"})
@@ -141,6 +143,7 @@ class Nodes:
 
     def _fields(self, parent: ObjectId) -> Callable[..., Node]:
         def resolve(**paging: Any) -> Node:
+            self._rich.debit()
             items = [i for i in self.view.owned_by(parent.raw) if "::dynamic_field::Field<" in i.type]
             return page(items, self._field)(**paging)
 
@@ -157,6 +160,7 @@ class Nodes:
         }
 
     def _balance(self, raw: bytes, coin: str) -> Node:
+        self._rich.debit()
         wanted = coin_type(GAS_TYPE if coin.startswith("0x2::sui") else coin)
         total = sum(objects.decode_coin(i.contents)[1] for i in self.view.owned_by(raw) if i.type == wanted)
         return {
@@ -180,7 +184,7 @@ class Nodes:
             "digest": str(record.digest),
             "lamportVersion": record.lamport,
             "timestamp": _time(record.timestamp_ms),
-            "objectChanges": page(record.changes, self._change, _MAX_CHANGES),
+            "objectChanges": page(record.changes, self._change, MAX_CHANGES),
             "transaction": lambda: self.transaction(record),
             "checkpoint": lambda: self.checkpoint(record) if self.transaction(record) is not None else None,
         }

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from typing import Any
 
-import anyio
 import anyio.abc
 from anyio import to_thread
 from starlette.responses import Response
@@ -15,7 +15,7 @@ from starlette.responses import Response
 from walrus_sdk.codecs import quilt, redstuff
 from walrus_sdk.errors import WalrusError
 from walrus_sdk.localnet.blobs import LedgerRow, Registration
-from walrus_sdk.localnet.exchange import ClientDisconnect, Exchange, SleepFor
+from walrus_sdk.localnet.exchange import Exchange, SleepFor, attended
 from walrus_sdk.localnet.http_walrus.bodies import sink_for, too_large
 from walrus_sdk.localnet.http_walrus.errors import internal_error, refuse
 from walrus_sdk.localnet.http_walrus.forms import quilt_files
@@ -35,7 +35,7 @@ _FAILED = "error_in_200"
 
 
 class Publisher:
-    """The stores of one network. `background` outlives requests: stores that finish without their client run there.
+    """The stores of one network. `background` outlives requests: stores run there, some longer than their client stays.
 
     `now` is monotonic seconds, for the uplink; tokens are held against the wall clock.
     """
@@ -72,43 +72,19 @@ class Publisher:
             length = exchange.headers.get("content-length")
             size = int(length) if length is not None else None
             claims = self._tokens.check(exchange.headers.get("authorization"), shape, store_query(exchange.query), size)
-        async with self._gates[route].enter(shape.slots, shape.queue):
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._gates[route].enter(shape.slots, shape.queue))
             query = store_query(exchange.query)
             await exchange.at("publisher.request")
             body = await self._body(exchange, route)
-            return await self._attended(exchange, lambda: put(exchange, query, body, claims))
+            place = stack.pop_all()
 
-    async def _attended(self, exchange: Exchange, store: Callable[[], Awaitable[Response]]) -> Response:
-        """Run a store: with the client (it ends when the client goes away) or without it."""
-        outcome: list[Response | Exception] = []
-        done = anyio.Event()
+        async def store() -> Response:
+            async with place:  # held until the store ends, whoever was answered before that
+                return await put(exchange, query, body, claims)
 
-        async def run() -> None:
-            try:
-                outcome.append(await store())
-            except Exception as error:
-                outcome.append(error)
-            finally:
-                done.set()
-
-        if self._world.faults.shape.on_disconnect == "finish":
-            self._background.start_soon(run)
-            await done.wait()
-        else:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._until_gone, exchange, tasks.cancel_scope)
-                await run()
-                tasks.cancel_scope.cancel()
-        if not outcome:
-            raise ClientDisconnect
-        found = outcome[0]
-        if isinstance(found, Exception):
-            raise found
-        return found
-
-    async def _until_gone(self, exchange: Exchange, scope: anyio.CancelScope) -> None:
-        await exchange.gone()
-        scope.cancel()
+        drops = shape.on_disconnect == "drop"
+        return await attended(exchange, self._background, store, drops=drops)
 
     # ── bodies ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -180,17 +156,18 @@ class Publisher:
             return _failure(blob_id, "check_blob_is_blocked", f"the blob ID {blob_id} is blocked")
         if not 1 <= query.epochs <= world.genesis.max_epochs_ahead:
             raise internal_error()
-        paid = world.blobs.pay(blob_id, len(data), query.epochs, deletable=not query.permanent)
-        cost = world.blobs.price(len(data), query.epochs)
-        world.blobs.note(LedgerRow(kind, str(blob_id), True, cost, received, str(owner)))
+        reused = self._unfinished(blob_id, query)
+        cost = world.blobs.price(len(data), query.epochs) if reused is None else 0
+        paid = reused or world.blobs.pay(blob_id, len(data), query.epochs, deletable=not query.permanent)
+        world.blobs.note(LedgerRow(kind, str(blob_id), reused is None, cost, received, str(owner)))
         await exchange.at("publisher.after_pay")
         await self._sleep(world.faults.shape.latency_s)
         if _FAILED in exchange.struck:
             return _failure(blob_id, "certify", "the certification transaction has no result for the blob")
-        if paid.end_epoch <= world.chain.walrus_epoch.number:
-            raise internal_error()  # the Move call aborts: the storage is over
+        if paid.end_epoch <= world.chain.walrus_epoch.number or world.blobs.owner_of(paid) != world.genesis.publisher:
+            raise internal_error()  # the Move call aborts: the storage is over, or another store was quicker
         certified = world.blobs.certify(paid, data, owner)
-        result = {"newlyCreated": self._created(certified, len(data), query, cost)}
+        result = {"newlyCreated": self._created(certified, len(data), query, cost, reused=reused is not None)}
         await exchange.at("publisher.after_certify")
         if _FAILED in exchange.struck:
             return _failure(blob_id, "certify", "the certification transaction has no result for the blob")
@@ -218,13 +195,21 @@ class Publisher:
             return found if found is not None and blobs.owner_of(found) == self._world.genesis.publisher else None
         return None
 
+    def _unfinished(self, blob_id: BlobId, query: StoreQuery) -> Registration | None:
+        """Return a registration of the publisher's own that was paid and never certified, if it may be used."""
+        if not query.reuse_resources:
+            return None
+        blobs, end = self._world.blobs, self._world.blobs.epoch.number + query.epochs
+        return blobs.unfinished(blob_id, self._world.genesis.publisher, end, deletable=not query.permanent)
+
     def _already(self, found: Registration, query: StoreQuery) -> Json:
         answer: Json = {"blobId": found.blob_id, "endEpoch": found.end_epoch}
         return answer | ({"event": _event(found.event)} if query.permanent else {"object": found.object_id})
 
-    def _created(self, found: Registration, size: int, query: StoreQuery, cost: int) -> Json:
+    def _created(self, found: Registration, size: int, query: StoreQuery, cost: int, *, reused: bool) -> Json:
         blob = self._world.blobs.object_of(found)
-        encoded = redstuff.encoded_size(size, self._world.genesis.n_shards)
+        length = {"encodedLength": redstuff.encoded_size(size, self._world.genesis.n_shards)}
+        anew = {"registerFromScratch": length | {"epochsAhead": query.epochs}}
         result = {
             "blobObject": {
                 "id": found.object_id,
@@ -241,7 +226,7 @@ class Publisher:
                 },
                 "deletable": blob.deletable,
             },
-            "resourceOperation": {"registerFromScratch": {"encodedLength": encoded, "epochsAhead": query.epochs}},
+            "resourceOperation": {"reuseRegistration": length} if reused else anew,
             "cost": cost,
         }
         if query.share:
