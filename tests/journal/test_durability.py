@@ -18,6 +18,7 @@ from walrus_sdk.errors import CODES, OwnershipError, StateError
 from walrus_sdk.journal import database, ownership, schema, writer
 from walrus_sdk.journal.checkpoints import read_checkpoint, write_checkpoint
 from walrus_sdk.journal.database import make_folder
+from walrus_sdk.journal.mark import Mark
 from walrus_sdk.journal.reader import Reader
 from walrus_sdk.journal.store import SqliteJournal, journal_path, open_journal
 from walrus_sdk.machine.clock import SystemClock
@@ -228,6 +229,22 @@ async def test_a_journal_that_is_no_longer_there_acknowledges_nothing(home: Path
         with pytest.raises(StateError) as caught:
             await journal.append(owner, [Change("a")])
         assert caught.value.code == "state_replaced"
+
+
+@pytest.mark.anyio
+async def test_a_journal_that_could_not_be_sealed_for_want_of_memory_opens_again(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Mark) -> str:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Mark, "_digest", fail)
+        async with open_journal(home, SystemClock()):
+            pass
+    with anyio.fail_after(5):
+        async with open_journal(home, SystemClock()) as journal:
+            assert await journal.rows("deployments") == []
 
 
 @pytest.mark.anyio

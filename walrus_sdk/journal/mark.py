@@ -136,8 +136,13 @@ class Mark:
                 os.pwrite(self._file, _pack(commits, ""), 0)
 
     def close(self, *, seal: bool) -> None:
-        """Let go; `seal`: the journal was closed in order, so its file is as it should be found again."""
-        with suppress(OSError):
-            if seal and self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB) and not self._has_log():
-                os.pwrite(self._file, _pack(self._read()[0], self._digest()), 0)
-        os.close(self._file)
+        """Let go; `seal`: the journal was closed in order, so its file is as it should be found again.
+
+        Where there is no room or memory for a seal there is none; the lock is let go in any case.
+        """
+        try:
+            with suppress(OSError, MemoryError):
+                if seal and self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB) and not self._has_log():
+                    os.pwrite(self._file, _pack(self._read()[0], self._digest()), 0)
+        finally:
+            os.close(self._file)

@@ -35,6 +35,7 @@ from walrus_sdk.model.units import DeploymentId, ObjectId
 from walrus_sdk.ports import BlobStore, Folder, Ownership, Signer
 from walrus_sdk.service import doctor, requests
 from walrus_sdk.service.connection import Connection
+from walrus_sdk.service.headroom import check_headroom
 from walrus_sdk.service.logged import LoggedJournal
 from walrus_sdk.service.unwrap import one_error
 from walrus_sdk.service.verbs import Listener, Session
@@ -111,6 +112,7 @@ async def open_session(
     network that does not exist yet. Raises `ConfigurationError` ``network_unknown``, `StateError` when the home
     cannot be used.
     """
+    check_headroom()
     found = settings or environment.load()
     if home is not None:
         found = dataclasses.replace(found, home=_place(home))
