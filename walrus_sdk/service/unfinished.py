@@ -18,7 +18,7 @@ from walrus_sdk.model.deployment import PUBLISHING, Status
 from walrus_sdk.model.options import DeployOptions
 from walrus_sdk.model.plan import Plan
 from walrus_sdk.model.units import DeploymentId, ObjectId, SuiAddress
-from walrus_sdk.planning.cost import check_cost
+from walrus_sdk.planning.cost import check_spending
 from walrus_sdk.planning.plan_json import load_plan, plan_digest
 from walrus_sdk.planning.state import is_same_site, is_unfinished
 from walrus_sdk.ports import Folder, Ownership
@@ -74,7 +74,7 @@ async def take_up(
     if not same:
         return None
     plan = await plan_of(connection, same[-1])
-    check_cost(plan.cost, as_planned(options, plan).max_cost)  # that pages may go was allowed when it began
+    check_spending(plan.cost, as_planned(options, plan))  # that pages may go was allowed when it began
     owner, row = await claim(connection, same[-1])
     if is_unfinished(row):
         in_vain = await inherited(connection, owner.deployment, plan)
