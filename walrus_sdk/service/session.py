@@ -120,7 +120,8 @@ async def open_session(
     addresses = Endpoints(_texts(publisher), _texts(aggregator), _texts(graphql), portal)
     clock = SystemClock()
     with one_error():
-        async with open_journal(found.home, clock) as journal, open_threads() as threads, HttpClient() as http:
+        client = HttpClient(ca_file=found.ca_file)
+        async with open_journal(found.home, clock) as journal, open_threads() as threads, client as http:
             wiring = _Wiring(found, chosen, addresses, signer, publisher_token, shards, clock, journal, threads, http)
             yield Session(wiring)
 
