@@ -343,7 +343,7 @@ _ROWS: tuple[tuple[str, ErrorClass, str, str], ...] = (
     ("state_damaged", _G, "the journal is damaged", "Keep the file; restore it from a copy."),
     ("state_newer", _I, "the journal was written by a newer version", "Upgrade walrus-sdk."),
     ("state_io", _R, "the disk failed a read or write", "Check the disk, then run the same command again."),
-    ("state_busy", _R, "another process holds the journal", "Wait for it to finish, then run again."),
+    ("state_busy", _R, "another process holds the journal", "Let it finish, or end it; then run again."),
     ("checkpoint_invalid", _I, "not a checkpoint of this tool", "Use a file from the checkpoints folder."),
     # ownership
     ("deployment_owned", _R, "another process works on this deployment", "Wait for it, or cancel it there."),

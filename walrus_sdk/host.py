@@ -25,6 +25,7 @@ from walrus_sdk.model.plan import Plan
 from walrus_sdk.model.progress import Progress
 from walrus_sdk.model.reports import DeploymentReport, DeploymentSummary, VerifyReport
 from walrus_sdk.model.versions import CleanupReport, Download, Lock, Version, VersionDiff
+from walrus_sdk.service.headroom import check_headroom
 from walrus_sdk.service.session import Listener, open_session
 from walrus_sdk.service.unwrap import one_error
 
@@ -79,6 +80,8 @@ def _start(opened: set[Connection]) -> BlockingPortal:
 
     async def serve() -> None:
         async with BlockingPortal() as portal:
+            # First: without it nobody would end this thread, for which the interpreter waits.
+            threading.Thread(target=end_with_main, args=(portal,), name="walrus_sdk host's end", daemon=True).start()
             started.set_result(portal)
             await portal.sleep_until_stopped()
 
@@ -90,20 +93,18 @@ def _start(opened: set[Connection]) -> BlockingPortal:
                 raise
             started.set_exception(error)  # who asked for the thread is told, and does not wait for ever
 
-    # Not `start_blocking_portal`: its thread belongs to an executor, which the interpreter joins before anybody
-    # could stop the loop.
-    with one_error():
-        threading.Thread(target=live, name="walrus_sdk host").start()
-        portal = started.result()
-
-    def end_with_main() -> None:
+    def end_with_main(portal: BlockingPortal) -> None:
         threading.main_thread().join()
         for connection in list(opened):
             connection.close()
         portal.call(portal.stop, True)
 
-    threading.Thread(target=end_with_main, name="walrus_sdk host's end", daemon=True).start()
-    return portal
+    # Not `start_blocking_portal`: its thread belongs to an executor, which the interpreter joins before anybody
+    # could stop the loop.
+    check_headroom()
+    with one_error():
+        threading.Thread(target=live, name="walrus_sdk host").start()
+        return started.result()
 
 
 _HOST = _Host()

@@ -26,6 +26,7 @@ ENVIRONMENT: Mapping[str, str] = {
     "WALRUS_WALLET_PATH": "Sui client.yaml or keystore to take the key from",
     "SUI_PRIVATE_KEY": "suiprivkey… text of the key that owns the sites",
     "WALRUS_PUBLISHER_TOKEN": "bearer token for a publisher that asks for one",
+    "WALRUS_CA_FILE": "certificates of authorities (PEM) to trust beside the usual ones, for services of your own",
     "WALRUS_CONFIG_PATH": "project file to use instead of walrus-sdk.toml; one that is no .toml is reported only",
     "WALTODO_CLI_PATH": "program that scripts/deploy-walrus-site-enhanced.sh runs (default: waltodo on the path)",
     "SITE_BUILDER_PATH": "the official site-builder; reported only, no command runs it",
@@ -87,6 +88,7 @@ class Settings:
     private_key: Secret | None = None
     wallet_path: Path | None = None
     publisher_token: Secret | None = None
+    ca_file: Path | None = None
     walrus_config: Path | None = None
     cli_path: Path | None = None
     site_builder: Path | None = None
@@ -134,6 +136,7 @@ def load(environ: Mapping[str, str] | None = None, *, folder: Path | None = None
         private_key=_secret(env.get("SUI_PRIVATE_KEY")),
         wallet_path=_path(env.get("WALRUS_WALLET_PATH")),
         publisher_token=_secret(env.get("WALRUS_PUBLISHER_TOKEN")),
+        ca_file=_path(env.get("WALRUS_CA_FILE")),
         walrus_config=config,
         cli_path=_path(env.get("WALTODO_CLI_PATH")),
         site_builder=_path(env.get("SITE_BUILDER_PATH")),

@@ -31,6 +31,16 @@ def test_list_is_a_table_for_people_and_rows_for_programs(cli: Any, session: Any
     assert [row["network"] for row in cli("list", "--network", "local", "--json").objects] == ["local"]
 
 
+def test_a_cleanup_is_named_as_such_where_a_site_would_stand(cli: Any, session: Any) -> None:
+    session.summaries[0] = replace(session.summaries[0], site_name="", site_id=None, verb="cleanup")
+    assert cli("list").out.splitlines()[1].split()[1] == "(cleanup)"
+    (row,) = cli("list", "--json").objects
+    assert (row["site_name"], row["verb"]) == ("", "cleanup")
+    page = cli("status", "deploy_1700000000000_0badcafe").out
+    assert "what        cleanup" in page
+    assert "not made yet" not in page
+
+
 def test_status_is_a_page_for_people_and_everything_for_programs(cli: Any, session: Any) -> None:
     session.details = {
         "operations": [{"state": "done"}, {"state": "released"}],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
@@ -77,11 +77,38 @@ async def test_a_budget_that_was_asked_for_is_not_raised_and_one_that_cannot_suf
     with pytest.raises(ConfigurationError) as refused:
         await world.deploy(gas_budget=Mist(2_000_000))
     assert (refused.value.code, refused.value.fields["option"], sent) == ("option_invalid", "gas_budget", [])
+    assert world.paid() == {}, "it is known from the plan"
+    monkeypatch.setattr(cost, "check_gas", lambda *_: None)  # an estimate that was too low
+    with pytest.raises(ConfigurationError) as refused:
+        await world.deploy(gas_budget=Mist(2_000_000))
+    assert (refused.value.code, refused.value.fields["option"], sent) == ("option_invalid", "gas_budget", [])
     monkeypatch.setattr(sender, "least_gas", lambda _: 0)  # the chain moved on since the simulation
     with pytest.raises(BlockchainError) as caught:
         await world.deploy(gas_budget=Mist(2_000_000))
     assert caught.value.code == "insufficient_gas"
     assert [gas.budget for gas in sent] == [2_000_000]
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        lambda world: world.deploy(gas_budget=Mist(2_000_000)),
+        lambda world: world.session.resume(gas_budget=Mist(2_000_000)),
+    ],
+    ids=["deploy", "resume"],
+)
+async def test_a_budget_that_is_too_low_is_refused_before_more_is_paid_when_a_deployment_goes_on(
+    again: Callable[[SimulatedWorld], Awaitable[object]],
+) -> None:
+    world = SimulatedWorld()
+    assert await world.dies("store.outcome.after")
+    paid = world.paid()
+    with pytest.raises(ConfigurationError) as refused:
+        await again(world)
+    assert refused.value.fields["option"] == "gas_budget"
+    assert world.paid() == paid
+    await world.deploy(gas_budget=Mist(1_000_000_000))
+    assert await world.served() == world.published()
 
 
 async def versions(world: SimulatedWorld) -> None:

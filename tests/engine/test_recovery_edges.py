@@ -25,6 +25,7 @@ from walrus_sdk.model.options import DeployOptions, RecoveryOptions, Verify
 from walrus_sdk.model.units import DeploymentId
 from walrus_sdk.ports import Ownership, Put
 from walrus_sdk.testing import PAGES, SimulatedWorld
+from walrus_sdk.testing.virtual import VirtualClock, options
 
 pytestmark = pytest.mark.anyio
 
@@ -513,6 +514,37 @@ async def test_an_owner_that_hangs_does_not_hold_up_a_cancel_for_ever() -> None:
     await world.journal.claim(left)  # stopped: it has the lock, and hears nothing
     assert await world.session.cancel(left) is None
     assert await world.statuses() == ["cancelled"]
+
+
+@pytest.mark.parametrize("anyio_backend", [("asyncio", options("asyncio")), ("trio", options("trio"))], ids=["a", "t"])
+async def test_an_owner_at_work_on_its_open_transactions_has_time_for_them_when_it_is_cancelled() -> None:
+    world, ended, sent = SimulatedWorld(clock=VirtualClock()), list[str](), anyio.Event()
+
+    def postpone() -> bool:
+        sent.set()
+        return True
+
+    world.chain.postpones = postpone
+
+    async def deploy() -> None:
+        try:
+            await world.deploy()
+            ended.append("completed")
+        except WalrusError as error:
+            ended.append(error.code)
+
+    async def arrive() -> None:
+        await anyio.sleep(100.0)
+        world.chain.arrive()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(deploy)
+        await sent.wait()
+        tasks.start_soon(arrive)
+        result = await world.session.cancel(await newest(world))
+    assert result is not None
+    assert ended == ["completed"]
+    assert await world.statuses() == ["completed"]
 
 
 @pytest.mark.parametrize("point", ["store.intent.after", "transaction.intent.after"])

@@ -11,6 +11,7 @@ from walrus_sdk.engine import sender
 from walrus_sdk.errors import BlockchainError, DeploymentStopped, OwnershipError
 from walrus_sdk.model.chain import TransactionOutcome
 from walrus_sdk.model.options import RecoveryOptions, Verify
+from walrus_sdk.model.plan import Plan
 from walrus_sdk.model.units import DeploymentId, Digest
 from walrus_sdk.ports import Ownership
 from walrus_sdk.testing import PAGES, SimulatedWorld, at_point
@@ -105,6 +106,75 @@ async def test_a_site_that_was_made_by_settling_an_older_deployment_is_not_made_
         await world.apply(plan)
     assert caught.value.code == "site_changed"
     assert len(await world.site_ids()) == 1
+
+
+async def plan_over_an_older_one(world: SimulatedWorld, name: str | None) -> Plan:
+    """Return a plan that was made while the last transaction of an older deployment was still under way."""
+    world.files["index.html"] = world.files["about.html"] = b"of the older one"
+    world.chain.postpones = lambda: True
+    world.chain.faults = lambda moment: world.life.die() if moment == "execute" and world.chain.under_way else None
+    assert await world.dies("", lambda: world.deploy(site_name=name))
+    world.chain.postpones, world.chain.faults = lambda: False, lambda moment: None
+    world.files["index.html"] = b"of the newer one"
+    plan = await world.plan(site_name=name)
+    world.chain.arrive()
+    return plan
+
+
+@pytest.mark.parametrize("name", [None, "simulated"])
+@pytest.mark.parametrize("new", [True, False])
+async def test_a_plan_that_was_agreed_to_is_carried_out_over_an_older_deployment_that_settles(
+    name: str | None, new: bool
+) -> None:
+    world = SimulatedWorld()
+    if not new:
+        await world.deploy(site_name=name)
+    plan = await plan_over_an_older_one(world, name)
+    assert (plan.target.site_id is None) == new
+    result = await world.apply(plan, site_name=name)
+    assert await world.site_ids() == [result.site_id]
+    assert await world.served() == world.published()
+    assert set(world.paid().values()) == {1}
+
+
+async def test_a_plan_is_refused_when_an_older_deployment_that_settles_makes_it_do_more() -> None:
+    world = SimulatedWorld()
+    await world.deploy()
+    world.files["only-the-older-has.html"] = b"gone again"
+    usual = world.plan
+
+    async def without(**asked: Any) -> Plan:
+        del world.files["only-the-older-has.html"]
+        return await usual(**asked)
+
+    world.plan = without  # type: ignore[method-assign]
+    plan = await plan_over_an_older_one(world, "simulated")
+    paid = world.paid()
+    with pytest.raises(
+        BlockchainError, match=r"/only-the-older-has\.html would change too; nothing was done"
+    ) as caught:
+        await world.apply(plan)
+    assert caught.value.code == "site_changed"
+    assert world.paid() == paid
+
+
+async def test_a_plan_is_refused_when_somebody_else_changed_the_site_while_an_older_deployment_settles() -> None:
+    world = SimulatedWorld()
+    await world.deploy()
+    elsewhere = world.elsewhere()
+    plan = await plan_over_an_older_one(world, "simulated")
+    lookup = world.chain.transaction
+
+    async def change_it_then(digest: Digest) -> TransactionOutcome | None:
+        world.chain.transaction = lookup  # type: ignore[method-assign]
+        elsewhere.files = {**world.files, "index.html": b"by somebody else"}
+        await elsewhere.deploy()
+        return await lookup(digest)
+
+    world.chain.transaction = change_it_then  # type: ignore[method-assign]
+    with pytest.raises(BlockchainError, match="another deployment changed it; nothing was done") as caught:
+        await world.apply(plan)
+    assert caught.value.code == "site_changed"
 
 
 async def test_an_object_id_that_is_given_does_not_change_what_a_name_means() -> None:

@@ -389,6 +389,83 @@ print(json.dumps([code, peak, resource.getrusage(resource.RUSAGE_CHILDREN).ru_ma
     assert many - few < 24, "72 MiB more in the folder"
 
 
+_SHORT_OF_MEMORY = """
+def limited(extra, verb):
+    with open("/proc/self/statm") as file:
+        now = int(file.read().split()[0]) * resource.getpagesize()
+    most = resource.getrlimit(resource.RLIMIT_AS)[1]
+    resource.setrlimit(resource.RLIMIT_AS, (now + extra * 2**20, most))
+    try:
+        return told(verb)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+
+async def in_a_task():
+    async with ws.open(**options) as sites:
+        await sites.deploy(folder, **asked)
+
+def on_a_loop():
+    import anyio
+    anyio.run(in_a_task)
+
+def in_child(extra, verb):
+    codes, (reading, writing) = [], os.pipe()
+    if not os.fork():
+        signal.alarm(15)  # a verb or an end of the process that waits for ever
+        options["home"] += f"-{extra}-{verb.__name__}"
+        os.write(writing, json.dumps([limited(extra, verb), told(verb)]).encode())
+        sys.exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as file:
+        codes = json.loads(file.read() or "[]")
+    return [*codes, os.wait()[1]]
+
+ws.run, ws.WalrusError
+"""
+
+
+@pytest.mark.processes
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit counts from /proc")
+@pytest.mark.parametrize("verb", ["deploy", "on_a_loop"])
+def test_p6_too_little_memory_is_an_error_at_once_and_the_same_call_goes_on_with_more(
+    script: Script, verb: str
+) -> None:
+    amounts = [0, 1, 4, 16, 64, 120]
+    process = script(f"""{_SHORT_OF_MEMORY}
+print(json.dumps([in_child(extra, {verb}) for extra in {amounts}]))
+""")
+    assert said(process) == [["machine_exhausted", "done", 0]] * len(amounts)
+
+
+@pytest.mark.slow
+@pytest.mark.processes
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit counts from /proc")
+@pytest.mark.parametrize("verb", ["deploy", "on_a_loop"])
+def test_p6_with_a_little_more_memory_it_ends_well_or_with_an_error(house: House, script: Script, verb: str) -> None:
+    house.write(large(4))
+    process = script(f"""{_SHORT_OF_MEMORY}
+print(json.dumps([in_child(extra, {verb}) for extra in range(128, 320, 24)]))
+""")
+    for short, last, status in said(process):
+        assert short in ("machine_exhausted", "done")
+        assert (last, status) == ("done", 0)
+
+
+@pytest.mark.processes
+def test_p9_a_host_thread_that_nobody_could_end_is_ended(script: Script) -> None:
+    process = script("""
+start = threading.Thread.start
+def short(thread):
+    if "end" in thread.name:
+        raise RuntimeError("can't start new thread")
+    start(thread)
+threading.Thread.start = short
+signal.alarm(10)
+print(json.dumps(told(lambda: ws.connect(**options))), flush=True)
+""")
+    assert said(process) == "machine_exhausted"
+
+
 # ── P9: not enough of something ───────────────────────────────────────────────────────────────────────────────────
 
 

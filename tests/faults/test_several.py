@@ -123,7 +123,7 @@ async def test_k10_a_foreign_change_is_reported_and_the_next_plan_is_made_from_i
     await world.deploy()
     plan = await world.plan(fresh=True)
     elsewhere = world.elsewhere()
-    elsewhere.files["index.html"] = b"by somebody else"
+    elsewhere.files = {**world.files, "index.html": b"by somebody else"}
     await elsewhere.deploy()
     with pytest.raises(Exception, match="site_changed"):
         await world.apply(plan)

@@ -143,6 +143,11 @@ def test_a_folder_is_no_file_of_authorities(tmp_path: Path) -> None:
         HttpClient(ca_file=str(tmp_path))
 
 
+def test_an_own_authority_is_trusted_beside_the_usual_ones(certificate: Path) -> None:
+    own, usual = client._tls(str(certificate)), client._tls(None)
+    assert own.cert_store_stats()["x509"] == usual.cert_store_stats()["x509"] + 1
+
+
 # ── refusals ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

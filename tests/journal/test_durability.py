@@ -15,14 +15,16 @@ import anyio
 import pytest
 
 from walrus_sdk.errors import CODES, OwnershipError, StateError
-from walrus_sdk.journal import database, ownership, schema, writer
+from walrus_sdk.journal import database, mark, ownership, schema, writer
 from walrus_sdk.journal.checkpoints import read_checkpoint, write_checkpoint
 from walrus_sdk.journal.database import make_folder
+from walrus_sdk.journal.mark import Mark
 from walrus_sdk.journal.reader import Reader
 from walrus_sdk.journal.store import SqliteJournal, journal_path, open_journal
 from walrus_sdk.machine.clock import SystemClock
 from walrus_sdk.model.units import DeploymentId
 from walrus_sdk.ports import Change, Ownership, Put
+from walrus_sdk.service.unwrap import one_error
 
 ONE = DeploymentId("deploy_1800000000001_00000001")
 
@@ -228,6 +230,63 @@ async def test_a_journal_that_is_no_longer_there_acknowledges_nothing(home: Path
         with pytest.raises(StateError) as caught:
             await journal.append(owner, [Change("a")])
         assert caught.value.code == "state_replaced"
+
+
+@pytest.mark.anyio
+async def test_a_journal_that_could_not_be_sealed_for_want_of_memory_opens_again(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Mark) -> str:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Mark, "_digest", fail)
+        async with open_journal(home, SystemClock()):
+            pass
+    with anyio.fail_after(5):
+        async with open_journal(home, SystemClock()) as journal:
+            assert await journal.rows("deployments") == []
+
+
+@pytest.mark.processes
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's table of locks")
+@pytest.mark.parametrize("inside", ["a commit", "the seal"])
+@pytest.mark.anyio
+async def test_a_process_that_is_stopped_while_it_holds_the_journal_is_named_with_what_to_do(
+    home: Path, inside: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "_BUSY_MS", 200)
+    monkeypatch.setattr(mark, "_BUSY_S", 0.2)
+    async with open_journal(home, SystemClock()) as journal:
+        await journal.claim(ONE, new=True)
+    sleeper = child(
+        f"""
+import os, signal
+from walrus_sdk.journal.database import Database
+from walrus_sdk.journal.mark import Mark
+def stop(*arguments):
+    os.kill(os.getpid(), signal.SIGSTOP)
+    return ""
+database = Database(home / "state" / "journal.db")
+if {inside == "a commit"}:
+    with database.transaction():
+        stop()
+Mark._digest = stop
+database.close()
+""",
+        home,
+    )
+    with sleeper:
+        try:
+            await anyio.to_thread.run_sync(os.waitid, os.P_PID, sleeper.pid, os.WSTOPPED | os.WNOWAIT)
+            with pytest.raises(StateError) as caught, one_error():
+                async with open_journal(home, SystemClock()) as journal:
+                    await journal.claim(ONE)
+        finally:
+            sleeper.kill()
+    assert caught.value.code == "state_busy"
+    assert (caught.value.fields["pid"], caught.value.fields["is_stopped"]) == (sleeper.pid, True)
+    assert f"kill -CONT {sleeper.pid}" in caught.value.message
 
 
 @pytest.mark.anyio

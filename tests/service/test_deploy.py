@@ -20,6 +20,7 @@ from walrus_sdk.errors import (
 from walrus_sdk.model.options import RecoveryOptions, Verify
 from walrus_sdk.model.progress import Phase, Progress
 from walrus_sdk.model.units import Frost, ObjectId, SuiAddress
+from walrus_sdk.service.session import open_session
 
 pytestmark = pytest.mark.anyio
 
@@ -344,3 +345,11 @@ async def test_the_wrong_chain_is_refused_before_anything_is_signed(house: Any) 
         with pytest.raises(BlockchainError) as caught:
             await sites.deploy(house.folder, site_name="tides")
     assert caught.value.code == "chain_mismatch"
+
+
+async def test_a_file_of_authorities_that_is_set_is_used(house: Any, tmp_path: Path) -> None:
+    settings = replace(house.settings, ca_file=tmp_path / "authority.pem")
+    with pytest.raises(ConfigurationError, match=r"authority\.pem") as caught:
+        async with open_session(settings):
+            pass
+    assert caught.value.code == "setting_invalid"

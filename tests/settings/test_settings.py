@@ -89,3 +89,8 @@ def test_an_unknown_network_is_refused_with_the_known_ones(tmp_path: Path) -> No
         load({"HOME": str(tmp_path)}, folder=tmp_path).network("nonet")
     assert caught.value.code == "network_unknown"
     assert "testnet" in caught.value.message
+
+
+def test_a_file_of_authorities_is_named_by_the_environment(tmp_path: Path) -> None:
+    assert load({"HOME": "/h"}, folder=tmp_path).ca_file is None
+    assert load({"HOME": "/h", "WALRUS_CA_FILE": "/etc/ours.pem"}, folder=tmp_path).ca_file == Path("/etc/ours.pem")

@@ -92,7 +92,7 @@ def deployments(summaries: Iterable[DeploymentSummary]) -> list[Sequence[str]]:
     return [
         (
             str(item.deployment_id),
-            item.site_name,
+            item.site_name or f"({item.verb})",
             item.network,
             f"{item.status}, can go on" if item.resumable else item.status,
             f"{item.progress:.0%}",
@@ -162,7 +162,8 @@ def report_page(report: DeploymentReport) -> Page:
     item, details = report.summary, report.details
     page = [
         ("deployment", str(item.deployment_id)),
-        ("site", f"{item.site_name} ({item.site_id or 'not made yet'})"),
+        ("what", "" if item.verb == "deploy" else item.verb),
+        ("site", f"{item.site_name} ({item.site_id or 'not made yet'})" if item.site_name else ""),
         ("network", item.network),
         ("address", item.url),
         ("status", f"{item.status}; run the same command again to go on" if item.resumable else item.status),

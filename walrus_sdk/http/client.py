@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from pathlib import Path
 from typing import Any, Protocol, Self
 
 import anyio
@@ -218,7 +219,7 @@ class HttpClient:
         *,
         timeouts: Timeouts | None = None,
         user_agent: str = "walrus-sdk",
-        ca_file: str | None = None,
+        ca_file: str | Path | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         redact.quiet_library_log()
@@ -416,22 +417,26 @@ def _redirected(reading: Reading, target: httpx.URL) -> NetworkError:
     return NetworkError("redirect_refused", message, endpoint=reading.endpoint, found=shown)
 
 
-def _tls(ca_file: str | None) -> ssl.SSLContext:
+def _tls(ca_file: str | Path | None) -> ssl.SSLContext:
     if ca_file is None:
         return _usual_tls()
+    context = _new_tls()
     try:
-        context = ssl.create_default_context(cafile=ca_file)
+        context.load_verify_locations(cafile=ca_file)
     except OSError as error:  # ssl.SSLError is one
         why = "holds no certificate" if isinstance(error, ssl.SSLError) else f"cannot be read ({error.strerror})"
-        message = f"the file of certificate authorities {ca_file!r:.200} {why}"
-        raise ConfigurationError("setting_invalid", message, path=ca_file) from error
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+        message = f"the file of certificate authorities {str(ca_file)!r:.200} {why}"
+        raise ConfigurationError("setting_invalid", message, path=str(ca_file)) from error
     return context
 
 
 @cache
 def _usual_tls() -> ssl.SSLContext:
     """Return the context of all clients without certificates of their own: reading the usual ones takes 20 ms."""
+    return _new_tls()
+
+
+def _new_tls() -> ssl.SSLContext:
     context = httpx.create_ssl_context(trust_env=False)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context

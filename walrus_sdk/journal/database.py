@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from walrus_sdk.errors import StateError
+from walrus_sdk.journal.blocking import busy
 from walrus_sdk.journal.failures import unwritable
 from walrus_sdk.journal.mark import Mark
 from walrus_sdk.journal.schema import check_version, migrate
@@ -144,7 +145,7 @@ class Database:
         with failures(self._path):
             db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=_BUSY_MS / 1000)
             try:
-                _prepare(db)
+                _prepare(self._path, db)
                 self._mark.check(commits_in(db))
                 self._beside = {f"{self._path}{suffix}": _identity(f"{self._path}{suffix}") for suffix in _BESIDE}
             except BaseException:
@@ -224,7 +225,7 @@ def _check_version(path: Path) -> None:
             check_version(db)
 
     with failures(path):
-        _patiently(look)
+        _patiently(path, look)
 
 
 MODES = (
@@ -236,7 +237,7 @@ MODES = (
 """How a journal is written: what is committed is on disk (the proof's power cuts run with these, too)."""
 
 
-def _prepare(db: sqlite3.Connection) -> None:
+def _prepare(path: Path, db: sqlite3.Connection) -> None:
     """Set the mode and bring the schema up to date.
 
     What a log from before holds is carried over into the file first: if a sync of it failed and its process died,
@@ -249,10 +250,10 @@ def _prepare(db: sqlite3.Connection) -> None:
         db.execute("pragma wal_checkpoint(passive)").fetchall()
         migrate(db)
 
-    _patiently(prepare)
+    _patiently(path, prepare)
 
 
-def _patiently(work: Callable[[], object]) -> None:
+def _patiently(path: Path, work: Callable[[], object]) -> None:
     """Try again while SQLite says "busy" at once, as it does when two processes change the mode of a new file."""
     for _ in range(_BUSY_MS // _PAUSE_MS):
         try:
@@ -263,7 +264,7 @@ def _patiently(work: Callable[[], object]) -> None:
             time.sleep(_PAUSE_MS / 1000)
         else:
             return
-    raise StateError("state_busy", "another process holds the journal")
+    raise busy(path, waited_s=_BUSY_MS / 1000)
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
@@ -337,4 +338,6 @@ def _raise(path: Path, error: sqlite3.Error) -> NoReturn:
     code = _CODES.get(number) if number is not None else None
     if code is None and (number is None or not isinstance(error, sqlite3.OperationalError)):
         code = "state_damaged"  # no number: text that is no UTF-8, for one
+    if code == "state_busy":
+        raise busy(path, waited_s=_BUSY_MS / 1000) from error
     raise StateError(code or "state_io", f"{path}: {error}", path=str(path)) from error

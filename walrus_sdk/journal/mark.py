@@ -10,11 +10,13 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import time
 import zlib
 from contextlib import suppress
 from pathlib import Path
 
 from walrus_sdk.errors import StateError
+from walrus_sdk.journal.blocking import busy
 from walrus_sdk.journal.failures import unwritable
 
 __all__ = ["Mark", "mark_path", "noted"]
@@ -22,6 +24,8 @@ __all__ = ["Mark", "mark_path", "noted"]
 _SIZE = 96
 """Bytes of the file: less than a sector, always written whole."""
 _PIECE = 1 << 20
+_BUSY_S = 10.0
+_PAUSE_S = 0.02
 
 
 def mark_path(journal: Path) -> Path:
@@ -76,10 +80,13 @@ class Mark:
     def _begin(self) -> int:
         """Check the seal and break it durably, if nobody else has the journal open; return the last commit's number."""
         with suppress(OSError):  # a file system without locks: never sealed, so nothing is to be checked
+            until = time.monotonic() + _BUSY_S
             while not self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB):
-                self._lock(fcntl.LOCK_SH)
-                if not self._read()[1]:
+                if self._lock(fcntl.LOCK_SH | fcntl.LOCK_NB) and not self._read()[1]:
                     return self._read()[0]  # whoever is at it has checked
+                if time.monotonic() > until:  # P7: it was stopped while it seals the journal
+                    raise busy(self._journal, waited_s=_BUSY_S)
+                time.sleep(_PAUSE_S)
         commits, seal = self._read()
         if seal:
             self._check_seal(seal)
@@ -136,8 +143,13 @@ class Mark:
                 os.pwrite(self._file, _pack(commits, ""), 0)
 
     def close(self, *, seal: bool) -> None:
-        """Let go; `seal`: the journal was closed in order, so its file is as it should be found again."""
-        with suppress(OSError):
-            if seal and self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB) and not self._has_log():
-                os.pwrite(self._file, _pack(self._read()[0], self._digest()), 0)
-        os.close(self._file)
+        """Let go; `seal`: the journal was closed in order, so its file is as it should be found again.
+
+        Where there is no room or memory for a seal there is none; the lock is let go in any case.
+        """
+        try:
+            with suppress(OSError, MemoryError):
+                if seal and self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB) and not self._has_log():
+                    os.pwrite(self._file, _pack(self._read()[0], self._digest()), 0)
+        finally:
+            os.close(self._file)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,13 +57,19 @@ class SqliteJournal:
         state = make_folder(home / "state")
         path = journal_path(home)
         self._clock = clock
-        self._database = Database(path)
+        with ExitStack() as opened:  # what cannot be opened whole is left as nobody's
+            self._database = Database(path)
+            opened.callback(self._database.close)
+            self._reader = Reader(path)
+            opened.callback(self._reader.close)
+            self._cache = Cache(state / "cache.db")
+            opened.callback(self._cache.close)
+            self.locks = Locks(make_folder(state / "locks"))
+            opened.callback(self.locks.close)
+            self._opened = opened.pop_all()
         self.writer = Writer(self._database, path, clock)
-        self._reader = Reader(path)
         self._readers = anyio.CapacityLimiter(1)
         self._newest: dict[DeploymentId, int] = {}
-        self.locks = Locks(make_folder(state / "locks"))
-        self._cache = Cache(state / "cache.db")
 
     async def append(self, owner: Ownership | None, changes: Sequence[Change]) -> Sequence[Event]:
         """Commit events and rows durably; see the port."""
@@ -122,10 +128,7 @@ class SqliteJournal:
 
     def close(self) -> None:
         """Close all files and let all locks go."""
-        self.locks.close()
-        self._cache.close()
-        self._reader.close()
-        self._database.close()
+        self._opened.close()
 
 
 class CheckpointFiles:

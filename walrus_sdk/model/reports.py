@@ -23,6 +23,8 @@ class DeploymentSummary:
 
     `status` is a `Status` value, or ``interrupted`` when its owner is gone before the end. `progress` is the share
     of its files that are stored, 0 to 1. Times are milliseconds since 1970 UTC. `resumable`: the same command goes on.
+    `verb` is what it is a run of: ``deploy``, ``rollback``, ``cleanup`` (which is about no site), or a record of:
+    ``adopt``, ``forget``.
     """
 
     deployment_id: DeploymentId
@@ -39,6 +41,7 @@ class DeploymentSummary:
     commit: str = ""
     reason: str = ""
     resumable: bool = False
+    verb: str = "deploy"
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON-ready fields; times as ISO 8601 texts in UTC."""
@@ -57,6 +60,7 @@ class DeploymentSummary:
             "commit": self.commit,
             "reason": self.reason,
             "resumable": self.resumable,
+            "verb": self.verb,
         }
 
 

@@ -5,13 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
-from walrus_sdk.errors import LimitError
+from walrus_sdk.errors import ConfigurationError, LimitError
 from walrus_sdk.model.chain import GasUsed
 from walrus_sdk.model.options import MAX_BUDGET, DeployOptions
 from walrus_sdk.model.plan import Cost, Entry, Plan, StoreOperation
 from walrus_sdk.model.units import Frost, Mist
 
-__all__ = ["check_cost", "check_deletes", "check_limits", "gas_budget", "gas_price", "least_gas", "plan_cost"]
+__all__ = [
+    "check_cost",
+    "check_deletes",
+    "check_gas",
+    "check_limits",
+    "check_spending",
+    "gas_budget",
+    "gas_price",
+    "least_gas",
+    "plan_cost",
+]
 
 _OVERHEAD = 1_000
 """Computation units on top of an estimate, as the official SDKs add."""
@@ -73,11 +83,28 @@ def plan_cost(
 
 
 def check_limits(plan: Plan, options: DeployOptions) -> None:
-    """Hold a plan against what the user allows. Raises `LimitError` ``cost_limit`` or ``delete_limit``."""
-    check_cost(plan.cost, options.max_cost)
+    """Hold a plan against what the user allows; raises what `check_spending` does, `LimitError` ``delete_limit``."""
+    check_spending(plan.cost, options)
     change = plan.change
     there = len(change.keep) + len(change.replace) + len(change.remove)
     check_deletes(len(change.remove), there, options.max_delete)
+
+
+def check_spending(cost: Cost, options: DeployOptions) -> None:
+    """Hold a cost against what may be spent. Raises `LimitError` ``cost_limit``, and what `check_gas` does."""
+    check_cost(cost, options.max_cost)
+    check_gas(cost, options.gas_budget)
+
+
+def check_gas(cost: Cost, budget: Mist | None) -> None:
+    """Refuse a budget for each transaction that they cannot all keep to, before anything is paid.
+
+    Raises `ConfigurationError` ``option_invalid`` with what is needed at least, by the estimate.
+    """
+    least = -(-cost.gas.units // max(1, cost.transactions))
+    if budget is not None and budget.units < least:
+        text = f"gas_budget: a transaction needs about {least} MIST, and {budget.units} were allowed"
+        raise ConfigurationError("option_invalid", text, option="gas_budget", expected=least, found=budget.units)
 
 
 def check_cost(cost: Cost, limit: Frost | None) -> None:

@@ -22,6 +22,8 @@ from walrus_sdk.service.unfinished import HANDOVER_S, check_world, plan_of, row_
 __all__ = ["cancel"]
 
 _LOOK_S = 0.25
+_LONGEST_S = 600.0
+"""Seconds that an owner may take for its open transactions as long as it shows that it is at work on them."""
 
 
 async def cancel(
@@ -31,11 +33,11 @@ async def cancel(
 
     Nothing new begins; paid stores under way get their grace, and stay open to be looked up by name after that. Open
     transactions are brought to their end, because the chain gives the verdict. Cancelling twice is cancelling once.
-    An owner that does not answer is fenced off after its time of grace.
+    An owner that does not answer is fenced off after its time of grace; one that shows that it is at work has more.
     Raises `OwnershipError` ``illegal_move`` for a deployment that failed for good, and for the record of another verb
     that is complete; `BlockchainError` ``chain_mismatch``.
     """
-    asked, waited = 0, 0.0
+    asked, silent, waited, beat = 0, 0.0, 0.0, 0
     while True:
         row = await row_of(connection, deployment)
         status = Status(row["status"])
@@ -47,7 +49,7 @@ async def cancel(
             text = f"{deployment} ({row['verb']}) is {status.value} and cannot be cancelled"
             raise OwnershipError("illegal_move", text, deployment_id=str(deployment))
         is_live = connection.is_live(deployment)
-        if not is_live or waited > HANDOVER_S + connection.network.grace_s:
+        if not is_live or silent > HANDOVER_S + connection.network.grace_s or waited > _LONGEST_S:
             try:
                 await _end(connection, deployment, reason, options, feed, take_over=is_live)
             except OwnershipError as error:
@@ -57,10 +59,11 @@ async def cancel(
         newest = await requests.incarnation_of(connection, deployment)
         if newest != asked:  # a later owner does not hear what an earlier one was asked
             await requests.ask(connection, deployment, requests.CANCEL, reason)
-            asked, waited = newest, 0.0
+            asked, silent, waited = newest, 0.0, 0.0
         feed.set(waiting="its owner stops")
         await connection.sleep(_LOOK_S)
-        waited += _LOOK_S
+        before, beat = beat, await requests.last_beat(connection, deployment)
+        silent, waited = silent + _LOOK_S if beat == before else 0.0, waited + _LOOK_S
 
 
 async def _end(

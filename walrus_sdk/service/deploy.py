@@ -11,19 +11,22 @@ import anyio
 
 from walrus_sdk.engine.feed import Feed
 from walrus_sdk.errors import BlockchainError, ConfigurationError, DeploymentStopped, ValidationError
+from walrus_sdk.model import events
 from walrus_sdk.model.deployment import Status
 from walrus_sdk.model.options import DeployOptions, DeployResult
 from walrus_sdk.model.plan import Plan
 from walrus_sdk.model.progress import Phase
+from walrus_sdk.model.units import DeploymentId
 from walrus_sdk.planning import build, cost
-from walrus_sdk.planning.state import is_unfinished
+from walrus_sdk.planning.agreed import beyond
+from walrus_sdk.planning.request import asked_again
 from walrus_sdk.ports import Folder, ScanRules
 from walrus_sdk.service import locks
 from walrus_sdk.service.connection import Connection
 from walrus_sdk.service.lifecycle import Unfinished, as_planned, begin, carry_out
 from walrus_sdk.service.pricing import priced
 from walrus_sdk.service.survey import Request, Survey, facts_of, locate, scan_report, survey
-from walrus_sdk.service.unfinished import site_of, take_up
+from walrus_sdk.service.unfinished import SUPERSEDED, site_of, take_up
 from walrus_sdk.sites.paths import site_path
 
 __all__ = ["apply", "check_files", "deadline_of", "deploy", "plan", "until"]
@@ -54,6 +57,7 @@ async def deploy(connection: Connection, place: Path, options: DeployOptions, fe
 async def apply(connection: Connection, frozen: Plan, options: DeployOptions, feed: Feed) -> DeployResult:
     """Carry out a plan that was made before, if its files, its site and its chain are still as they were.
 
+    An older deployment of the site is settled first; what it has done of the plan already is not done again.
     Raises `ValidationError` ``file_changed`` with the list of files that are not, `BlockchainError` ``site_changed``
     or ``chain_mismatch``, `ConfigurationError` ``key_invalid`` for another owner's plan.
     """
@@ -69,8 +73,45 @@ async def apply(connection: Connection, frozen: Plan, options: DeployOptions, fe
             options = as_planned(options, frozen)
             unfinished = await take_up(connection, request, folder, options, feed, only=frozen.digest)
             if unfinished is None:
+                frozen = await _after_older(connection, frozen, folder, options, feed)
                 unfinished = Unfinished(await begin(connection, frozen), frozen, Status.PENDING)
         return await carry_out(connection, unfinished, folder, options, feed, deadline)
+
+
+async def _after_older(
+    connection: Connection, agreed: Plan, folder: Folder, options: DeployOptions, feed: Feed
+) -> Plan:
+    """Return the plan; where an older deployment that was just settled has changed the site, what is left of the plan.
+
+    Raises `BlockchainError` ``site_changed`` when that is more than was agreed to, or somebody else's change.
+    """
+    try:
+        await _check_site(connection, agreed)
+    except BlockchainError as error:
+        if error.code != "site_changed" or agreed.verb != "deploy":
+            raise
+        again, place = asked_again(options, agreed), Path(agreed.root)
+        now = await _decide(connection, await survey(connection, folder, place, again, feed), place, again)
+        await locks.check(connection, now.chain_id, now.target.site_id)
+        more = beyond(agreed, now) if await _was_left_by_older(connection, now) else "another deployment changed it"
+        if more:
+            error.message += f": {more}; nothing was done"
+            raise
+        cost.check_limits(now, options)
+        return now
+    return agreed
+
+
+async def _was_left_by_older(connection: Connection, plan: Plan) -> bool:
+    """Return whether the site is what a deployment made of it that ended as superseded."""
+    target = plan.target
+    now = [str(target.site_id), target.version, str(target.digest)]
+    ended = {"chain": plan.chain_id, "site_id": str(target.site_id), "reason": SUPERSEDED}
+    for row in await connection.journal.rows("deployments", ended):
+        past = await connection.journal.events(DeploymentId(row["id"]))
+        if any(e.type == events.EFFECT_DONE and e.data["outcome"].get("site_ref") == now for e in past):
+            return True
+    return False
 
 
 async def _check_pieces(folder: Folder, frozen: Plan, feed: Feed) -> None:
@@ -101,23 +142,26 @@ def deadline_of(options: DeployOptions) -> float:
 
 async def _plan(connection: Connection, found: Survey, place: Path, options: DeployOptions) -> Plan:
     """Decide everything. Raises `LimitError` when a limit says no."""
-    target, site = await locate(connection, found)
-    commit = await connection.commit(place)
-    draft = build.draft(await facts_of(connection, found, target, site, options, commit))
-    frozen = await priced(connection, draft, site)
+    frozen = await _decide(connection, found, place, options)
     cost.check_limits(frozen, options)
     return frozen
 
 
+async def _decide(connection: Connection, found: Survey, place: Path, options: DeployOptions) -> Plan:
+    target, site = await locate(connection, found)
+    commit = await connection.commit(place)
+    draft = build.draft(await facts_of(connection, found, target, site, options, commit))
+    return await priced(connection, draft, site)
+
+
 async def _check_plan(connection: Connection, frozen: Plan) -> None:
-    """Check that a plan is for this chain and this key, and that its site was not made in the meantime."""
+    """Check that a plan is for this chain and this key."""
     state, owner = await connection.chain.state(), connection.signer().address
     if state.chain_id != frozen.chain_id:
         text = f"the plan is for chain {frozen.chain_id}, {connection.network.name} is chain {state.chain_id}"
         raise BlockchainError("chain_mismatch", text, expected=frozen.chain_id, found=state.chain_id)
     if owner != frozen.target.owner:
         raise ConfigurationError("key_invalid", f"the plan is for {frozen.target.owner}, the key is that of {owner}")
-    await _check_site(connection, frozen)
 
 
 async def _check_site(connection: Connection, frozen: Plan) -> None:
@@ -126,7 +170,7 @@ async def _check_site(connection: Connection, frozen: Plan) -> None:
     if target.site_id is not None:
         (now,) = await connection.chain.objects([target.site_id])
         found = (now.ref.version, now.ref.digest) if now is not None else None
-        if found != (target.version, target.digest) and not await _is_ours(connection, frozen):
+        if found != (target.version, target.digest):
             text = f"site {target.site_id} is not what it was when the plan was made"
             raise BlockchainError("site_changed", text, site_id=str(target.site_id))
     else:
@@ -135,12 +179,6 @@ async def _check_site(connection: Connection, frozen: Plan) -> None:
         if rows and rows[0]["object_id"]:
             text = f"the plan makes a new site {frozen.target.name!r}, which is {rows[0]['object_id']} by now"
             raise BlockchainError("site_changed", text, site_id=rows[0]["object_id"])
-
-
-async def _is_ours(connection: Connection, frozen: Plan) -> bool:
-    """Return whether this plan was begun already: then its own transactions may have changed the site."""
-    rows = await connection.journal.rows("deployments", {"plan_digest": frozen.digest})
-    return any(is_unfinished(row) for row in rows)
 
 
 async def check_files(folder: Folder, frozen: Plan, feed: Feed) -> None:

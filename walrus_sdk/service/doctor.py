@@ -57,6 +57,7 @@ def environment(settings: Settings) -> list[Finding]:
     places = {
         "project file": settings.project.path,
         "WALRUS_WALLET_PATH": settings.wallet_path,
+        "WALRUS_CA_FILE": settings.ca_file,
         "WALRUS_CONFIG_PATH": settings.walrus_config,
         "WALTODO_CLI_PATH": settings.cli_path,
         "SITE_BUILDER_PATH": settings.site_builder,

@@ -314,7 +314,8 @@ async def _cancelled(connection: Connection, owner: Ownership, executor: Executo
     Raises `DeploymentStopped` ``cancelled``.
     """
     reason = await requests.reason_of(connection, owner.deployment, requests.CANCEL)
-    result = await withdraw(connection, owner, executor, reason or "by request")
+    async with requests.at_work(connection, owner.deployment):
+        result = await withdraw(connection, owner, executor, reason or "by request")
     if result is None:
         raise DeploymentStopped("cancelled", f"the deployment was cancelled: {reason or 'by request'}")
     return result

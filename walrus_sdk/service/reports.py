@@ -64,6 +64,7 @@ async def _summary(journal: Journal, row: Mapping[str, Any], is_live: IsLive) ->
         commit=row["commit_id"] or "",
         reason=row["reason"] or "",
         resumable=is_unfinished(row) and (interrupted or status is Status.FAILED),
+        verb=row["verb"],
     )
 
 

@@ -6,17 +6,26 @@ A request names the incarnation that it is for, so that one that nobody heard is
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+import anyio
+
+from walrus_sdk.errors import WalrusError
 from walrus_sdk.model.units import DeploymentId
 from walrus_sdk.ports import Change, Ownership, Put
 from walrus_sdk.service.connection import Connection
+from walrus_sdk.service.unwrap import one_error
 
-__all__ = ["CANCEL", "TAKE_OVER", "ask", "is_for", "reason_of"]
+__all__ = ["BEAT_S", "CANCEL", "TAKE_OVER", "ask", "at_work", "is_for", "last_beat", "reason_of"]
 
 CANCEL = "cancel"
 TAKE_OVER = "take_over"
+BEAT_S = 2.0
+"""Seconds between the signs of life of an owner that has heard a request and needs time for it."""
+
+_BEAT = "beat"
 
 
 async def ask(connection: Connection, deployment: DeploymentId, kind: str, reason: str) -> None:
@@ -43,3 +52,28 @@ async def reason_of(connection: Connection, deployment: DeploymentId, kind: str)
     """Return the reason that was given with a request."""
     rows = await connection.journal.rows("requests", {"deployment": str(deployment), "kind": kind})
     return str(json.loads(rows[0]["data"]).get("reason") or "") if rows and rows[0]["data"] else ""
+
+
+@asynccontextmanager
+async def at_work(connection: Connection, deployment: DeploymentId) -> AsyncIterator[None]:
+    """Show, as long as the block lasts, that the owner has heard a request and works on it."""
+
+    async def beat() -> None:
+        while True:
+            put = Put("requests", {"deployment": str(deployment), "kind": _BEAT}, {"created_ms": clock.wall_ms()})
+            with suppress(WalrusError):  # whoever asked will think that nobody is there, and that is all
+                await connection.journal.append(None, [Change("request", {}, (put,))])
+            await connection.sleep(BEAT_S)
+
+    clock = connection.clock
+    with one_error():
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(beat)
+            yield
+            tasks.cancel_scope.cancel()
+
+
+async def last_beat(connection: Connection, deployment: DeploymentId) -> int:
+    """Return when an owner last showed that it works on a request (its milliseconds since 1970 UTC); 0 for never."""
+    rows = await connection.journal.rows("requests", {"deployment": str(deployment), "kind": _BEAT})
+    return int(rows[0]["created_ms"]) if rows else 0

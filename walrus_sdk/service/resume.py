@@ -125,7 +125,7 @@ async def newest_unfinished(connection: Connection) -> DeploymentId:
 async def _check_world(connection: Connection, row: Mapping[str, Any], plan: Plan, options: DeployOptions) -> None:
     """Check chain, key, limits and lock before anything is owned."""
     await check_world(connection, row)
-    cost.check_cost(plan.cost, as_planned(options, plan).max_cost)  # that pages may go was allowed when it began
+    cost.check_spending(plan.cost, as_planned(options, plan))  # that pages may go was allowed when it began
     if plan.verb == "deploy":
         site_id = ObjectId.parse(row["site_id"]) if row["site_id"] else None
         await locks.check(connection, plan.chain_id, site_id)

@@ -67,7 +67,7 @@ async def plan(
         frozen = load_plan(json.loads(row["json"]))
     else:
         frozen = await _plan(connection, now, goal, options, reason, source)
-    cost.check_cost(frozen.cost, options.max_cost)
+    cost.check_spending(frozen.cost, options)
     return frozen
 
 
@@ -103,7 +103,7 @@ async def rollback(
             chain_id, now = await _own_site(connection, site)
             goal = goal if goal.is_begun else await _goal(connection, chain_id, now, to, lock=lock)
             frozen = await _plan(connection, now, goal, options, reason, source)
-            cost.check_cost(frozen.cost, options.max_cost)
+            cost.check_spending(frozen.cost, options)
             unfinished = Unfinished(await begin(connection, frozen), frozen, Status.PENDING)
             if not lock:
                 await _unlock(connection, unfinished.owner, frozen)

@@ -35,6 +35,7 @@ from walrus_sdk.model.units import DeploymentId, ObjectId
 from walrus_sdk.ports import BlobStore, Folder, Ownership, Signer
 from walrus_sdk.service import doctor, requests
 from walrus_sdk.service.connection import Connection
+from walrus_sdk.service.headroom import check_headroom
 from walrus_sdk.service.logged import LoggedJournal
 from walrus_sdk.service.unwrap import one_error
 from walrus_sdk.service.verbs import Listener, Session
@@ -111,6 +112,7 @@ async def open_session(
     network that does not exist yet. Raises `ConfigurationError` ``network_unknown``, `StateError` when the home
     cannot be used.
     """
+    check_headroom()
     found = settings or environment.load()
     if home is not None:
         found = dataclasses.replace(found, home=_place(home))
@@ -118,7 +120,8 @@ async def open_session(
     addresses = Endpoints(_texts(publisher), _texts(aggregator), _texts(graphql), portal)
     clock = SystemClock()
     with one_error():
-        async with open_journal(found.home, clock) as journal, open_threads() as threads, HttpClient() as http:
+        client = HttpClient(ca_file=found.ca_file)
+        async with open_journal(found.home, clock) as journal, open_threads() as threads, client as http:
             wiring = _Wiring(found, chosen, addresses, signer, publisher_token, shards, clock, journal, threads, http)
             yield Session(wiring)
 

@@ -18,7 +18,7 @@ from walrus_sdk.model.deployment import PUBLISHING, Status
 from walrus_sdk.model.options import DeployOptions
 from walrus_sdk.model.plan import Plan
 from walrus_sdk.model.units import DeploymentId, ObjectId, SuiAddress
-from walrus_sdk.planning.cost import check_cost
+from walrus_sdk.planning.cost import check_spending
 from walrus_sdk.planning.plan_json import load_plan, plan_digest
 from walrus_sdk.planning.state import is_same_site, is_unfinished
 from walrus_sdk.ports import Folder, Ownership
@@ -29,6 +29,7 @@ from walrus_sdk.service.survey import Request
 
 __all__ = [
     "HANDOVER_S",
+    "SUPERSEDED",
     "check_world",
     "claim",
     "end_cleanup",
@@ -40,6 +41,8 @@ __all__ = [
     "take_up",
 ]
 
+SUPERSEDED = "superseded"
+"""The reason of what was settled and ended for a newer deployment."""
 
 HANDOVER_S = 5.0
 """Seconds, beside the time of grace, that a live owner has to let go before it is fenced off."""
@@ -71,7 +74,7 @@ async def take_up(
     if not same:
         return None
     plan = await plan_of(connection, same[-1])
-    check_cost(plan.cost, as_planned(options, plan).max_cost)  # that pages may go was allowed when it began
+    check_spending(plan.cost, as_planned(options, plan))  # that pages may go was allowed when it began
     owner, row = await claim(connection, same[-1])
     if is_unfinished(row):
         in_vain = await inherited(connection, owner.deployment, plan)
@@ -98,7 +101,7 @@ async def end_cleanup(connection: Connection, row: Mapping[str, Any], options: D
     try:
         context = connection.context(owner, NoFolder(), options, feed)
         await Deletes(context, await plan_of(connection, row)).settle()
-        await give_up(connection, owner, "superseded")
+        await give_up(connection, owner, SUPERSEDED)
     finally:
         await connection.journal.release(owner)
 
@@ -175,7 +178,7 @@ async def settle_and_end(
         feed.set(waiting=f"settling {row['id']}")
         context = connection.context(owner, folder, as_planned(options, plan), feed)
         await Executor(context, plan, Status(row["status"])).settle()
-        await give_up(connection, owner, "superseded")
+        await give_up(connection, owner, SUPERSEDED)
         feed.set(waiting="")
     finally:
         await connection.journal.release(owner)

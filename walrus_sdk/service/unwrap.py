@@ -11,6 +11,8 @@ from walrus_sdk.errors import StateError, WalrusError
 __all__ = ["is_exhaustion", "one_error"]
 
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM})
+_SAID = ("can't start new thread", "malloc failure")
+"""How the interpreter and OpenSSL say it where no number does."""
 
 
 @contextmanager
@@ -30,9 +32,9 @@ def one_error() -> Iterator[None]:
 
 def is_exhaustion(error: BaseException) -> bool:
     """Return whether an error says that the machine has no more of something."""
-    if isinstance(error, OSError):
-        return error.errno in _EXHAUSTED
-    return isinstance(error, MemoryError) or "can't start new thread" in str(error)
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _EXHAUSTED):
+        return True
+    return any(text in str(error) for text in _SAID)
 
 
 @contextmanager
