@@ -6,13 +6,14 @@ planted bug was not found. Parts run in as many processes as there are processor
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from multiprocessing import get_context
@@ -78,6 +79,12 @@ def live(first: int, count: int) -> tuple[Seeds, Counter[str], list[str]]:
         found.virtual_days += outcome.virtual_s / 86_400
         met += outcome.met
     return found, met, wrong
+
+
+def _collect_rarely() -> None:
+    """Let a process look for garbage a few times in a hundred lives: whole worlds are thrown away, at 50 MB more."""
+    gc.freeze()
+    gc.set_threshold(300_000, 10, 10)
 
 
 def _chunks(total: int) -> Iterator[tuple[int, int]]:
@@ -147,12 +154,8 @@ def _images(report: _Report, pool: ProcessPoolExecutor, total: int) -> None:
         report.bad([f"power cuts: {corrupt} corrupt, {lost} lost"])
 
 
-def _kills(report: _Report, total: int, *, calls: bool = False) -> None:
-    if calls and shutil.which("strace") is None:
-        report.say("kill -9 at system calls: not tried, as strace is not installed")
-        return
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:  # it forks, so it has no threads
-        found = alone.submit(partial(kills.run, calls=calls), total, 1).result()
+def _kills(report: _Report, running: Future[kills.Figures], *, calls: bool = False) -> None:
+    found = running.result()
     report.say(
         ("kill -9 at system calls: " if calls else "kill -9: ")
         + ", ".join(f"{value:g} {name}" for name, value in asdict(found).items() if name != "notes")
@@ -181,14 +184,18 @@ def main(name: str) -> int:
     """Run a profile; returns the exit code."""
     profile, report = PROFILES[name], _Report()
     report.say(f"profile {name}: {profile}")
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
+    alone = ProcessPoolExecutor(1, mp_context=get_context("spawn"))  # it forks, so it has no threads
+    with alone, ProcessPoolExecutor(os.cpu_count(), initializer=_collect_rarely) as pool:
+        killing = alone.submit(kills.run, profile.kills, 1)  # beside the rest: its children wait a good deal
         _pairs(report, pool, profile.pair_step, commits=False)
         _pairs(report, pool, profile.commit_step, commits=True)
         _images(report, pool, profile.images)
         _seeds(report, pool, profile.seeds)
-    _kills(report, profile.kills)
-    if profile.calls:
-        _kills(report, profile.calls, calls=True)
+        _kills(report, killing)
+        if profile.calls and shutil.which("strace") is None:
+            report.say("kill -9 at system calls: not tried, as strace is not installed")
+        elif profile.calls:
+            _kills(report, alone.submit(partial(kills.run, calls=True), profile.calls, 1), calls=True)
     _planted(report)
     report.say("everything held" if not report.wrong else f"{len(report.wrong)} things are wrong")
     return 1 if report.wrong else 0
