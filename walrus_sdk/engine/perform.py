@@ -37,6 +37,8 @@ __all__ = ["Performer"]
 _UNDER_WAY = (EffectState.INTENT, EffectState.RELEASED)
 _OTHERS_S = 8.0
 """Seconds between looks at an effect that another live deployment is at."""
+_SAYS_NOTHING = frozenset({"answer_too_large", "blob_id_mismatch"})
+"""Answers of no use that do not say either that nothing happened: it stays open, and is not tried again by itself."""
 
 
 class Performer:
@@ -59,7 +61,7 @@ class Performer:
         *,
         look_first: bool = False,
         own_only: bool = False,
-        look_again: bool = False,
+        look_again: Look | None = None,
         enough: Callable[[Mapping[str, Any]], bool] = lambda _: True,
         may_repeat: Callable[[], bool] = lambda: True,
         price: Callable[[], Awaitable[int]] | None = None,
@@ -67,7 +69,7 @@ class Performer:
         """Bring an effect about, once.
 
         `look_first` asks for a look even when nothing is open. `enough` tells whether an outcome still serves,
-        `own_only` lets what other deployments recorded not count, `look_again` asks for a look at what is recorded.
+        `own_only` lets what other deployments recorded not count, `look_again` looks at what is recorded.
         `may_repeat` is asked before something whose outcome stays unknown is done again. `price` tells what it costs
         now (FROST), for a limit: prices change after a plan was made.
 
@@ -79,7 +81,7 @@ class Performer:
         state = EffectState(row["state"]) if row is not None else EffectState.PLANNED
         if row is not None and state is EffectState.DONE and not (own_only and self.records.is_foreign(row)):
             recorded: Mapping[str, Any] = json.loads(row["outcome"])
-            if enough(recorded) and not (look_again and isinstance(await look(), Absent)):
+            if enough(recorded) and (look_again is None or not isinstance(await look_again(), Absent)):
                 return Done(recorded, "recorded")
         if row is not None and state in _UNDER_WAY:
             await self._check_other_owner(effect, row)
@@ -260,8 +262,9 @@ class _Step:
 
     async def _failed(self, error: WalrusError) -> None:
         unknown = self._released and error.error_class is ErrorClass.LOOK_FIRST
+        is_open = unknown or (self._released and error.code in _SAYS_NOTHING)
         effect = self._effect
-        await self._records.failed(effect, self._attempt, error, self._before, unknown=unknown)
+        await self._records.failed(effect, self._attempt, error, self._before, unknown=is_open)
         fields = {"name": effect.name, "attempt": self._attempt}
         if unknown:
             text = f"the answer to {effect.kind} {effect.name} was lost: {error.message}"

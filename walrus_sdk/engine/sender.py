@@ -14,7 +14,7 @@ from typing import Any
 from walrus_sdk.codecs import transaction as tx
 from walrus_sdk.codecs.ids import fresh_object_id
 from walrus_sdk.engine.context import Context
-from walrus_sdk.engine.effect import Absent, Done, Effect, Found, Look, Outcome
+from walrus_sdk.engine.effect import Absent, Done, Effect, Found, Look, Outcome, Readable
 from walrus_sdk.engine.finality import Verdict, judge
 from walrus_sdk.engine.perform import Performer
 from walrus_sdk.engine.reading import PAUSES
@@ -399,7 +399,7 @@ class Sender:
             if error.cause is None or error.cause.code not in _REFUSED:
                 raise
             dead = await self._is_dead(effect, row, digest, expected)
-            found = await look()  # after the objects were read: what moved them is known by now
+            found = await self._last_look(effect, look)  # after the objects were read: what moved them is known by now
             if dead and not isinstance(found, Found):
                 await self._bury(str(digest), error.cause.code)
                 return
@@ -416,10 +416,12 @@ class Sender:
         digest = Digest.parse(row["digest"])
         expected = ObjectId.parse(row["expected_id"]) if row["expected_id"] else None
         epoch = (await self._world.chain.state()).sui_epoch  # read first: what happened until then is found
-        found = await self._look(digest, expected)()
+        effect, is_over = _effect(digest, row["step"]), epoch.number > row["expires"]
+        look = self._look(digest, expected)
+        found = await (self._last_look(effect, look) if is_over else look())
         if isinstance(found, Found):
-            self._take(await self._performer.adopt(_effect(digest, row["step"]), found))
-        elif epoch.number > row["expires"]:
+            self._take(await self._performer.adopt(effect, found))
+        elif is_over:
             await self._bury(str(digest), "transaction_expired")
         else:
             text = f"transaction {digest} may happen until Sui epoch {row['expires']} is over; it is {epoch} now"
@@ -446,6 +448,18 @@ class Sender:
             return False
         text = f"transaction {digest} is refused, and may have happened; it is valid until Sui epoch {row['expires']}"
         raise DeploymentStopped("transaction_open", text, digest=str(digest))
+
+    async def _last_look(self, effect: Effect, look: Look) -> Found | Readable | Absent:
+        """Look until a node that lags must know it, too (C7): what is buried is not looked for again."""
+        found = await look()
+        if await self._performer.records.open_row(effect) is None:
+            return found  # every time it was sent it was refused
+        for pause in PAUSES[1:]:
+            if isinstance(found, Found):
+                break
+            await self._world.sleep(pause)
+            found = await look()
+        return found
 
     async def _found_by_its_effects(self, digest: Digest, expected: ObjectId | None) -> Found:
         """Return the outcome of a transaction that no node knows any more, by what it left.

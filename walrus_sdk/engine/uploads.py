@@ -14,6 +14,7 @@ from walrus_sdk.engine.context import Context
 from walrus_sdk.engine.effect import Absent, Done, Effect, Found, Look, Outcome, Readable
 from walrus_sdk.engine.journaling import Diary
 from walrus_sdk.engine.perform import Performer
+from walrus_sdk.engine.reading import PAUSES
 from walrus_sdk.engine.retries import MayRepeat, Retries
 from walrus_sdk.errors import DeploymentStopped, StorageError, WalrusError
 from walrus_sdk.model import events
@@ -130,7 +131,7 @@ class Uploads:
                 lambda release: self._do(operation, blob_id, release),
                 self._look(operation, blob_id),
                 look_first=(self._resumed or operation.body_size > _LOOK_FIRST_SIZE) and not fresh,
-                look_again=self._resumed,  # what an earlier owner recorded is looked at before it is skipped
+                look_again=self._look_again(operation, blob_id) if self._resumed else None,
                 own_only=fresh,  # stored again whatever others recorded: free where the publisher finds it certified
                 enough=self._covers,
                 may_repeat=may_repeat,
@@ -207,10 +208,25 @@ class Uploads:
 
     # ── looking ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _look(self, operation: StoreOperation, blob_id: BlobId) -> Look:
+    def _look_again(self, operation: StoreOperation, blob_id: BlobId) -> Look:
+        """Look at what an earlier owner recorded before it is skipped; a node that lags may show it late (C7)."""
+
+        async def look() -> Found | Readable | Absent:
+            found: Found | Readable | Absent = Absent()
+            for pause in PAUSES:
+                if pause:
+                    await self._world.sleep(pause)
+                found = await self._look(operation, blob_id, fresh=bool(pause))()
+                if not isinstance(found, Absent):
+                    break
+            return found
+
+        return look
+
+    def _look(self, operation: StoreOperation, blob_id: BlobId, *, fresh: bool = False) -> Look:
         async def look() -> Found | Readable | Absent:
             is_open = await self._is_open(blob_id)
-            found = (await self._owned_blobs(fresh=is_open)).get(blob_id)
+            found = (await self._owned_blobs(fresh=is_open or fresh)).get(blob_id)
             if found is not None and found.ref.id not in await self._older(blob_id):
                 cost = operation.cost if is_open else operation.cost * 0  # the receipt that would tell is lost
                 receipt = StoreReceipt(blob_id, found.end_epoch, cost, True, found.ref.id)

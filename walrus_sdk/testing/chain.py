@@ -11,7 +11,7 @@ from walrus_sdk.codecs.ids import REDIRECTS_KEY, ROUTES_KEY
 from walrus_sdk.errors import BlockchainError
 from walrus_sdk.localnet.chain.checks import Refused
 from walrus_sdk.localnet.chain.objects import StoredObject
-from walrus_sdk.localnet.chain.site_package import site_type
+from walrus_sdk.localnet.chain.site_package import field_types, site_type
 from walrus_sdk.localnet.chain.state import Record, SuiState
 from walrus_sdk.localnet.genesis import GAS_TYPE, coin_type
 from walrus_sdk.model.chain import BlobObject, Coin, OwnedObject, Simulation, TransactionOutcome
@@ -102,13 +102,20 @@ class MemoryChain:
         owner = SuiAddress(item.owner.id) if item.owner.kind == "AddressOwner" else None
         return SiteSnapshot(site_id, item.version, item.digest, owner, content)
 
-    def paths(self, site_id: ObjectId) -> set[str]:
-        """Return the paths that a site has at this moment, whatever reads lag behind."""
+    def resources(self, site_id: ObjectId) -> Mapping[str, Resource]:
+        """Return what a site has at each path at this moment, whatever reads lag behind."""
         view = self.sui.objects.view()
         item = view.get(site_id)
         if item is None:
-            return set()
-        return set(_content(objects.decode_site(item.contents), view.owned_by(site_id.raw)).resources)
+            return {}
+        return _content(objects.decode_site(item.contents), view.owned_by(site_id.raw)).resources
+
+    def edit_elsewhere(self, site_id: ObjectId, choose: Callable[[Sequence[StoredObject]], StoredObject]) -> None:
+        """Let another tool remove a page of a site: the site's version moves on."""
+        site, kind = self.sui.objects.get(site_id), field_types(self.sui.genesis)["resource"]
+        pages = [item for item in self.sui.objects.view().owned_by(site_id.raw) if item.type == kind]
+        if site is not None and pages:
+            self.sui.system_transaction([site], [choose(pages).id])
 
     def references(
         self, owner: SuiAddress, known: dict[tuple[ObjectId, int], frozenset[BlobId]]

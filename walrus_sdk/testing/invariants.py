@@ -169,7 +169,7 @@ class Watcher:
 
     def expects(self, site_id: ObjectId, paths: Iterable[str]) -> None:
         """Tell that a site is to have these paths next: until all are there, none of the old ones may go (SERVE-2)."""
-        self._change = site_id, self._world.chain.paths(site_id), set(paths)
+        self._change = site_id, set(self._world.chain.resources(site_id)), set(paths)
 
     def _after(self) -> None:
         if self._world.net.chain.equivocations:
@@ -178,7 +178,7 @@ class Watcher:
         if self._change is None:
             return
         site_id, old, new = self._change
-        now = self._world.chain.paths(site_id)
+        now = set(self._world.chain.resources(site_id))
         if new - now and old - now:
             raise Violation("SERVE-2", f"{min(old - now)} went before {min(new - now)} was there")
 

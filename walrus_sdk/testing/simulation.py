@@ -13,6 +13,7 @@ import hashlib
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import anyio
@@ -26,7 +27,7 @@ from walrus_sdk.errors import (
 )
 from walrus_sdk.localnet.http_sui.failures import NODE_ERRORS, node_error
 from walrus_sdk.model.options import DeployOptions, DeployResult, RecoveryOptions, Verify
-from walrus_sdk.model.units import BlobId
+from walrus_sdk.model.units import BlobId, Frost, ObjectId
 from walrus_sdk.service.unwrap import one_error
 from walrus_sdk.sui.failures import graphql_error
 from walrus_sdk.testing.death import at_point, is_death
@@ -45,7 +46,8 @@ SITUATIONS = (
     "death", "store lost", "store failed", "store refused", "busy", "slow", "transaction lost",
     "transaction never sent", "transaction refused", "lag", "walrus epoch", "sui epoch", "reboot", "finished alone",
     "changed files", "rollback", "cancel", "cleanup", "resume", "two at once", "fresh", "deadline", "congestion",
-    "transaction late", "chain unread", "blob unread", "deletable", "lock", "read back",
+    "transaction late", "chain unread", "blob unread", "deletable", "lock", "read back", "lag by time",
+    "pause asked for", "node error", "prices", "file edited", "site edited", "wrong blob id", "wrong bytes", "limit",
 )  # fmt: skip
 """What a long run must have met, each at least once."""
 
@@ -89,7 +91,12 @@ class _Life:
         self._outcome = Outcome(seed)
         self._number = 0
         self._quiet = False
-        files = {"index.html": b"home", **{f"page-{n}.html": self._content() for n in range(self._rng.randint(2, 7))}}
+        self._ever: dict[str, set[bytes]] = {"/index.html": {b"home"}}
+        self._checked: dict[ObjectId, int] = {}
+        self._is_alone = True
+        files = {"index.html": b"home"}
+        for number in range(self._rng.randint(2, 7)):
+            self._write(files, f"page-{number}.html")
         key = hashlib.sha256(b"%d" % seed).hexdigest()
         self._world = SimulatedWorld(files, clock=VirtualClock(), seed=key)
         self._world.folders = {"/other": dict(files)}
@@ -98,15 +105,18 @@ class _Life:
         self._sites = {_SITE}
         self._results: list[DeployResult] = []
 
-    def _content(self) -> bytes:
+    def _write(self, files: dict[str, bytes], name: str) -> None:
+        """Give a file another content."""
         self._number += 1
-        return b"<p>%d</p>" % self._number * self._rng.choice((1, 3, 20))
+        files[name] = b"<p>%d</p>" % self._number * self._rng.choice((1, 3, 20))
+        self._ever.setdefault(f"/{name}", set()).add(files[name])
 
     def _swarm(self) -> dict[str, float]:
         kinds = (
             "store lost", "store failed", "store refused", "busy", "slow", "transaction lost",
             "transaction never sent", "transaction refused", "lag", "finished alone", "congestion",
             "transaction late", "chain unread", "blob unread", "lag by time", "pause asked for", "node error", "prices",
+            "file edited", "site edited", "wrong blob id", "wrong bytes",
         )  # fmt: skip
         return {kind: self._rng.uniform(0.01, 0.3) for kind in kinds if self._rng.random() < 0.4}
 
@@ -131,11 +141,15 @@ class _Life:
         world.chain.congested = lambda: self._happens("congestion")
         world.chain.postpones = lambda: self._happens("transaction late")
         world.store.reading = self._read_fault
+        world.store.garbled = lambda data: data[:-1] + b"?" if self._happens("wrong bytes") else data
+        world.store.lies = lambda: self._happens("wrong blob id")
         world.chain.behind = self._rng.randint(1, 2) if self._happens("lag") else 0
         world.chain.late_s = self._rng.uniform(0.2, 4.0) if self._happens("lag by time") else 0.0
 
     def _store_fault(self, moment: str, blob_id: BlobId) -> Exception | None:
         if moment == "request":
+            if self._happens("file edited"):
+                self._write(self._world.files, self._rng.choice(sorted(self._world.files)))
             if self._happens("store refused"):
                 return NetworkError("connect_failed", "no route")
             if self._happens("busy"):
@@ -154,6 +168,8 @@ class _Life:
         if moment == "read":
             if self._world.under_way and self._rng.random() < 0.05:
                 self._world.chain.arrive()
+            if self._results and self._rng.random() < 0.1 and self._happens("site edited"):
+                self._world.chain.edit_elsewhere(self._results[-1].site_id, self._rng.choice)
             unread = self._rng.random() < 0.1 and self._happens("chain unread")
             return BlockchainError("chain_unavailable", "the node is not there") if unread else None
         if self._happens("node error"):
@@ -197,17 +213,20 @@ class _Life:
             self._met("fresh")
         if hasty:
             self._met("deadline")
-        deletable, keeps, reads = (rng.random() < share for share in (0.3, 0.2, 0.1))
+        deletable, keeps, reads, limited = (rng.random() < share for share in (0.3, 0.2, 0.1, 0.1))
         deletable = deletable and not fresh  # else it is paid again, as asked
         if deletable:
             self._met("deletable")
         if reads:
             self._met("read back")
+        if limited:
+            self._met("limit")
         return DeployOptions(
             site_name=_SITE,
             fresh=fresh,
             epochs=rng.choice((2, 5, 5, 9)),
             max_quilt_files=rng.randint(1, 3),
+            max_cost=Frost(rng.choice((30_000, 100_000, 300_000))) if limited else None,
             max_delete=1.0,
             deletable=deletable,
             keep_old_s=86_400.0 if keeps else 0.0,
@@ -218,7 +237,16 @@ class _Life:
         )
 
     async def _deploy(self) -> None:
-        self._keep(await self._world.session.deploy("/site", self._options()))
+        options, before = self._options(), self._spent()
+        try:
+            self._keep(await self._world.session.deploy("/site", options))
+        finally:
+            spent, limit = self._spent() - before, options.max_cost
+            if self._is_alone and limit is not None and spent > limit.units:
+                raise Violation("PAY-3", f"spent {spent} FROST, and {limit.units} were allowed")
+
+    def _spent(self) -> int:
+        return sum(row["cost_frost"] for row in self._world.net.blobs.ledger() if row["paid"])
 
     async def _deploy_changed(self) -> None:
         self._met("changed files")
@@ -227,9 +255,9 @@ class _Life:
             if name != "index.html" and self._rng.random() < 0.3:
                 del files[name]
             else:
-                files[name] = self._content()
+                self._write(files, name)
         if self._rng.random() < 0.3:
-            files[f"page-{self._number + 100}.html"] = self._content()
+            self._write(files, f"page-{self._number + 100}.html")
         await self._deploy()
 
     async def _deploy_other(self) -> None:
@@ -263,9 +291,11 @@ class _Life:
         self._met("two at once")
         others = (self._deploy_other, self._cancel, self._deploy, self._cleanup, self._resume)
         pair = [self._deploy_changed, self._rng.choice(others)]
+        self._is_alone = False
         async with anyio.create_task_group() as tasks:
             for verb in pair:
                 tasks.start_soon(self._tolerantly, verb)
+        self._is_alone = True
 
     def _keep(self, result: DeployResult) -> None:
         self._results.append(result)
@@ -311,9 +341,23 @@ class _Life:
                 raise
             self._met("death")
             self._outcome.deaths += 1
+        self._is_alone = True
         world.revive()
         self._watcher.watch()
         await self._watcher.check(len(self._sites))
+        for site_id in await world.site_ids():
+            self._check_pages(site_id)
+
+    def _check_pages(self, site_id: ObjectId) -> None:
+        """Check that what is served is what that file once was, where it has changed since the last look."""
+        world, site = self._world, self._world.net.chain.objects.get(site_id)
+        if site is None or self._checked.get(site_id) == site.version:
+            return
+        self._checked[site_id] = site.version
+        for path, resource in world.chain.resources(site_id).items():
+            with suppress(StorageError):  # its time is over
+                if world.store.bytes_of(resource.patch or resource.blob_id) not in self._ever[path]:
+                    raise Violation("CONTENT-2", f"{path} is served with bytes that it never had")
 
     async def _end(self) -> None:
         """Let the faults stop; now the same command must come to its end (LIVE-1, CONTENT-4)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import anyio
 
@@ -34,8 +35,8 @@ class MemoryStore:
     `faults` is called at each moment of a store with its name and the blob id; what it returns is raised there.
     `max_epochs` is the longest lifetime that it buys, whatever is asked. `finishes` tells whether a store whose client
     went away is finished all the same (else it is dropped where it stands). `paying` is told of each payment, just
-    before. `reading` may fail a read. `latency_s` is what each moment takes. `stored` counts the requests that came in
-    whole.
+    before. `reading` may fail a read, `garbled` changes what is read; `lies` tells whether an answer names another blob
+    than was stored. `latency_s` is what each moment takes. `stored` counts the requests that came in whole.
     """
 
     def __init__(self, blobs: Blobs, n_shards: int, life: Life) -> None:
@@ -45,6 +46,8 @@ class MemoryStore:
         self.finishes: Callable[[BlobId], bool] = lambda _blob_id: False
         self.paying: Callable[[StoreRequest, int], None] = lambda _request, _end: None
         self.reading: Callable[[], Exception | None] = lambda: None
+        self.garbled: Callable[[bytes], bytes] = lambda data: data
+        self.lies: Callable[[], bool] = lambda: False
         self.latency_s = 0.0
         self.stored = 0
         self._n_shards = n_shards
@@ -68,7 +71,7 @@ class MemoryStore:
                 for _, step in steps:
                     step()
             raise
-        return receipt
+        return replace(receipt, blob_id=BlobId(bytes(32))) if self.lies() else receipt
 
     def _steps(
         self, request: StoreRequest, blob_id: BlobId, data: bytes, received: int
@@ -132,7 +135,7 @@ class MemoryStore:
         fault = self.reading()
         if fault is not None:
             raise fault
-        data = self._bytes(ref)
+        data = self.garbled(self.bytes_of(ref))
         if span is not None:
             data = data[span[0] : span[0] + span[1]]
         if len(data) > max_size:
@@ -140,7 +143,8 @@ class MemoryStore:
         sink(data)
         return len(data)
 
-    def _bytes(self, ref: BlobId | QuiltPatchId) -> bytes:
+    def bytes_of(self, ref: BlobId | QuiltPatchId) -> bytes:
+        """Return what is stored at this moment. Raises `StorageError` ``blob_not_found``."""
         blob_id = ref.quilt if isinstance(ref, QuiltPatchId) else ref
         whole = self.blobs.read(blob_id)
         if whole is None:

@@ -80,7 +80,7 @@ async def a_home_page_of_new_pages(world: SimulatedWorld) -> None:
     def look() -> None:
         watched()
         for site_id in world.chain.references(world.signer.address, {}):
-            missing = world.published().keys() - world.chain.paths(site_id)
+            missing = world.published().keys() - world.chain.resources(site_id).keys()
             if missing and "/index.html" not in missing:
                 raise Violation("SERVE-2", f"/index.html is there before {min(missing)}, to which it leads")
 

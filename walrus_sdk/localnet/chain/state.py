@@ -74,6 +74,11 @@ class Record:
         return cls(Digest(key), failure, GasUsed(*row["gas"]), _json_ref(row["gas_object"]), changes, *row["rest"])
 
 
+def _owned(transaction: tx.TransactionData) -> list[ObjectRef]:
+    refs = [arg.ref for arg in transaction.kind.inputs if isinstance(arg, tx.OwnedArg)]
+    return [*refs, *transaction.gas.payment]
+
+
 def _ref_json(ref: ObjectRef | None) -> list[Any] | None:
     return None if ref is None else [str(ref.id), ref.version, str(ref.digest)]
 
@@ -105,7 +110,7 @@ class SuiState:
         self.records: dict[Digest, Record] = {}
         for key, value in tables.items("transactions"):
             self.records[Digest(key)] = Record.from_json(key, value)
-        self._used: dict[tuple[ObjectId, int], Digest] = {}
+        self._used: dict[tuple[ObjectId, int], tuple[Digest, tx.TransactionData]] = {}
         if tables.get("meta", b"epochs") is None:
             self._tables.put("meta", b"epochs", b"[0, 1]")
             self._make_genesis()
@@ -254,10 +259,7 @@ class SuiState:
             return self.records[digest]
         if behind:
             checks.check_inputs(self.objects.view(behind), transaction)
-        expiration = transaction.expiration
-        expired = isinstance(expiration, tx.EpochExpiration) and self.sui_epoch.number > expiration.epoch.number
-        if not expired and transaction.gas.price >= self.gas_price:
-            self._note_use(transaction, digest)  # one that has expired, or offers too little, holds nothing
+        self._note_use(transaction, digest)
         checks.check_validity(transaction, self.genesis, self.sui_epoch, self.gas_price)
         coins = checks.check_inputs(self.objects, transaction)
         if not coins:
@@ -295,11 +297,27 @@ class SuiState:
         return bill, failure
 
     def _note_use(self, transaction: tx.TransactionData, digest: Digest) -> None:
-        refs = [arg.ref for arg in transaction.kind.inputs if isinstance(arg, tx.OwnedArg)]
-        for ref in [*refs, *transaction.gas.payment]:
-            first = self._used.setdefault((ref.id, ref.version), digest)
-            if first != digest and first not in self.records and (first, digest) not in self.equivocations:
+        """Note which objects a transaction holds, and that another one which may still happen holds them already."""
+        if not self._may_happen(transaction):
+            return
+        for ref in _owned(transaction):
+            first, its = self._used.setdefault((ref.id, ref.version), (digest, transaction))
+            if first != digest and not self._may_happen(its):
+                self._used[(ref.id, ref.version)] = digest, transaction
+            elif first != digest and (first, digest) not in self.equivocations:
                 self.equivocations.append((first, digest))
+
+    def _may_happen(self, transaction: tx.TransactionData) -> bool:
+        """Return whether nothing rules a transaction out: it expired, pays too little, or an object has moved on."""
+        expiration = transaction.expiration
+        if isinstance(expiration, tx.EpochExpiration) and self.sui_epoch.number > expiration.epoch.number:
+            return False
+        there = [self.objects.get(ref.id) for ref in _owned(transaction)]
+        current = (
+            item is not None and item.version == ref.version
+            for item, ref in zip(there, _owned(transaction), strict=True)
+        )
+        return transaction.gas.price >= self.gas_price and all(current)
 
     def _run(
         self,
