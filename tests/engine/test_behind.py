@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from walrus_sdk.errors import StorageError, WalrusError
+from walrus_sdk.errors import DeploymentStopped, StorageError, WalrusError
 from walrus_sdk.model.options import RecoveryOptions
-from walrus_sdk.model.units import BlobId, ObjectId
+from walrus_sdk.model.units import BlobId, ObjectId, SuiAddress
 from walrus_sdk.testing import PAGES, SimulatedWorld
 from walrus_sdk.testing.virtual import VirtualClock, options
 
@@ -88,3 +88,34 @@ async def test_a_store_that_was_paid_and_answered_wrongly_is_said_when_it_is_pai
     result = await world.deploy()
     assert world.paid()[str(seen[0])] == 2
     assert str(seen[0]) in result.possibly_paid_in_vain
+
+
+@pytest.mark.parametrize(("retries", "longest_s"), [(0, 60.0), (1, 3700.0)])
+async def test_n6_a_pause_that_was_asked_for_is_not_waited_out_only_to_fail(retries: int, longest_s: float) -> None:
+    world = world_in_virtual_time()
+    looks: list[object] = []
+    listed = world.chain.blobs
+
+    async def counted(owner: SuiAddress) -> Any:
+        looks.append(owner)
+        return await listed(owner)
+
+    world.chain.blobs = counted  # type: ignore[method-assign]
+    world.store.faults = lambda moment, _: (
+        StorageError("store_failed", "503", retry_after=3600.0) if moment == "released" else None
+    )
+    start = world.clock.monotonic()
+    with pytest.raises(DeploymentStopped, match="attempts_exhausted"):
+        await world.deploy(max_quilt_files=1000, recovery=RecoveryOptions(max_retries=retries, retry_delay_s=0.1))
+    assert world.clock.monotonic() - start < longest_s
+    assert world.store.stored == retries + 1
+    assert len(looks) < 200
+
+
+async def test_what_another_deployment_paid_is_not_told_as_spent_by_this_one() -> None:
+    world = SimulatedWorld({"index.html": b"same"})
+    assert await world.dies("store.do.after", lambda: world.deploy(site_name="one"))
+    world.folders = {"/two": {"index.html": b"same"}}
+    second = await world.deploy(place="/two", site_name="two")
+    assert (second.cost.frost.units, second.cost.requests) == (0, 0)
+    assert sum(row["paid"] for row in world.net.blobs.ledger()) == 1

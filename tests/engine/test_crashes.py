@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -146,6 +147,7 @@ def _state(kind: str, before: str | None) -> str | None:
 async def test_checkpoints_hold_no_signed_bytes_and_all_that_is_done() -> None:
     world = SimulatedWorld(FILES)
     await world.deploy(**OPTIONS)
+    assert json.loads(json.dumps(list(world.disk.checkpoints.values()))) == list(world.disk.checkpoints.values())
     _, last = max(world.disk.checkpoints.items())
     assert {item["state"] for item in last["operations"]} == {"done"}
     assert all(set(item) == {"step", "digest", "expires", "expected_id", "state"} for item in last["transactions"])

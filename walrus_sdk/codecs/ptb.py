@@ -90,7 +90,7 @@ class PtbBuilder:
 
     def string(self, text: str) -> Input:
         """Add a string."""
-        return self.pure(_string(text))
+        return self.pure(_short_string(text) if len(text) <= _SHORT else _string(text))
 
     def option_string(self, text: str | None) -> Input:
         """Add an optional string."""
@@ -124,7 +124,9 @@ class PtbBuilder:
         """Add a command and return its result."""
         if len(self._commands) >= MAX_COMMANDS:
             raise BlockchainError("transaction_too_large", f"expected at most {MAX_COMMANDS} commands")
-        write_command(self._written_commands, command)
+        writer = Writer()
+        write_command(writer, command)
+        self._written_commands.raw(bytes(writer))
         self._commands.append(command)
         return Result(len(self._commands) - 1)
 
@@ -157,7 +159,10 @@ def _written(arg: CallArg) -> bytes:
     return bytes(writer)
 
 
-@lru_cache(maxsize=256)
 def _string(text: str) -> bytes:
-    """Return a string in BCS: the names and values of headers come again and again."""
     return bytes(Writer().string(text))
+
+
+_SHORT = 256
+_short_string = lru_cache(maxsize=256)(_string)
+"""Names and values of headers come again and again."""

@@ -90,10 +90,10 @@ class Performer:
             if isinstance(found, Found) and enough(found.outcome.data):
                 await self.records.found(effect, row, found.outcome)
                 return Done(found.outcome.data, "found")
-            if row is not None and state is EffectState.RELEASED:
-                await self._before_again(effect, row, may_repeat)
         if price is not None and self._context.options.max_cost is not None:
             effect = replace(effect, frost=await price())
+        if row is not None and state is EffectState.RELEASED:
+            await self._before_again(effect, row, may_repeat)
         return await self._do(effect, row, do)
 
     async def settle(

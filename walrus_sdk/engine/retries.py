@@ -41,13 +41,14 @@ class Retries:
         allowed = self._context.options.recovery.max_retries * (PATIENT_FACTOR if patient else 1)
 
         def may_repeat() -> bool:
+            if tries == 0:
+                return True  # left open by an earlier run
+            if tries > allowed or not (patient or self._left > 0):
+                return False
             wait = free_at - clock.monotonic()
             if wait > 0:
                 raise EffectUnknown("effect_unsettled", f"{what}: the service asked for a pause", settles_in=wait)
-            if tries == 0:
-                return True  # left open by an earlier run
-            if tries > allowed or not (patient or self._spend()):
-                return False
+            self._left -= not patient
             self._context.feed.add(retries=1)
             return True
 
@@ -58,7 +59,7 @@ class Retries:
                 if "settles_in" not in error.fields:
                     tries, looks = tries + 1, looks if patient else 0
                     free_at = clock.monotonic() + _asked_s(error)
-                pause = self._until_next_look(error, looks)
+                pause = self._until_next_look(error, looks, free_at - clock.monotonic())
                 looks += 1
                 held = self._held(error, held + pause) if "holder" in error.fields else 0.0
                 await self._pause(f"{what}: looking for it", pause)
@@ -82,9 +83,10 @@ class Retries:
             raise OwnershipError("deployment_owned", text, holder=holder)
         return seconds
 
-    def _until_next_look(self, error: EffectUnknown, looks: int) -> float:
+    @staticmethod
+    def _until_next_look(error: EffectUnknown, looks: int, asked_s: float) -> float:
         settles_in = error.fields.get("settles_in")
-        pause = look_pause(looks)
+        pause = look_pause(looks, asked_s)
         return min(pause, float(settles_in)) if settles_in is not None else pause
 
     async def _again(self, what: str, attempts: int, error: WalrusError) -> None:

@@ -225,10 +225,12 @@ class Uploads:
 
     def _look(self, operation: StoreOperation, blob_id: BlobId, *, fresh: bool = False) -> Look:
         async def look() -> Found | Readable | Absent:
-            is_open = await self._is_open(blob_id)
+            row = await self._performer.records.row("store", str(blob_id))
+            is_open = row is not None and row["state"] == "released"
             found = (await self._owned_blobs(fresh=is_open or fresh)).get(blob_id)
             if found is not None and found.ref.id not in await self._older(blob_id):
-                cost = operation.cost if is_open else operation.cost * 0  # the receipt that would tell is lost
+                is_ours = is_open and row is not None and not self._performer.records.is_foreign(row)
+                cost = operation.cost if is_ours else operation.cost * 0  # the receipt that would tell is lost
                 receipt = StoreReceipt(blob_id, found.end_epoch, cost, True, found.ref.id)
                 return Found(Outcome(_receipt_json(receipt), self._puts(operation, blob_id, receipt)))
             return Readable() if await self._readable(operation, blob_id) else Absent()
@@ -244,10 +246,6 @@ class Uploads:
             return set()  # it was stored anew, by an earlier owner of this deployment
         rows = await self._world.journal.rows("blobs", {"chain": self._plan.chain_id, "blob_id": str(blob_id)})
         return {ObjectId.parse(row["object_id"]) for row in rows if row["object_id"]}
-
-    async def _is_open(self, blob_id: BlobId) -> bool:
-        row = await self._performer.records.row("store", str(blob_id))
-        return row is not None and row["state"] == "released"
 
     async def _owned_blobs(self, *, fresh: bool) -> Mapping[BlobId, BlobObject]:
         """List the owner's blobs, once for all operations unless an answer was lost meanwhile."""

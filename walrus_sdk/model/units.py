@@ -121,8 +121,18 @@ class _Bytes32:
         return self.raw
 
 
-@lru_cache(maxsize=1024)
+_LONGEST_TEXT = 64
+"""Characters: no id that is read here has more."""
+
+
 def _from_base64url(text: str, what: str) -> bytes:
+    if len(text) > _LONGEST_TEXT:
+        raise CodecError("malformed", f"not a {what}: {text!r:.80}")
+    return _decoded(text, what)
+
+
+@lru_cache(maxsize=1024)
+def _decoded(text: str, what: str) -> bytes:
     try:
         raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except ValueError as error:

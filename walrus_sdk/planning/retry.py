@@ -31,9 +31,14 @@ class Stop:
     error: WalrusError
 
 
-def look_pause(looks: int) -> float:
-    """Return the seconds before look number `looks` (from 0)."""
-    return LOOK_PAUSES[min(looks, len(LOOK_PAUSES) - 1)]
+def look_pause(looks: int, asked_s: float = 0.0) -> float:
+    """Return the seconds before look number `looks` (from 0).
+
+    Where nothing may be done for `asked_s` seconds more, as a service asked, there are some looks and not thousands.
+    """
+    if looks < len(LOOK_PAUSES):
+        return LOOK_PAUSES[looks]
+    return max(LOOK_PAUSES[-1], min(_LONGEST_S, asked_s / 10))
 
 
 def budget(operations: int, options: RecoveryOptions) -> int:

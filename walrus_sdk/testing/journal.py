@@ -43,6 +43,7 @@ class Disk:
 
     def find(self, table: str, where: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Return the rows that have these values."""
+        assert where.keys() <= _KNOWN[table], where
         rows, keys = self.tables[table], KEYS[table]
         if keys and where.keys() >= set(keys):
             row = rows.get(tuple(where[name] for name in keys))

@@ -281,31 +281,48 @@ async def _never(*args: Any, **more: Any) -> bool:
 
 
 BUGS = (
-    Bug(1, "marked done before stored", replaced(Performer, "_do", _done_before_stored), pairs("deploy")),
-    Bug(2, "a second transaction without proof", replaced(Sender, "_is_dead", _always), refused_while_reads_lag),
-    Bug(3, "signed bytes that are not durable", replaced(Sender, "_remember", _only_in_memory), pairs("deploy")),
-    Bug(6, "a result that is told before it is written", replaced(Diary, "move", _told_first), seeds()),
-    Bug(8, "intent after the effect", _intent_afterwards, pairs("deploy")),
-    Bug(None, "release not written", replaced(Records, "released", _nothing_written), pairs("deploy")),
-    Bug(9, "no look before paying again", replaced(Performer, "perform", _no_look), lost_and_found),
-    Bug(None, "no settle time", replaced(Records, "settles_in", _never_settled), lost_and_settled),
+    Bug(1, "marked done before stored", "CONTENT-3", replaced(Performer, "_do", _done_before_stored), pairs("deploy")),
+    Bug(
+        2, "a second transaction without proof", "PAY-4", replaced(Sender, "_is_dead", _always), refused_while_reads_lag
+    ),
+    Bug(
+        3,
+        "signed bytes that are not durable",
+        "STATE-5",
+        replaced(Sender, "_remember", _only_in_memory),
+        pairs("deploy"),
+    ),
+    Bug(6, "a result that is told before it is written", "STATE-1", replaced(Diary, "move", _told_first), seeds()),
+    Bug(8, "intent after the effect", "STATE-5", _intent_afterwards, pairs("deploy")),
+    Bug(None, "release not written", "STATE-5", replaced(Records, "released", _nothing_written), pairs("deploy")),
+    Bug(9, "no look before paying again", "PAY-1", replaced(Performer, "perform", _no_look), lost_and_found),
+    Bug(None, "no settle time", "PAY-2", replaced(Records, "settles_in", _never_settled), lost_and_settled),
     Bug(
         10,
         "settle time by the wall clock alone",
+        "PAY-2",
         replaced(records, "settled_in", _by_the_wall_clock),
         the_wall_clock_jumps,
     ),
-    Bug(16, "retries without limit", replaced(retries.Retries, "run", _endless), publisher_never_answers),
-    Bug(21, "believes the blob id in the answer", replaced(uploads.Uploads, "_check", _nothing), publisher_lies),
+    Bug(16, "retries without limit", "LIVE-3", replaced(retries.Retries, "run", _endless), publisher_never_answers),
+    Bug(
+        21,
+        "believes the blob id in the answer",
+        "CONTENT-1",
+        replaced(uploads.Uploads, "_check", _nothing),
+        publisher_lies,
+    ),
     Bug(
         None,
         "a new site is remembered at the end only",
+        "PAY-4",
         replaced(transactions.SiteWriter, "_made", _nothing),
         two_projects,
     ),
     Bug(
         None,
         "two deployments may begin one effect",
+        "PAY-2",
         all_of(
             replaced(Records, "_append", _whatever_is_there),
             replaced(Performer, "_check_other_owner", _nothing_written),
@@ -315,12 +332,14 @@ BUGS = (
     Bug(
         None,
         "coins of open transactions are spent",
+        "PAY-5",
         all_of(replaced(Sender, "_is_in_use", _never), replaced(Sender, "_reserved", _taken_anyway)),
         one_wallet,
     ),
     Bug(
         None,
         "older deployments are not settled",
+        "LIVE-1",
         replaced(unfinished, "settle_and_end", _nothing_written),
         seeds(),
     ),

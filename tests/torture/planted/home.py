@@ -245,26 +245,47 @@ def _by_time(stat: FileStat) -> str:
 
 
 BUGS = (
-    Bug(4, "synchronous NORMAL", replaced(database, "MODES", _modes("normal")), power_cuts),
-    Bug(5, "synchronous OFF", replaced(database, "MODES", _modes("off")), power_cuts),
+    Bug(4, "synchronous NORMAL", "STATE-1", replaced(database, "MODES", _modes("normal")), power_cuts),
+    Bug(5, "synchronous OFF", "STATE-2", replaced(database, "MODES", _modes("off")), power_cuts),
     Bug(
         6,
         "acknowledged before the commit",
+        "STATE-1",
         replaced(writer.Writer, "run", _acknowledges_first),
         the_power_goes_at_an_acknowledgement,
     ),
-    Bug(7, "no check of the inode", replaced(database.Database, "_check_files", _nothing), the_journal_is_exchanged),
-    Bug(10, "a lock is a lease by the wall clock", replaced(ownership.Locks, "_lock", _leased), an_owner_that_is_slow),
-    Bug(11, "no fence after a takeover", replaced(writer, "_check_fence", _nothing), an_owner_wakes_after_a_takeover),
+    Bug(
+        7,
+        "no check of the inode",
+        "STATE-6",
+        replaced(database.Database, "_check_files", _nothing),
+        the_journal_is_exchanged,
+    ),
+    Bug(
+        10,
+        "a lock is a lease by the wall clock",
+        "ONE-1",
+        replaced(ownership.Locks, "_lock", _leased),
+        an_owner_that_is_slow,
+    ),
+    Bug(
+        11,
+        "no fence after a takeover",
+        "ONE-3",
+        replaced(writer, "_check_fence", _nothing),
+        an_owner_wakes_after_a_takeover,
+    ),
     Bug(
         14,
         "unchanged-check by time alone",
+        "CONTENT-2",
         replaced(StatCache, "_key", staticmethod(_by_time)),
         a_change_that_keeps_the_time,
     ),
     Bug(
         17,
         "what cannot be read is left out",
+        "CONTENT-3",
         replaced(walk._Walk, "_unreadable", _nothing),
         a_folder_that_cannot_be_read,
     ),

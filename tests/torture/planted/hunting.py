@@ -31,21 +31,22 @@ Plant = Callable[[ExitStack], object]
 
 @dataclass(frozen=True, slots=True)
 class Bug:
-    """A bug: its key, its name, how it is planted, and what must find it within its tries.
+    """A bug: its key, its name, the invariant that it breaks, how it is planted, and what must find it in its tries.
 
     `key` is its number in the list of 25, one of the lies, or `None` for one that we thought of ourselves.
     """
 
     key: int | str | None
     name: str
+    breaks: str
     plant: Plant
     find: Callable[[], object]
 
 
 def hunt(bug: Bug) -> str:
-    """Plant a bug and return the invariant that found it.
+    """Plant a bug and return the invariant that found it: the one that it breaks.
 
-    Raises `AssertionError` when nothing did, or something that is no invariant.
+    Raises `AssertionError` when nothing did, another one, or something that is no invariant.
     """
     with ExitStack() as stack:
         bug.plant(stack)
@@ -53,9 +54,9 @@ def hunt(bug: Bug) -> str:
             bug.find()
         except BaseException as error:
             found = _violation(error)
-            if found is not None:
+            if found is not None and found.name == bug.breaks:
                 return found.name
-            text = f"planted: {bug.name}: an error and no invariant ended it: {type(error).__name__}: {error}"
+            text = f"planted: {bug.name}: ended by something else than {bug.breaks}: {type(error).__name__}: {error}"
             raise AssertionError(text) from error
     raise AssertionError(f"planted and not found: {bug.name}")
 

@@ -214,10 +214,18 @@ def _as_it_is(foreign: Any, secrets: object = ()) -> str:
 
 
 BUGS = (
-    Bug(15, "a one-use token is kept", _token_kept, a_publisher_that_takes_a_token_once),
-    Bug(22, "no total deadline", replaced(HttpClient, "_limited", _unlimited), an_answer_that_trickles),
-    Bug(23, "redirects are followed", replaced(HttpClient, "_send", _follows), a_server_that_sends_elsewhere),
-    Bug(24, "an unescaped name in a page", replaced(github, "_cell", _as_it_is), a_site_with_markup_in_its_name),
-    Bug(25, "a whole address in an error", replaced(redact, "url", _as_it_is), a_password_in_an_address),
-    Bug(25, "a server's words in an error", replaced(redact, "text", _as_it_is), a_server_that_echoes),
+    Bug(15, "a one-use token is kept", "LIVE-3", _token_kept, a_publisher_that_takes_a_token_once),
+    Bug(22, "no total deadline", "LIVE-2", replaced(HttpClient, "_limited", _unlimited), an_answer_that_trickles),
+    Bug(
+        23, "redirects are followed", "SECRET-5", replaced(HttpClient, "_send", _follows), a_server_that_sends_elsewhere
+    ),
+    Bug(
+        24,
+        "an unescaped name in a page",
+        "SECRET-4",
+        replaced(github, "_cell", _as_it_is),
+        a_site_with_markup_in_its_name,
+    ),
+    Bug(25, "a whole address in an error", "SECRET-1", replaced(redact, "url", _as_it_is), a_password_in_an_address),
+    Bug(25, "a server's words in an error", "SECRET-1", replaced(redact, "text", _as_it_is), a_server_that_echoes),
 )
