@@ -547,6 +547,31 @@ async def test_an_owner_at_work_on_its_open_transactions_has_time_for_them_when_
     assert await world.statuses() == ["completed"]
 
 
+@pytest.mark.parametrize("anyio_backend", [("asyncio", options("asyncio")), ("trio", options("trio"))], ids=["a", "t"])
+async def test_a_cleanup_at_work_on_its_open_transactions_is_not_fenced_off_when_it_is_cancelled() -> None:
+    world, sent = SimulatedWorld(clock=VirtualClock()), anyio.Event()
+    await deletable_versions(world, 3)
+
+    def postpone() -> bool:
+        sent.set()
+        return True
+
+    world.chain.postpones = postpone
+
+    async def arrive() -> None:
+        await anyio.sleep(100.0)
+        world.chain.arrive()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(partial(world.session.cleanup, **CLEAN))
+        await sent.wait()
+        tasks.start_soon(arrive)
+        with pytest.raises(OwnershipError) as caught:
+            await world.session.cancel(await newest(world))
+    assert caught.value.code == "illegal_move"
+    assert (await world.statuses())[-1] == "completed"
+
+
 @pytest.mark.parametrize("point", ["store.intent.after", "transaction.intent.after"])
 async def test_a_deployment_of_another_site_names_who_holds_it_up(point: str) -> None:
     world = SimulatedWorld()

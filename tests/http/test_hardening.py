@@ -129,18 +129,22 @@ async def test_a_cookie_is_neither_kept_nor_sent_back(served: Any) -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"", b"not a certificate", b"-----BEGIN CERTIFICATE-----\nAAAA\n"])
-def test_a_file_of_authorities_that_cannot_be_used_is_named(tmp_path: Path, content: bytes | None) -> None:
+@pytest.mark.anyio
+async def test_a_file_of_authorities_that_cannot_be_used_is_named_with_the_first_request(
+    tmp_path: Path, content: bytes | None
+) -> None:
     path = tmp_path / "authority.pem"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(ConfigurationError, match=r"authority\.pem") as caught:
-        HttpClient(ca_file=str(path))
+    async with HttpClient(ca_file=str(path)) as http:
+        with pytest.raises(ConfigurationError, match=r"authority\.pem") as caught:
+            await http.get("https://localhost:1/")
     assert (caught.value.code, caught.value.fields["path"]) == ("setting_invalid", str(path))
 
 
 def test_a_folder_is_no_file_of_authorities(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="authorities"):
-        HttpClient(ca_file=str(tmp_path))
+        client._tls(tmp_path)
 
 
 def test_an_own_authority_is_trusted_beside_the_usual_ones(certificate: Path) -> None:

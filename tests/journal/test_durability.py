@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sqlite3
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Coroutine
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ import anyio
 import pytest
 
 from walrus_sdk.errors import CODES, OwnershipError, StateError
-from walrus_sdk.journal import database, mark, ownership, schema, writer
+from walrus_sdk.journal import blocking, database, mark, ownership, schema, writer
 from walrus_sdk.journal.checkpoints import read_checkpoint, write_checkpoint
 from walrus_sdk.journal.database import make_folder
 from walrus_sdk.journal.mark import Mark
@@ -287,6 +290,62 @@ database.close()
     assert caught.value.code == "state_busy"
     assert (caught.value.fields["pid"], caught.value.fields["is_stopped"]) == (sleeper.pid, True)
     assert f"kill -CONT {sleeper.pid}" in caught.value.message
+
+
+def test_a_process_that_waits_for_a_sealed_journal_holds_nobody_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "journal.db"
+    path.write_bytes(b"x")
+    Mark(path).close(seal=True)
+    other = os.open(mark.mark_path(path), os.O_RDWR)  # another one between its two looks
+    fcntl.flock(other, fcntl.LOCK_SH)
+
+    held_up = []
+
+    def meanwhile(_: float) -> None:
+        try:
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held_up.append(False)
+        except BlockingIOError:
+            held_up.append(True)
+        fcntl.flock(other, fcntl.LOCK_UN)
+
+    monkeypatch.setattr(time, "sleep", meanwhile)
+    Mark(path).close(seal=True)
+    os.close(other)
+    assert held_up == [False]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's table of locks")
+def test_nobody_is_named_for_a_lock_of_another_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, table = tmp_path / "journal.db", tmp_path / "locks"
+    path.touch()
+    monkeypatch.setattr(blocking, "_LOCKS", table)
+    info = path.stat()
+    found = []
+    for minor in (os.minor(info.st_dev), os.minor(info.st_dev) ^ 1):
+        device = f"{os.major(info.st_dev):02x}:{minor:02x}"
+        table.write_text(f"1: POSIX  ADVISORY  WRITE {os.getppid()} {device}:{info.st_ino} 0 EOF\n")
+        found.append(blocking.busy(path).fields.get("pid"))
+    assert found == [os.getppid(), None]
+
+
+def test_only_a_writer_that_waited_says_how_long(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "_BUSY_MS", 100)
+    path = make_folder(home) / "journal.db"
+    with closing(database.Database(path)) as writer, closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("begin immediate")
+        with pytest.raises(StateError, match=r"for more than 0\.1 s") as waited, writer.transaction():
+            pass
+        other.execute("rollback")
+        other.execute("begin")
+        other.execute("select * from meta").fetchall()
+        with writer.transaction():
+            pass
+        with pytest.raises(StateError, match="holds the journal") as at_once, database.failures(path, wait_s=0.1):
+            other.execute("delete from meta")  # what it has read is no longer the newest: there is nothing to wait for
+    assert (waited.value.code, at_once.value.code) == ("state_busy", "state_busy")
 
 
 @pytest.mark.anyio

@@ -21,6 +21,7 @@ from walrus_sdk.model.options import RecoveryOptions, Verify
 from walrus_sdk.model.progress import Phase, Progress
 from walrus_sdk.model.units import Frost, ObjectId, SuiAddress
 from walrus_sdk.service.session import open_session
+from walrus_sdk.sui.signers import KeySigner
 
 pytestmark = pytest.mark.anyio
 
@@ -349,7 +350,11 @@ async def test_the_wrong_chain_is_refused_before_anything_is_signed(house: Any) 
 
 async def test_a_file_of_authorities_that_is_set_is_used(house: Any, tmp_path: Path) -> None:
     settings = replace(house.settings, ca_file=tmp_path / "authority.pem")
-    with pytest.raises(ConfigurationError, match=r"authority\.pem") as caught:
-        async with open_session(settings):
-            pass
+    async with open_session(settings, network=house.net.network, signer=KeySigner(house.net.key)) as sites:
+        assert await sites.list() == []
+        found = {finding.what: finding for finding in (await sites.doctor()).findings}
+        assert found["WALRUS_CA_FILE"].state == "warning"
+        assert "authority.pem" in found["network"].text
+        with pytest.raises(ConfigurationError, match=r"authority\.pem") as caught:
+            await sites.deploy(house.folder, site_name="tides")
     assert caught.value.code == "setting_invalid"

@@ -7,7 +7,7 @@ import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -210,8 +210,9 @@ def _mapped(error: Exception, address: str, secrets: tuple[str, ...]) -> Excepti
 class HttpClient:
     """One client for a session's services; close it with `aclose` or use it as a context manager.
 
-    TLS is always verified (`ca_file` adds an own authority); environment proxies and .netrc are not read; redirects
-    are followed for reads only, within one origin, at most three. `transport` replaces the network in tests.
+    TLS is always verified (`ca_file` adds an own authority, read with the first request); environment proxies and
+    .netrc are not read; redirects are followed for reads only, within one origin, at most three. `transport` replaces
+    the network in tests.
     """
 
     def __init__(
@@ -226,7 +227,7 @@ class HttpClient:
         self.timeouts = timeouts or Timeouts()
         own = transport is None
         self._client = httpx.AsyncClient(
-            transport=Transport(_tls(ca_file), keepalive_s=_KEEPALIVE_S) if own else transport,
+            transport=Transport(partial(_tls, ca_file), keepalive_s=_KEEPALIVE_S) if own else transport,
             trust_env=False,
             follow_redirects=False,
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),  # of nobody: none is kept, none is sent

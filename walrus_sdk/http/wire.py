@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -272,16 +272,23 @@ class _Incoming(httpx.AsyncByteStream):
 class Transport(httpx.AsyncBaseTransport):
     """Sends requests over two pools: kept connections for reads, one connection each for held bodies.
 
-    A kept connection may be closed by a balancer just when a paid request goes out on it; a fresh one cannot.
+    A kept connection may be closed by a balancer just when a paid request goes out on it; a fresh one cannot. `tls` is
+    called with the first request: what is wrong with its files matters to nobody before.
     """
 
-    def __init__(self, tls: ssl.SSLContext, *, keepalive_s: float) -> None:
-        backend = _Backend()
-        common: dict[str, Any] = {"ssl_context": tls, "max_connections": _MAX_CONNECTIONS, "network_backend": backend}
-        self._kept = httpcore.AsyncConnectionPool(
-            **common, max_keepalive_connections=_MAX_CONNECTIONS, keepalive_expiry=keepalive_s
+    def __init__(self, tls: Callable[[], ssl.SSLContext], *, keepalive_s: float) -> None:
+        self._tls = tls
+        self._keepalive_s = keepalive_s
+        self._pools: tuple[httpcore.AsyncConnectionPool, ...] = ()
+
+    def _open(self) -> tuple[httpcore.AsyncConnectionPool, ...]:
+        common: dict[str, Any] = {
+            "ssl_context": self._tls(), "max_connections": _MAX_CONNECTIONS, "network_backend": _Backend(),
+        }  # fmt: skip
+        kept = httpcore.AsyncConnectionPool(
+            **common, max_keepalive_connections=_MAX_CONNECTIONS, keepalive_expiry=self._keepalive_s
         )
-        self._fresh = httpcore.AsyncConnectionPool(**common, max_keepalive_connections=0)
+        return kept, httpcore.AsyncConnectionPool(**common, max_keepalive_connections=0)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request. Raises the exceptions of httpx."""
@@ -300,8 +307,10 @@ class Transport(httpx.AsyncBaseTransport):
             content=request.stream,
             extensions={"timeout": request.extensions.get("timeout", {}), **trace},
         )
+        self._pools = self._pools or self._open()
+        kept, fresh = self._pools
         with _as_httpx():
-            answer = await (self._kept if line is None else self._fresh).handle_async_request(sent)
+            answer = await (kept if line is None else fresh).handle_async_request(sent)
         stream = answer.extensions.get("network_stream")
         if isinstance(stream, WatchedStream) and not stream.heard:
             await answer.aclose()
@@ -315,5 +324,5 @@ class Transport(httpx.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self._kept.aclose()
-        await self._fresh.aclose()
+        for pool in self._pools:
+            await pool.aclose()

@@ -142,8 +142,9 @@ class Database:
             raise
 
     def _connect(self) -> sqlite3.Connection:
-        with failures(self._path):
-            db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=_BUSY_MS / 1000)
+        wait_s = _BUSY_MS / 1000
+        with failures(self._path, wait_s=wait_s):
+            db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=wait_s)
             try:
                 _prepare(self._path, db)
                 self._mark.check(commits_in(db))
@@ -159,7 +160,7 @@ class Database:
         if os.getpid() != self._pid:  # P8: SQLite's connections do not survive a fork, and the owner is the parent
             text = f"{self._path} was opened by process {self._pid}: a forked child opens it anew"
             raise StateError("state_unsafe", text, path=str(self._path))
-        with failures(self._path):
+        with failures(self._path, wait_s=_BUSY_MS / 1000):
             self._check_files()
             if self._db is None:
                 self._db = self._connect()
@@ -255,16 +256,18 @@ def _prepare(path: Path, db: sqlite3.Connection) -> None:
 
 def _patiently(path: Path, work: Callable[[], object]) -> None:
     """Try again while SQLite says "busy" at once, as it does when two processes change the mode of a new file."""
-    for _ in range(_BUSY_MS // _PAUSE_MS):
+    until = time.monotonic() + _BUSY_MS / 1000
+    while True:
         try:
             work()
         except sqlite3.OperationalError as error:
-            if (error.sqlite_errorcode & 0xFF) not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            if _primary(error) not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                 raise
+            if time.monotonic() > until:
+                raise busy(path, waited_s=_BUSY_MS / 1000) from error
             time.sleep(_PAUSE_MS / 1000)
         else:
             return
-    raise busy(path, waited_s=_BUSY_MS / 1000)
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
@@ -291,12 +294,12 @@ def _connect_reading(path: Path) -> sqlite3.Connection:
 
 
 @contextmanager
-def failures(path: Path) -> Iterator[None]:
-    """Raise SQLite's failures as `StateError`."""
+def failures(path: Path, *, wait_s: float | None = None) -> Iterator[None]:
+    """Raise SQLite's failures as `StateError`; `wait_s` is how long the connection waits for others before it fails."""
     try:
         yield
     except sqlite3.Error as error:
-        _raise(path, error)
+        _raise(path, error, wait_s)
 
 
 _CODES = {
@@ -333,11 +336,12 @@ def _is_harmless(error: sqlite3.Error) -> bool:
     return number is None or number in _HARMLESS
 
 
-def _raise(path: Path, error: sqlite3.Error) -> NoReturn:
+def _raise(path: Path, error: sqlite3.Error, wait_s: float | None) -> NoReturn:
     number = _primary(error)
     code = _CODES.get(number) if number is not None else None
     if code is None and (number is None or not isinstance(error, sqlite3.OperationalError)):
         code = "state_damaged"  # no number: text that is no UTF-8, for one
     if code == "state_busy":
-        raise busy(path, waited_s=_BUSY_MS / 1000) from error
+        waited = error.sqlite_errorcode == sqlite3.SQLITE_BUSY  # other kinds of "busy" and "locked" come at once
+        raise busy(path, waited_s=wait_s if waited else None) from error
     raise StateError(code or "state_io", f"{path}: {error}", path=str(path)) from error

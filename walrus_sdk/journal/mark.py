@@ -25,7 +25,6 @@ _SIZE = 96
 """Bytes of the file: less than a sector, always written whole."""
 _PIECE = 1 << 20
 _BUSY_S = 10.0
-_PAUSE_S = 0.02
 
 
 def mark_path(journal: Path) -> Path:
@@ -53,6 +52,11 @@ def noted(journal: Path) -> int:
     with suppress(OSError):
         return _unpack(mark_path(journal).read_bytes())[0]
     return 0
+
+
+def _pause_s() -> float:
+    """Return 1 to 4 ms by the clock's last digits, so that processes do not try again in step."""
+    return 1e-3 + time.monotonic_ns() % 3_000_000 * 1e-9
 
 
 class Mark:
@@ -86,7 +90,8 @@ class Mark:
                     return self._read()[0]  # whoever is at it has checked
                 if time.monotonic() > until:  # P7: it was stopped while it seals the journal
                     raise busy(self._journal, waited_s=_BUSY_S)
-                time.sleep(_PAUSE_S)
+                self._lock(fcntl.LOCK_UN)  # two that share it while they sleep would hold each other up
+                time.sleep(_pause_s())
         commits, seal = self._read()
         if seal:
             self._check_seal(seal)

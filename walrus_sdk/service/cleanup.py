@@ -29,6 +29,7 @@ from walrus_sdk.planning.cleanup import CleanupFacts, Decision, Extent, decide
 from walrus_sdk.planning.history import kept
 from walrus_sdk.planning.state import is_unfinished
 from walrus_sdk.ports import Change, Drop, Ownership, Put
+from walrus_sdk.service import requests
 from walrus_sdk.service.connection import Connection
 from walrus_sdk.service.deploy import deadline_of, until
 from walrus_sdk.service.lifecycle import begin, give_up, matters
@@ -90,8 +91,9 @@ async def cleanup(
         if await _decide(connection, owner, state, options, extent) != decision:
             text = "something changed while it was decided what may go; run it again"
             raise OwnershipError("row_changed", text)
-        with until(deadline):
-            return await _carry_out(connection, ownership, plan, decision, options, feed)
+        async with requests.at_work(connection, ownership.deployment):
+            with until(deadline):
+                return await _carry_out(connection, ownership, plan, decision, options, feed)
     except WalrusError as error:
         error.fields |= {"deployment_id": str(ownership.deployment)}
         mine = {"deployment": str(ownership.deployment), "state": "released"}
