@@ -45,7 +45,7 @@ class Profile:
 PROFILES = {
     "quick": Profile(seeds=100, pair_step=17, commit_step=61, images=300, kills=10),
     # Deaths at system calls are tried by `make test`, which the gate runs besides.
-    "ci": Profile(seeds=10_000, pair_step=19, commit_step=61, images=20_000, kills=200),
+    "ci": Profile(seeds=10_000, pair_step=29, commit_step=127, images=20_000, kills=200),
     "long": Profile(seeds=50_000, pair_step=1, commit_step=1, images=200_000, kills=2_000, calls=60),
 }
 
