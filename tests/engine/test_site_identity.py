@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import anyio
 import pytest
 
 from walrus_sdk.engine import sender
-from walrus_sdk.errors import BlockchainError, DeploymentStopped, OwnershipError
+from walrus_sdk.errors import BlockchainError, DeploymentStopped, OwnershipError, ValidationError
 from walrus_sdk.model.chain import TransactionOutcome
 from walrus_sdk.model.options import RecoveryOptions, Verify
 from walrus_sdk.model.plan import Plan
 from walrus_sdk.model.units import DeploymentId, Digest
+from walrus_sdk.planning.agreed import beyond
 from walrus_sdk.ports import Ownership
 from walrus_sdk.testing import PAGES, SimulatedWorld, at_point
 
@@ -150,9 +152,7 @@ async def test_a_plan_is_refused_when_an_older_deployment_that_settles_makes_it_
     world.plan = without  # type: ignore[method-assign]
     plan = await plan_over_an_older_one(world, "simulated")
     paid = world.paid()
-    with pytest.raises(
-        BlockchainError, match=r"/only-the-older-has\.html would change too; nothing was done"
-    ) as caught:
+    with pytest.raises(BlockchainError, match=r"/only-the-older-has\.html would change or stay") as caught:
         await world.apply(plan)
     assert caught.value.code == "site_changed"
     assert world.paid() == paid
@@ -172,9 +172,89 @@ async def test_a_plan_is_refused_when_somebody_else_changed_the_site_while_an_ol
         return await lookup(digest)
 
     world.chain.transaction = change_it_then  # type: ignore[method-assign]
-    with pytest.raises(BlockchainError, match="another deployment changed it; nothing was done") as caught:
+    with pytest.raises(BlockchainError, match="another deployment changed it; nothing of the plan") as caught:
         await world.apply(plan)
     assert caught.value.code == "site_changed"
+
+
+async def test_rules_that_were_not_agreed_to_are_not_published_by_a_plan_over_an_older_deployment() -> None:
+    world = SimulatedWorld()
+    await world.deploy()
+    world.files["ws-resources.json"] = b'{"routes": {"/*": "/index.html"}, "metadata": {"description": "agreed"}}'
+    plan = await plan_over_an_older_one(world, "simulated")
+    world.files["ws-resources.json"] = b'{"routes": {"/*": "/about.html"}, "metadata": {"description": "other"}}'
+    with pytest.raises(ValidationError, match="nothing of it was done") as caught:
+        await world.apply(plan)
+    assert caught.value.code == "file_changed"
+    (site_id,) = await world.site_ids()
+    site = await world.chain.site(site_id)
+    assert site is not None
+    assert not {("/*", "/about.html")} & set(site.content.routes or ())
+
+
+async def test_a_plan_that_writes_another_table_than_was_agreed_is_beyond_it() -> None:
+    world = SimulatedWorld({"index.html": b"home", "ws-resources.json": b'{"routes": {"/*": "/index.html"}}'})
+    agreed = await world.plan()
+    for routes, said in [((("/*", "/x"),), "routes would"), (None, "")]:
+        now = replace(agreed, change=replace(agreed.change, routes=routes))
+        assert beyond(agreed, now).startswith(said)
+        assert bool(beyond(agreed, now)) == bool(said)
+
+
+async def test_a_page_of_an_older_deployment_does_not_stay_when_the_plan_did_not_say_so() -> None:
+    world = SimulatedWorld()
+    await world.deploy(keep_old_s=3600)
+    world.files["app.0123abcd.js"] = b"of the older one"
+    usual, begin = world.plan, world.deploy
+
+    async def without(**asked: Any) -> Plan:
+        del world.files["app.0123abcd.js"]
+        return await usual(**asked, keep_old_s=3600)
+
+    world.plan = without  # type: ignore[method-assign]
+    world.deploy = lambda **asked: begin(**asked, keep_old_s=3600)  # type: ignore[method-assign]
+    plan = await plan_over_an_older_one(world, "simulated")
+    paid = world.paid()
+    with pytest.raises(BlockchainError, match=r"/app\.0123abcd\.js would change or stay") as caught:
+        await world.apply(plan, keep_old_s=3600)
+    assert caught.value.code == "site_changed"
+    assert world.paid() == paid
+
+
+async def test_a_stale_plan_ends_no_unfinished_deployment() -> None:
+    world = SimulatedWorld()
+    await world.deploy()
+    world.files["index.html"] = b"planned"
+    plan, agreed = await world.plan(), dict(world.files)
+    world.files["about.html"] = b"of a deployment that completes"
+    await world.deploy()
+    world.files["about.html"] = b"of one that does not"
+    assert await world.dies("store.do.before")
+    left, world.files = world.files, agreed
+    with pytest.raises(BlockchainError) as caught:
+        await world.apply(plan)
+    assert caught.value.code == "site_changed"
+    assert (await world.statuses())[-1] == "interrupted"
+    world.files = left
+    await world.deploy()
+    assert await world.statuses() == ["completed"] * 3
+
+
+@pytest.mark.parametrize("death", ["store.do.before", "transaction.outcome.before", "transaction.outcome.after"])
+@pytest.mark.parametrize("over", [True, False])
+async def test_a_plan_that_was_begun_goes_on_when_it_is_applied_again(death: str, over: bool) -> None:
+    world = SimulatedWorld()
+    await world.deploy()
+    if over:
+        plan = await plan_over_an_older_one(world, "simulated")
+    else:
+        world.files["index.html"] = b"of the newer one"
+        plan = await world.plan()
+    world.revive()
+    assert await world.dies(death, lambda: world.apply(plan))
+    await world.apply(plan)
+    assert await world.served() == world.published()
+    assert set(world.paid().values()) == {1}
 
 
 async def test_an_object_id_that_is_given_does_not_change_what_a_name_means() -> None:

@@ -13,7 +13,7 @@ from walrus_sdk.model.units import Frost, ObjectId, SuiAddress
 from walrus_sdk.planning.plan_json import canonical, dump
 from walrus_sdk.sites.ws_resources import WsResources
 
-__all__ = ["asked_again", "asked_options", "frozen_options", "request_digest", "thawed"]
+__all__ = ["asked_again", "asked_options", "frozen_options", "is_answered", "request_digest", "thawed"]
 
 
 def asked_options(options: DeployOptions) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def asked_again(options: DeployOptions, plan: Plan) -> DeployOptions:
     again |= {name: tuple(kept.get(name) or ()) for name in ("ignore", "allow_files")}
     again["site_name"] = kept.get("site_name") or (target.name if target.site_id is None else None)
     again["object_id"] = target.site_id
-    again["keep_old_s"] = float(kept.get("keep_old_s") or 0.0)
+    again["keep_old_s"] = kept.get("keep_old_s") or 0.0
     return replace(options, message=options.message or plan.message, tags=options.tags or plan.tags, **again)
 
 
@@ -90,3 +90,15 @@ def request_digest(
         "site": str(site_id) if site_id is not None else name,
     }
     return hashlib.sha256(canonical(asked)).hexdigest()
+
+
+def is_answered(plan: Plan, entries: Mapping[str, Entry], rules: WsResources, options: DeployOptions) -> bool:
+    """Return whether a plan answers a request with these files, rules and options, by the site's name or by its id."""
+    target = plan.target
+    return any(
+        plan.request_digest
+        == request_digest(
+            entries, rules, options, chain_id=plan.chain_id, owner=target.owner, site_id=site_id, name=target.name
+        )
+        for site_id in (None, target.site_id)
+    )

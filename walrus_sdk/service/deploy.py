@@ -12,18 +12,20 @@ import anyio
 from walrus_sdk.engine.feed import Feed
 from walrus_sdk.errors import BlockchainError, ConfigurationError, DeploymentStopped, ValidationError
 from walrus_sdk.model import events
-from walrus_sdk.model.deployment import Status
+from walrus_sdk.model.chain import ObjectRef
+from walrus_sdk.model.deployment import EffectState, Status
 from walrus_sdk.model.options import DeployOptions, DeployResult
 from walrus_sdk.model.plan import Plan
 from walrus_sdk.model.progress import Phase
-from walrus_sdk.model.units import DeploymentId
+from walrus_sdk.model.units import DeploymentId, Digest, ObjectId
 from walrus_sdk.planning import build, cost
 from walrus_sdk.planning.agreed import beyond
-from walrus_sdk.planning.request import asked_again
+from walrus_sdk.planning.request import asked_again, is_answered
+from walrus_sdk.planning.state import is_unfinished
 from walrus_sdk.ports import Folder, ScanRules
 from walrus_sdk.service import locks
 from walrus_sdk.service.connection import Connection
-from walrus_sdk.service.lifecycle import Unfinished, as_planned, begin, carry_out
+from walrus_sdk.service.lifecycle import Unfinished, as_planned, begin, carry_out, matters
 from walrus_sdk.service.pricing import priced
 from walrus_sdk.service.survey import Request, Survey, facts_of, locate, scan_report, survey
 from walrus_sdk.service.unfinished import SUPERSEDED, site_of, take_up
@@ -57,7 +59,8 @@ async def deploy(connection: Connection, place: Path, options: DeployOptions, fe
 async def apply(connection: Connection, frozen: Plan, options: DeployOptions, feed: Feed) -> DeployResult:
     """Carry out a plan that was made before, if its files, its site and its chain are still as they were.
 
-    An older deployment of the site is settled first; what it has done of the plan already is not done again.
+    Any other unfinished deployment of the site is settled first and ends as superseded; what it has done of the plan
+    already is not done again. A plan that is stale without it is refused before anything is ended.
     Raises `ValidationError` ``file_changed`` with the list of files that are not, `BlockchainError` ``site_changed``
     or ``chain_mismatch``, `ConfigurationError` ``key_invalid`` for another owner's plan.
     """
@@ -71,6 +74,7 @@ async def apply(connection: Connection, frozen: Plan, options: DeployOptions, fe
             await check_files(folder, frozen, feed)
             request = Request.of_plan(frozen)
             options = as_planned(options, frozen)
+            await _check_stale(connection, frozen, options)
             unfinished = await take_up(connection, request, folder, options, feed, only=frozen.digest)
             if unfinished is None:
                 frozen = await _after_older(connection, frozen, folder, options, feed)
@@ -78,12 +82,28 @@ async def apply(connection: Connection, frozen: Plan, options: DeployOptions, fe
         return await carry_out(connection, unfinished, folder, options, feed, deadline)
 
 
+async def _check_stale(connection: Connection, frozen: Plan, options: DeployOptions) -> None:
+    """Refuse a plan that is stale, whatever becomes of older deployments, before any of them is ended."""
+    try:
+        await _check_site(connection, frozen)
+    except BlockchainError as error:
+        if error.code != "site_changed":
+            raise
+        begun = await connection.journal.rows("deployments", {"plan_digest": frozen.digest})
+        if any(is_unfinished(row) for row in begun) and not options.fresh:
+            return
+        (now,) = await connection.chain.objects([ObjectId.parse(error.fields["site_id"])])
+        if frozen.verb != "deploy" or now is None or not await _is_by_older(connection, frozen.chain_id, now.ref):
+            raise
+
+
 async def _after_older(
     connection: Connection, agreed: Plan, folder: Folder, options: DeployOptions, feed: Feed
 ) -> Plan:
     """Return the plan; where an older deployment that was just settled has changed the site, what is left of the plan.
 
-    Raises `BlockchainError` ``site_changed`` when that is more than was agreed to, or somebody else's change.
+    Raises `BlockchainError` ``site_changed`` when that is more than was agreed to, or somebody else's change, and
+    `ValidationError` ``file_changed`` when the folder asks for something else by now.
     """
     try:
         await _check_site(connection, agreed)
@@ -91,26 +111,41 @@ async def _after_older(
         if error.code != "site_changed" or agreed.verb != "deploy":
             raise
         again, place = asked_again(options, agreed), Path(agreed.root)
-        now = await _decide(connection, await survey(connection, folder, place, again, feed), place, again)
+        found = await survey(connection, folder, place, again, feed)
+        if not is_answered(agreed, found.entries, found.rules, again):
+            text = "files, headers or rules (ws-resources.json) changed since the plan; nothing of it was done"
+            raise ValidationError("file_changed", text, paths=[]) from error
+        now = await _decide(connection, found, place, again)
         await locks.check(connection, now.chain_id, now.target.site_id)
-        more = beyond(agreed, now) if await _was_left_by_older(connection, now) else "another deployment changed it"
+        target = now.target
+        assert target.site_id is not None, "the site is there: it changed"
+        assert target.version is not None
+        assert target.digest is not None
+        here = ObjectRef(target.site_id, target.version, target.digest)
+        is_ours = await _is_by_older(connection, now.chain_id, here)
+        more = beyond(agreed, now) if is_ours else "another deployment changed it"
         if more:
-            error.message += f": {more}; nothing was done"
+            error.message += f": {more}; nothing of the plan was done"
             raise
         cost.check_limits(now, options)
         return now
     return agreed
 
 
-async def _was_left_by_older(connection: Connection, plan: Plan) -> bool:
-    """Return whether the site is what a deployment made of it that ended as superseded."""
-    target = plan.target
-    now = [str(target.site_id), target.version, str(target.digest)]
-    ended = {"chain": plan.chain_id, "site_id": str(target.site_id), "reason": SUPERSEDED}
-    for row in await connection.journal.rows("deployments", ended):
+async def _is_by_older(connection: Connection, chain_id: str, site: ObjectRef) -> bool:
+    """Return whether a site is what a deployment made of it that is unfinished, or was ended for a newer one."""
+    here: list[object] = [str(site.id), site.version, str(site.digest)]
+    for row in await connection.journal.rows("deployments", {"chain": chain_id, "site_id": str(site.id)}):
+        if row["reason"] != SUPERSEDED and not await matters(connection, row):
+            continue
         past = await connection.journal.events(DeploymentId(row["id"]))
-        if any(e.type == events.EFFECT_DONE and e.data["outcome"].get("site_ref") == now for e in past):
+        if any(e.type == events.EFFECT_DONE and e.data["outcome"].get("site_ref") == here for e in past):
             return True
+        sent = {"deployment": row["id"], "kind": "transaction", "state": EffectState.RELEASED.value}
+        for effect in await connection.journal.rows("operations", sent):
+            outcome = await connection.chain.transaction(Digest.parse(effect["name"]))
+            if outcome is not None and any(change.ref == site for change in outcome.changes):
+                return True
     return False
 
 
