@@ -36,6 +36,7 @@ import anyio
 
 from tests.torture.network import Net, end_after
 from walrus_sdk.codecs.keys import PrivateKey
+from walrus_sdk.http import client
 from walrus_sdk.journal.check import check
 from walrus_sdk.journal.database import open_reader
 from walrus_sdk.journal.store import journal_path
@@ -466,8 +467,16 @@ def _fork_lane(lane: int, kills: int, seed: int, fresh_share: float, lanes: int,
     return pid, mine
 
 
+def _get_ready() -> None:
+    """Import and make here, once, what each forked child would else import and make for itself."""
+    for backend in ("asyncio", "trio"):
+        anyio.run(anyio.sleep, 0, backend=backend)
+    client.usual_tls()
+
+
 def _lane(kills: int, seed: str, fresh_share: float, pipe: int, calls: bool) -> None:
     """Kill one child after the other, in one world after the other."""
+    _get_ready()
     chance = random.Random(seed)
     memory, pace, figures = Path("/dev/shm"), dict[str, float](), Figures()
     while figures.kills < kills:

@@ -19,7 +19,7 @@ from walrus_sdk.errors import ConfigurationError, NetworkError, ProtocolError, W
 from walrus_sdk.http import failures, fields, origins, redact
 from walrus_sdk.http.wire import LINE, Line, Outgoing, Transport, WatchedStream
 
-__all__ = ["MAX_ANSWER", "MAX_REFUSAL", "Answer", "Body", "HttpClient", "Reading", "Timeouts"]
+__all__ = ["MAX_ANSWER", "MAX_REFUSAL", "Answer", "Body", "HttpClient", "Reading", "Timeouts", "usual_tls"]
 
 MAX_ANSWER = 8 * 1024 * 1024
 """Bytes of a small answer: a quilt's 666 patches with identifiers of 2 KiB, escaped as JSON, fit."""
@@ -420,7 +420,7 @@ def _redirected(reading: Reading, target: httpx.URL) -> NetworkError:
 
 def _tls(ca_file: str | Path | None) -> ssl.SSLContext:
     if ca_file is None:
-        return _usual_tls()
+        return usual_tls()
     context = _new_tls()
     try:
         context.load_verify_locations(cafile=ca_file)
@@ -432,7 +432,7 @@ def _tls(ca_file: str | Path | None) -> ssl.SSLContext:
 
 
 @cache
-def _usual_tls() -> ssl.SSLContext:
+def usual_tls() -> ssl.SSLContext:
     """Return the context of all clients without certificates of their own: reading the usual ones takes 20 ms."""
     return _new_tls()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from walrus_sdk.engine.deletes import Deletes
@@ -154,14 +155,21 @@ async def _of_site(connection: Connection, request: Request) -> list[Mapping[str
     return [row for row in rows if row["verb"] in PUBLISHING and is_same_site(row, site_id, request.name)]
 
 
+@lru_cache(maxsize=1)
+def _read(text: str) -> tuple[Plan, str]:
+    """Read a plan and take its digest; a verb asks for the same one several times."""
+    plan = load_plan(json.loads(text))
+    return plan, plan_digest(plan)
+
+
 async def plan_of(connection: Connection, row: Mapping[str, Any]) -> Plan:
     """Return the frozen plan of a deployment. Raises `StateError` ``state_damaged`` when it is not what was frozen."""
     found = await connection.journal.rows("plans", {"digest": row["plan_digest"]})
     try:
-        plan = load_plan(json.loads(found[0]["json"]))
+        plan, digest = _read(found[0]["json"])
     except (IndexError, ValueError, CodecError) as error:
         raise StateError("state_damaged", f"the plan of {row['id']} cannot be read") from error
-    if plan_digest(plan) != row["plan_digest"]:
+    if digest != row["plan_digest"]:
         raise StateError("state_damaged", f"the plan of {row['id']} is not the one that was frozen")
     return plan
 

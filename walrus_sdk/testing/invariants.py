@@ -45,9 +45,7 @@ class Violation(AssertionError):
 def fold(disk: Disk) -> dict[tuple[str, str], str]:
     """Return the state of each effect as the events tell it, in the order in which they were committed."""
     told: dict[tuple[str, str], str] = {}
-    every = (event for past in (*disk.events.values(), disk.forgotten) for event in past)
-    history = sorted(every, key=lambda e: disk.order[(str(e.deployment), e.number)])
-    for event in history:
+    for event in disk.history:
         state = _STATES.get(event.type)
         if state is None:
             continue

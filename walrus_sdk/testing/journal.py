@@ -23,7 +23,10 @@ _KNOWN = {table: frozenset(columns) for table, columns in COLUMNS.items()}
 
 
 class Disk:
-    """What lasts: rows by table and key, events, incarnations, cache, checkpoints."""
+    """What lasts: rows by table and key, events, incarnations, cache, checkpoints.
+
+    `history` has all events in the order of their commits, also those that were forgotten since.
+    """
 
     def __init__(self) -> None:
         self.tables: dict[str, dict[tuple[Any, ...], dict[str, Any]]] = {name: {} for name in COLUMNS}
@@ -33,7 +36,7 @@ class Disk:
         self.cache: dict[str, bytes] = {}
         self.checkpoints: dict[str, Mapping[str, Any]] = {}
         self.waiting: set[anyio.Event] = set()
-        self.order: dict[tuple[str, int], int] = {}
+        self.history: list[Event] = []
         self.committed = 0
         self.dropped: set[str] = set()
         self.forgotten: list[Event] = []
@@ -127,7 +130,7 @@ class MemoryJournal:
         )
         history.append(event)
         self.disk.committed += 1
-        self.disk.order[(str(event.deployment), event.number)] = self.disk.committed
+        self.disk.history.append(event)
         for put in change.puts:
             self.disk.put(put)
         for drop in change.drops:

@@ -87,6 +87,11 @@ def _json_ref(row: list[Any] | None) -> ObjectRef | None:
     return None if row is None else ObjectRef(ObjectId.parse(row[0]), row[1], Digest.parse(row[2]))
 
 
+@lru_cache(maxsize=8)
+def _key_of(secret: bytes) -> PrivateKey:
+    return PrivateKey(Scheme.ED25519, secret)
+
+
 @lru_cache(maxsize=64)
 def _numbers(data: bytes) -> tuple[int, int]:
     """Return the Sui epoch and the Walrus epoch of their stored form: they are asked for at every step."""
@@ -179,7 +184,7 @@ class SuiState:
 
     def dev_key(self) -> PrivateKey:
         """Return the key that is funded at the beginning."""
-        return PrivateKey(Scheme.ED25519, self.genesis.dev_secret)
+        return _key_of(self.genesis.dev_secret)
 
     def _inner_state(self) -> StoredObject:
         storage, write, _ = self._priced()
