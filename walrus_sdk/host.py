@@ -25,8 +25,7 @@ from walrus_sdk.model.plan import Plan
 from walrus_sdk.model.progress import Progress
 from walrus_sdk.model.reports import DeploymentReport, DeploymentSummary, VerifyReport
 from walrus_sdk.model.versions import CleanupReport, Download, Lock, Version, VersionDiff
-from walrus_sdk.service.headroom import check_headroom
-from walrus_sdk.service.session import Listener, open_session
+from walrus_sdk.service.session import Listener, check_headroom, open_session
 from walrus_sdk.service.unwrap import one_error
 
 __all__ = ["Connection", "Handle", "connect"]

@@ -47,6 +47,18 @@ async def test_what_somebody_deleted_is_stored_again() -> None:
     assert await world.served() == world.published()
 
 
+async def test_many_deleted_ones_are_not_waited_for_one_after_the_other() -> None:
+    world = world_in_virtual_time({f"{n}.html" if n else "index.html": b"%d" % n for n in range(12)})
+    asked: dict[str, Any] = {"deletable": True, "max_quilt_files": 1, "concurrency": 1}
+    assert await world.dies("transaction.intent.before", lambda: world.deploy(**asked))
+    found = [world.net.blobs.registrations(name)[0].object_id for name in world.paid()]
+    world.net.chain.system_transaction([], [ObjectId.parse(text) for text in found])
+    start = world.clock.monotonic()
+    await world.deploy(**asked)
+    assert world.clock.monotonic() - start < 60
+    assert set(world.paid().values()) == {2}
+
+
 async def test_c7_an_expired_transaction_is_not_buried_because_a_node_is_behind() -> None:
     world = world_in_virtual_time()
     world.chain.after = lambda: world.life.die()
@@ -91,7 +103,9 @@ async def test_a_store_that_was_paid_and_answered_wrongly_is_said_when_it_is_pai
 
 
 @pytest.mark.parametrize(("retries", "longest_s"), [(0, 60.0), (1, 3700.0)])
-async def test_n6_a_pause_that_was_asked_for_is_not_waited_out_only_to_fail(retries: int, longest_s: float) -> None:
+async def test_n6_a_pause_that_was_asked_for_is_not_waited_out_only_to_fail(
+    retries: int, longest_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world = world_in_virtual_time()
     looks: list[object] = []
     listed = world.chain.blobs
@@ -100,7 +114,7 @@ async def test_n6_a_pause_that_was_asked_for_is_not_waited_out_only_to_fail(retr
         looks.append(owner)
         return await listed(owner)
 
-    world.chain.blobs = counted  # type: ignore[method-assign]
+    monkeypatch.setattr(world.chain, "blobs", counted)
     world.store.faults = lambda moment, _: (
         StorageError("store_failed", "503", retry_after=3600.0) if moment == "released" else None
     )

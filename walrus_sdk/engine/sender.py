@@ -17,7 +17,7 @@ from walrus_sdk.engine.context import Context
 from walrus_sdk.engine.effect import Absent, Done, Effect, Found, Look, Outcome, Readable
 from walrus_sdk.engine.finality import Verdict, judge
 from walrus_sdk.engine.perform import Performer
-from walrus_sdk.engine.reading import PAUSES
+from walrus_sdk.engine.reading import PAUSES, patiently
 from walrus_sdk.engine.retries import MayRepeat
 from walrus_sdk.errors import (
     BlockchainError,
@@ -175,18 +175,17 @@ class Sender:
 
         Raises `BlockchainError` ``insufficient_gas``, or ``object_locked`` when open transactions have all coins.
         """
-        total = 0
-        for pause in PAUSES[:4]:  # a node that lags does not show what was sent just now
-            if pause:
-                await self._world.sleep(pause)
-            try:
-                total = sum(coin.balance for coin in await self._free_coins())
-            except EffectUnknown:
-                return  # another deployment is at work: its turn ends before ours begins
-            if total >= gas:
-                return
-        text = f"{self._owner} has {total} MIST, and about {gas} are needed"
-        raise BlockchainError("insufficient_gas", text, address=str(self._owner), found=total, expected=gas)
+
+        async def total() -> int:
+            return sum(coin.balance for coin in await self._free_coins())
+
+        try:
+            found = await patiently(self._world.sleep, total, lambda found: found >= gas, PAUSES[:3])
+        except EffectUnknown:
+            return  # another deployment is at work: its turn ends before ours begins
+        if found < gas:
+            text = f"{self._owner} has {found} MIST, and about {gas} are needed"
+            raise BlockchainError("insufficient_gas", text, address=str(self._owner), found=found, expected=gas)
 
     def _is_at_work(self, deployment: str) -> bool:
         mine = str(self._context.owner.deployment)
@@ -451,15 +450,9 @@ class Sender:
 
     async def _last_look(self, effect: Effect, look: Look) -> Found | Readable | Absent:
         """Look until a node that lags must know it, too (C7): what is buried is not looked for again."""
-        found = await look()
         if await self._performer.records.open_row(effect) is None:
-            return found  # every time it was sent it was refused
-        for pause in PAUSES[1:]:
-            if isinstance(found, Found):
-                break
-            await self._world.sleep(pause)
-            found = await look()
-        return found
+            return await look()  # every time it was sent it was refused
+        return await patiently(self._world.sleep, look, lambda found: isinstance(found, Found))
 
     async def _found_by_its_effects(self, digest: Digest, expected: ObjectId | None) -> Found:
         """Return the outcome of a transaction that no node knows any more, by what it left.

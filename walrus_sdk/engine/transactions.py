@@ -11,7 +11,7 @@ from typing import Any
 
 from walrus_sdk.engine.context import Context
 from walrus_sdk.engine.perform import Performer
-from walrus_sdk.engine.reading import PAUSES
+from walrus_sdk.engine.reading import patiently
 from walrus_sdk.engine.retries import MayRepeat, Retries
 from walrus_sdk.engine.sender import Sender
 from walrus_sdk.errors import BlockchainError
@@ -167,21 +167,21 @@ class SiteWriter:
         expected = self.sender.ref
         if expected is None and self._plan.target.version is not None and self._plan.target.digest is not None:
             expected = ObjectRef(self.sender.site_id, self._plan.target.version, self._plan.target.digest)
-        site: SiteSnapshot | None = None
-        for pause in PAUSES:
-            if pause:
-                await self._world.sleep(pause)  # a node that lags behind our own transaction
-            site = await self._world.chain.site(self.sender.site_id)
-            if site is None or (expected is not None and site.version < expected.version):
-                continue
-            if expected is not None and (site.version, site.digest) != (expected.version, expected.digest):
-                text = f"site {self.sender.site_id} is at version {site.version}, planned was {expected.version}"
-                raise BlockchainError("site_changed", text, site_id=str(self.sender.site_id))
-            return site
+        site_id = self.sender.site_id
+
+        def shows(site: SiteSnapshot | None) -> bool:
+            return site is not None and (expected is None or site.version >= expected.version)
+
+        site = await patiently(self._world.sleep, lambda: self._world.chain.site(site_id), shows)
         if site is None and not self.sender.sent:
-            text = f"site {self.sender.site_id} is not there; if it was destroyed, `walrus-sdk doctor --repair` says so"
-            raise BlockchainError("site_not_found", text, site_id=str(self.sender.site_id))
-        raise BlockchainError("chain_unavailable", f"the node does not show site {self.sender.site_id} yet")
+            text = f"site {site_id} is not there; if it was destroyed, `walrus-sdk doctor --repair` says so"
+            raise BlockchainError("site_not_found", text, site_id=str(site_id))
+        if site is None or not shows(site):
+            raise BlockchainError("chain_unavailable", f"the node does not show site {site_id} yet")
+        if expected is not None and (site.version, site.digest) != (expected.version, expected.digest):
+            text = f"site {site_id} is at version {site.version}, planned was {expected.version}"
+            raise BlockchainError("site_changed", text, site_id=str(site_id))
+        return site
 
     # ── one transaction ───────────────────────────────────────────────────────────────────────────────────────
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,7 +15,7 @@ from walrus_sdk.engine.context import Context
 from walrus_sdk.engine.effect import Absent, Done, Effect, Found, Look, Outcome, Readable
 from walrus_sdk.engine.journaling import Diary
 from walrus_sdk.engine.perform import Performer
-from walrus_sdk.engine.reading import PAUSES
+from walrus_sdk.engine.reading import PAUSES, patiently
 from walrus_sdk.engine.retries import MayRepeat, Retries
 from walrus_sdk.errors import DeploymentStopped, StorageError, WalrusError
 from walrus_sdk.model import events
@@ -46,6 +47,7 @@ class Uploads:
         self._encoders = anyio.Semaphore(_ENCODERS)
         self._owned: Mapping[BlobId, BlobObject] | None = None
         self._listing = anyio.Lock()
+        self._shown_by: float | None = None
         self._names: dict[str, BlobId] = {}
         self._places: dict[bytes, Stored] = {}
         self._paths: dict[bytes, list[str]] = {}
@@ -209,17 +211,20 @@ class Uploads:
     # ── looking ───────────────────────────────────────────────────────────────────────────────────────────────
 
     def _look_again(self, operation: StoreOperation, blob_id: BlobId) -> Look:
-        """Look at what an earlier owner recorded before it is skipped; a node that lags may show it late (C7)."""
+        """Look at what an earlier owner recorded before it is skipped; a node that lags may show it late (C7).
+
+        Late is counted once for all operations: who began so long ago is shown everything that was there then.
+        """
 
         async def look() -> Found | Readable | Absent:
-            found: Found | Readable | Absent = Absent()
-            for pause in PAUSES:
-                if pause:
-                    await self._world.sleep(pause)
-                found = await self._look(operation, blob_id, fresh=bool(pause))()
-                if not isinstance(found, Absent):
-                    break
-            return found
+            looks, now = itertools.count(), self._world.clock.monotonic()
+            self._shown_by = now + sum(PAUSES) if self._shown_by is None else self._shown_by
+            return await patiently(
+                self._world.sleep,
+                lambda: self._look(operation, blob_id, fresh=next(looks) > 0)(),
+                lambda found: not isinstance(found, Absent),
+                PAUSES if now < self._shown_by else (),
+            )
 
         return look
 

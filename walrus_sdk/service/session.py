@@ -27,6 +27,7 @@ from walrus_sdk.journal.examine import examine_home
 from walrus_sdk.journal.log_file import LogFile
 from walrus_sdk.journal.store import CheckpointFiles, SqliteJournal, open_journal
 from walrus_sdk.machine.clock import SystemClock, SystemIds, SystemRandom, sleep
+from walrus_sdk.machine.headroom import check_headroom
 from walrus_sdk.machine.threads import SystemThreads, open_threads
 from walrus_sdk.model.health import Finding
 from walrus_sdk.model.network import Network
@@ -35,7 +36,6 @@ from walrus_sdk.model.units import DeploymentId, ObjectId
 from walrus_sdk.ports import BlobStore, Folder, Ownership, Signer
 from walrus_sdk.service import doctor, requests
 from walrus_sdk.service.connection import Connection
-from walrus_sdk.service.headroom import check_headroom
 from walrus_sdk.service.logged import LoggedJournal
 from walrus_sdk.service.unwrap import one_error
 from walrus_sdk.service.verbs import Listener, Session
@@ -51,7 +51,7 @@ from walrus_sdk.walrus.aggregator import Aggregators
 from walrus_sdk.walrus.publisher import Publisher, TokenProvider
 from walrus_sdk.walrus.store import HttpBlobStore
 
-__all__ = ["Endpoints", "Listener", "Session", "open_session", "restore_home"]
+__all__ = ["Endpoints", "Listener", "Session", "check_headroom", "open_session", "restore_home"]
 
 _POLL_S = 0.25
 """Seconds between looks at the journal for what another process does."""
