@@ -12,7 +12,7 @@ from walrus_sdk.errors import BlockchainError, DeploymentStopped, LimitError, St
 from walrus_sdk.model.deployment import Event
 from walrus_sdk.model.options import RecoveryOptions
 from walrus_sdk.model.units import BlobId, DeploymentId, Frost
-from walrus_sdk.ports import Change, Ownership
+from walrus_sdk.ports import Change, Ownership, Release, StoreReceipt, StoreRequest
 from walrus_sdk.testing import PAGES, SimulatedWorld, at_point, lost
 
 pytestmark = pytest.mark.anyio
@@ -284,3 +284,21 @@ async def test_a_result_that_died_with_its_process_is_kept_with_what_may_be_paid
     assert in_vain <= set(result.possibly_paid_in_vain)
     report = await world.session.status(str(left.deployment_id))
     assert in_vain <= set(report.details["possibly_paid_in_vain"])
+
+
+async def test_a_stop_that_comes_just_before_the_last_bytes_lets_nothing_leave(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = SimulatedWorld()
+
+    async def store(_: StoreRequest, release: Release) -> StoreReceipt:
+        scope.cancel()
+        await release()
+        raise AssertionError("released after the stop")
+
+    monkeypatch.setattr(world.store, "store", store)
+    with anyio.CancelScope() as scope:
+        await world.deploy()
+    assert scope.cancelled_caught
+    assert {row["state"] for row in world.disk.tables["operations"].values()} == {"intent"}
+    world.revive()
+    await world.deploy()
+    assert set(world.paid().values()) == {1}

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 
 from walrus_sdk.engine.context import Context
 from walrus_sdk.engine.effect import Absent, Done, Effect, Found, Look, Outcome
@@ -257,6 +258,7 @@ class _Step:
             self._outcome = outcome
 
     async def _release(self) -> None:
+        await anyio.lowlevel.checkpoint_if_cancelled()  # a stop that came before still stops it, and all that is beside
         self._released = self._scope.shield = True  # before the row is written: a stop between them would leave it open
         await self._records.released(self._effect)
 
