@@ -6,10 +6,10 @@ import mmap
 
 from walrus_sdk.errors import StateError
 
-__all__ = ["HEADROOM", "check_headroom"]
+__all__ = ["check_headroom"]
 
-HEADROOM = 128 << 20
-"""Bytes of address space: the stacks and heaps of our threads, and the interpreter's own small things."""
+_HEADROOM = 128 << 20
+"""Bytes of address space: two heaps of 64 MiB, as glibc reserves one for a new thread (its ``HEAP_MAX_SIZE``)."""
 
 
 def check_headroom() -> None:
@@ -19,7 +19,7 @@ def check_headroom() -> None:
     in the middle of a hand-over, and whoever waits for them waits for ever. Nothing is used: the pages are not touched.
     """
     try:
-        mmap.mmap(-1, HEADROOM, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=mmap.PROT_READ).close()
+        mmap.mmap(-1, _HEADROOM, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=mmap.PROT_READ).close()
     except OSError as error:
-        text = f"less than {HEADROOM >> 20} MiB of address space are left to this process (ulimit -v, RLIMIT_AS)"
+        text = f"less than {_HEADROOM >> 20} MiB of address space are left to this process (ulimit -v, RLIMIT_AS)"
         raise StateError("machine_exhausted", text) from error
