@@ -260,6 +260,16 @@ def test_a_node_that_lags_by_time_shows_what_was_there_then(client: Any, net: Lo
     assert versions == [0, 0, 2]
 
 
+def test_a_node_never_lags_behind_what_the_chain_began_with(client: Any, net: LocalNetwork) -> None:
+    made = client.store(DATA)["newlyCreated"]["blobObject"]["id"]
+    client.fault("sui.read", "lag", late_s=3600.0)
+    known = {}
+    for id_ in (str(net.world.genesis.system_object), made):
+        query = {"query": f'{{ object(address: "{id_}") {{ version }} }}'}
+        known[id_] = client.http.post("/graphql", json=query).json()["data"]["object"] is not None
+    assert list(known.values()) == [True, False]
+
+
 # ── rules ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -151,6 +151,10 @@ class ObjectStore:
             self._remove(id_)
             self._tables.delete(_TABLE, id_.raw)
 
+    def begin(self) -> None:
+        """Let the state be the one that the chain began with: no read is behind it."""
+        self._history.clear()
+
     def view(self, behind: int = 0) -> View:
         """Return the state as it was `behind` transactions ago (at most 200; 0 is now)."""
         undone: dict[ObjectId, StoredObject | None] = {}

@@ -207,6 +207,7 @@ class SuiState:
         )
         self.system_transaction([shared, self._inner_state()])
         self.faucet(self.dev_key().address, _DEV_FUNDS)
+        self.objects.begin()
 
     def faucet(self, address: SuiAddress, mist: int) -> ObjectRef:
         """Give SUI to an address; returns the coin."""
