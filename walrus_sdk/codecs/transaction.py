@@ -21,8 +21,8 @@ __all__ = [
     "Argument", "CallArg", "Command", "EpochExpiration", "Expiration", "FundsWithdrawal", "GasCoin", "GasData", "Input",
     "MakeMoveVec", "MergeCoins", "MoveCall", "NestedResult", "NoExpiration", "OwnedArg", "ProgrammableTransaction",
     "Publish", "Pure", "ReceivingArg", "Result", "SharedArg", "SplitCoins", "TransactionData", "TransferObjects",
-    "Upgrade", "ValidDuring", "decode_transaction", "encode_transaction", "signing_digest", "transaction_digest",
-    "write_argument", "write_call_arg", "write_command",
+    "Upgrade", "ValidDuring", "decode_transaction", "encode_transaction", "input_at", "result_of", "signing_digest",
+    "transaction_digest", "write_argument", "write_call_arg", "write_command",
 ]  # fmt: skip
 
 
@@ -99,6 +99,9 @@ class NestedResult:
 
 
 Argument: TypeAlias = GasCoin | Input | Result | NestedResult
+
+input_at, result_of = lru_cache(maxsize=1024)(Input), lru_cache(maxsize=1024)(Result)
+"""The same values, made once: a site's transactions have thousands of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,15 +289,14 @@ def write_call_arg(writer: Writer, arg: CallArg) -> None:
 
 def write_argument(writer: Writer, argument: Argument) -> None:
     """Append one argument of a command."""
-    match argument:
-        case Input(index):  # most of them
-            writer.raw(_place(1, index))
-        case Result(index):
-            writer.raw(_place(2, index))
-        case NestedResult(index, sub):
-            writer.uleb(3).u16(index).u16(sub)
-        case GasCoin():
-            writer.uleb(0)
+    if isinstance(argument, Input):  # most of them
+        writer.raw(_place(1, argument.index))
+    elif isinstance(argument, Result):
+        writer.raw(_place(2, argument.index))
+    elif isinstance(argument, NestedResult):
+        writer.uleb(3).u16(argument.index).u16(argument.sub)
+    else:
+        writer.uleb(0)
 
 
 @lru_cache(maxsize=2048)
@@ -304,10 +306,11 @@ def _place(variant: int, index: int) -> bytes:
 
 def write_command(writer: Writer, command: Command) -> None:
     """Append one command."""
+    if isinstance(command, MoveCall):  # nearly all of them
+        writer.raw(_call_head(command.package.raw, command.module, command.function))
+        writer.vector(command.type_arguments, write_type_tag).vector(command.arguments, write_argument)
+        return
     match command:
-        case MoveCall(package, module, function, arguments, type_arguments):
-            writer.raw(_call_head(package.raw, module, function))
-            writer.vector(type_arguments, write_type_tag).vector(arguments, write_argument)
         case TransferObjects(objects, recipient):
             write_argument(writer.uleb(1).vector(objects, write_argument), recipient)
         case SplitCoins(coin, amounts):
@@ -429,9 +432,9 @@ def _read_object_arg(reader: Reader) -> CallArg:
 def _read_argument(reader: Reader) -> Argument:
     variant = reader.uleb()
     if variant == 1:
-        return _input(reader.uint(2))
+        return input_at(reader.uint(2))
     if variant == 2:
-        return _result(reader.uint(2))
+        return result_of(reader.uint(2))
     if variant == 3:
         return NestedResult(reader.u16(), reader.u16())
     if variant == 0:
@@ -439,13 +442,34 @@ def _read_argument(reader: Reader) -> Argument:
     raise _unknown("argument", variant)
 
 
-_input, _result = lru_cache(maxsize=1024)(Input), lru_cache(maxsize=1024)(Result)
+def _read_arguments(reader: Reader) -> tuple[Argument, ...]:
+    count = reader.length()
+    plain = _plain_arguments(reader.peek(3 * count))
+    if len(plain) == count:
+        reader.raw(3 * count)
+        return plain
+    return tuple([_read_argument(reader) for _ in range(count)])
+
+
+@lru_cache(maxsize=1024)
+def _plain_arguments(data: bytes) -> tuple[Argument, ...]:
+    """Read inputs and results, three bytes each, up to the first argument that is neither.
+
+    Calls have hardly any others, and one call's arguments are often those of the next.
+    """
+    reader, found = Reader(data), []
+    while reader.left >= 3 and data[reader.at] in (1, 2):
+        found.append(_read_argument(reader))
+    return tuple(found)
+
+
+_package = lru_cache(maxsize=64)(ObjectId)
 
 
 def _read_call(reader: Reader) -> Command:
-    package, module, function = ObjectId(reader.raw(32)), reader.string(), reader.string()
+    package, module, function = _package(reader.raw(32)), reader.string(), reader.string()
     types = reader.vector(read_type_tag)
-    return MoveCall(package, module, function, reader.vector(_read_argument), types)
+    return MoveCall(package, module, function, _read_arguments(reader), types)
 
 
 def _read_package(reader: Reader) -> tuple[tuple[bytes, ...], tuple[ObjectId, ...]]:
