@@ -41,7 +41,7 @@ __all__ = ["SITUATIONS", "Outcome", "run_seed", "simulate"]
 _HOUR = 3600.0
 _TRIES = 8
 _PAGES = (2, 2, 3, 3, 4, 5, 7)
-"""Numbers of pages beside the index: what goes wrong does so with a few stores, and more lives fit into the same time."""
+"""Numbers of pages beside the index: what goes wrong does so with a few stores, and more lives fit into a minute."""
 _SITE = "simulated"
 
 SITUATIONS = (
