@@ -22,7 +22,7 @@ from anyio.from_thread import BlockingPortal
 from walrus_sdk.errors import DeploymentStopped
 from walrus_sdk.model.measures import Shot
 from walrus_sdk.model.options import Asked, DeployOptions, DeployResult, Verify
-from walrus_sdk.model.plan import Plan
+from walrus_sdk.model.plan import Packing, Plan
 from walrus_sdk.model.progress import Progress
 from walrus_sdk.model.reports import DeploymentReport, DeploymentSummary, VerifyReport
 from walrus_sdk.model.versions import CleanupReport, Download, Lock, Version, VersionDiff
@@ -259,6 +259,10 @@ class Connection:
     ) -> Handle[Plan]:
         """Plan a deployment; see `Session.plan`."""
         return self._start(lambda listen: self._session.plan(folder, options, progress=listen, **asked), progress)
+
+    def packings(self, plan: Plan, **asked: Unpack[Asked]) -> Handle[Sequence[Packing]]:
+        """Return other ways to pack a plan's files; see `Session.packings`."""
+        return self._start(lambda _: self._session.packings(plan, **asked))
 
     def apply(
         self,

@@ -17,7 +17,7 @@ from walrus_sdk.model.deployment import Event
 from walrus_sdk.model.health import Examination, Finding
 from walrus_sdk.model.measures import Shot
 from walrus_sdk.model.options import Asked, DeployOptions, DeployResult, Verify
-from walrus_sdk.model.plan import Plan
+from walrus_sdk.model.plan import Packing, Plan
 from walrus_sdk.model.progress import Progress
 from walrus_sdk.model.reports import DeploymentReport, DeploymentSummary, VerifyReport
 from walrus_sdk.model.units import DeploymentId, ObjectId
@@ -31,6 +31,7 @@ from walrus_sdk.service import (
     imported,
     locks,
     measure,
+    pricing,
     reports,
     resume,
     rollback,
@@ -125,6 +126,12 @@ class Session:
         """
         connection = await self._wiring.connection()
         return await deploy.plan(connection, _place(folder), _options(options, asked), Feed(progress))
+
+    async def packings(self, plan: Plan, options: DeployOptions | None = None, **asked: Unpack[Asked]) -> list[Packing]:
+        """Return what a plan's stores come to beside other ways to pack the same files, at today's prices."""
+        chosen = _options(options, asked)
+        with one_error():
+            return await pricing.packings(await self._wiring.connection(), plan, chosen)
 
     async def apply(
         self,
