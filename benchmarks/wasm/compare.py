@@ -1,4 +1,4 @@
-"""Blob ids against the official encoder (npm's WASM package of package.json, in Node): a row for a size and a contender.
+"""Blob ids against the official encoder (npm's WASM package of package.json, in Node): a row a size and contender.
 
 Run: ``python -m benchmarks.wasm.compare [ROUNDS]``. Each round runs every contender once, each in a process of its own,
 in an order that turns; a figure is the best of two calls in a process, a ratio is within one round, and rows hold
@@ -77,7 +77,7 @@ def measure(command: Sequence[str], path: Path, shards: int, repeats: int) -> di
     """Run one contender once."""
     whole = [*command, str(path), str(shards), str(repeats)]
     return dict(
-        json.loads(subprocess.run(whole, cwd=HERE.parents[1], capture_output=True, text=True, check=True).stdout)
+        json.loads(subprocess.run(whole, cwd=HERE.parents[1], stdout=subprocess.PIPE, text=True, check=True).stdout)
     )
 
 

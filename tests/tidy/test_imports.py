@@ -60,8 +60,11 @@ EXTRA_BY_ROOM: dict[str, set[str]] = {
 
 
 def modules() -> Iterator[tuple[str, Path]]:
-    """Yield each module's name below the package (``"codecs.bcs"``, ``""`` for the package itself) and its file."""
-    for path in sorted(PACKAGE.rglob("*.py")):
+    """Yield each module's name below the package (``"codecs.bcs"``, ``""`` for the package itself) and its file.
+
+    A module that is compiled is there by its stub.
+    """
+    for path in sorted([*PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.pyi")]):
         parts = path.relative_to(PACKAGE).with_suffix("").parts
         yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
 

@@ -1,6 +1,6 @@
 """Which code computes blob ids: the compiled tier where it was built (`codecs/native`), else the pure one.
 
-Both give the same bytes. A tier is a name: that of a kernel of the compiled tier (what instructions it uses), or `PURE`.
+Both give the same bytes. A tier is a name: that of a kernel of the compiled tier (the instructions it uses), or `PURE`.
 """
 
 from __future__ import annotations

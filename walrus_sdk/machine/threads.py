@@ -1,5 +1,7 @@
-"""Work off the event loop (port `Threads`): worker threads for blocking I/O and for the compiled tier of blob ids, which
-leaves the interpreter free; worker processes for the pure tier, which does not.
+"""Work off the event loop (port `Threads`).
+
+Worker threads for blocking I/O, and for the compiled tier of blob ids, which leaves the interpreter free; worker
+processes for the pure tier, which does not.
 """
 
 from __future__ import annotations
