@@ -80,4 +80,5 @@ class Connection:
             folder=folder,
             hook=self.hook,
         )
-        return Context(world, owner, self.network, options, feed, self.is_live, self.patience)
+        limits = options.limits(**self.project.limits)
+        return Context(world, owner, self.network, options, limits, feed, self.is_live, self.patience)
