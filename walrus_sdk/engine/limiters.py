@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Container, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -78,13 +78,18 @@ class Limiters:
         self._stopped = False
         self._is_paused = False
 
-    def turn(self, size: int, number: int, *, begun: bool = False) -> Turn:
+    def turn(self, size: int, number: int, *, begun: bool = False, besides: Container[int] = ()) -> Turn:
         """Return the turn of a store whose body has `size` bytes; entering it waits.
 
         The largest goes first, of equals the one of the lower `number`. `begun`: an earlier try was sent, so it is
-        brought to its end even when nothing new may begin.
+        brought to its end even when nothing new may begin. `besides`: publishers that will not take it, never all.
         """
-        return Turn(self, size, number, begun=begun)
+        return Turn(self, size, number, begun=begun, besides=besides)
+
+    @property
+    def publishers(self) -> int:
+        """How many publishers there are."""
+        return len(self._lanes)
 
     def stop(self) -> None:
         """Let nothing begin that has not begun: raises `NotBegun` to those that wait."""
@@ -139,8 +144,17 @@ class Limiters:
         assert turn.at is not None, "it has a place"
         lane, now_s = self._lanes[turn.at], self.now_s()
         jitter = self._random.uniform(0.0, 1.0) if outcome is Outcome.REFUSED else 1.0
-        in_flight = max(turn.in_flight, lane.in_flight)
-        answer = Answer(outcome, turn.size, turn.began_s, turn.sent_s, now_s, in_flight, retry_after_s, jitter)
+        answer = Answer(
+            outcome,
+            turn.size,
+            turn.began_s,
+            turn.sent_s,
+            now_s,
+            turn.in_flight,
+            lane.in_flight,
+            retry_after_s,
+            jitter,
+        )
         sending = lane.sending - (turn.sent_s is None)
         self._lanes[turn.at] = Lane(self._answered(lane.pace, answer), lane.in_flight - 1, sending)
         self._hand_out()
@@ -148,7 +162,7 @@ class Limiters:
     def failed(self, at: int) -> None:
         """Note that a publisher failed a store that another one took over."""
         now_s, lane = self.now_s(), self._lanes[at]
-        answer = Answer(Outcome.FAILED, 0, now_s, None, now_s, lane.in_flight)
+        answer = Answer(Outcome.FAILED, 0, now_s, None, now_s, lane.in_flight, lane.in_flight)
         self._lanes[at] = replace(lane, pace=self._answered(lane.pace, answer))
 
     def now_s(self) -> float:
@@ -168,7 +182,7 @@ class Limiters:
                 left.append((size, number, turn))
                 continue
             behind = self._left + len(self._waiting)
-            at, may_begin = pacing.choose(lanes, turn.size, now_s, self._limits.bodies, behind)
+            at, may_begin = pacing.choose(lanes, turn.size, now_s, self._limits.bodies, behind, turn.besides)
             lane = replace(lanes[at], in_flight=lanes[at].in_flight + 1)
             if may_begin:
                 lane = replace(lane, sending=lane.sending + 1)
@@ -181,11 +195,12 @@ class Limiters:
             lanes[at] = lane
         for entry in left:
             heapq.heappush(self._waiting, entry)
-        self._look_again(now_s)
+        self._look_again()
 
-    def _look_again(self, now_s: float) -> None:
+    def _look_again(self) -> None:
         """Hand out again when a publisher's pause is over; what else frees a place hands out by itself."""
-        pauses = [lane.pace.free_s for lane in self._lanes if lane.pace.free_s > now_s]
+        now_s = self.now_s()
+        pauses = [lane.pace.free_s for lane in self._lanes if lane.pace.free_s > now_s + _TICK_S]
         is_paused = bool(self._waiting) and len(pauses) == len(self._lanes)
         if is_paused != self._is_paused:
             self._is_paused = is_paused
@@ -230,11 +245,12 @@ class Turn:
     `at` is the publisher that it was given. Made by `Limiters.turn`, entered once.
     """
 
-    def __init__(self, limiters: Limiters, size: int, number: int, *, begun: bool) -> None:
+    def __init__(self, limiters: Limiters, size: int, number: int, *, begun: bool, besides: Container[int]) -> None:
         self._limiters = limiters
         self.size = size
         self.number = number
         self.begun = begun
+        self.besides = besides
         self.wake = anyio.Event()
         self.at: int | None = None
         self.began_s = 0.0

@@ -20,14 +20,15 @@ from walrus_sdk.engine.limiters import Limiters, Memory, NotBegun, Turn, open_li
 from walrus_sdk.engine.perform import Performer
 from walrus_sdk.engine.reading import PAUSES, patiently
 from walrus_sdk.engine.retries import MayRepeat, Retries
-from walrus_sdk.errors import DeploymentStopped, StorageError, WalrusError
+from walrus_sdk.errors import DeploymentStopped, EffectFailed, StorageError, WalrusError
 from walrus_sdk.model import events
 from walrus_sdk.model.chain import BlobObject
 from walrus_sdk.model.network import ChainState
 from walrus_sdk.model.plan import Plan, Stored, StoreOperation
 from walrus_sdk.model.units import BlobId, ObjectId, WalrusEpoch
+from walrus_sdk.planning import pacing
 from walrus_sdk.planning.build import places_of, to_store
-from walrus_sdk.planning.pacing import Pace
+from walrus_sdk.planning.pacing import FIRST_PAUSE_S, Pace
 from walrus_sdk.ports import Put, Release, StoreReceipt
 
 __all__ = ["Uploads"]
@@ -40,6 +41,10 @@ _ENCODERS = 2
 
 _STATE_S = 10.0
 """Seconds for which what the chain says of epochs and prices serves several stores."""
+
+
+_LEAST_PAUSE_S = 0.01
+"""A publisher that is busy is not asked without any pause, whatever the options say."""
 
 
 class Uploads:
@@ -90,7 +95,8 @@ class Uploads:
 
     def _limiters(self) -> AbstractAsyncContextManager[Limiters]:
         world, limits = self._world, self._context.limits
-        paces = [Pace(limits.requests) for _ in range(max(1, world.store.publishers))]
+        pause_s = max(_LEAST_PAUSE_S, min(FIRST_PAUSE_S, self._context.options.recovery.retry_delay_s))
+        paces = [Pace(limits.requests, pause_s=pause_s) for _ in range(max(1, world.store.publishers))]
         return open_limiters(
             limits,
             paces,
@@ -158,38 +164,40 @@ class Uploads:
     async def _store(self, operation: StoreOperation, number: int, limiters: Limiters) -> None:
         blob_id = await self._name(operation)
         self._context.feed.add(stores_encoded=1)
-        effect, fresh, begun = self._effect(operation, blob_id), self._context.options.fresh, False
+        turns = _Turns(limiters, operation.body_size, number)
 
         async def once(may_repeat: MayRepeat) -> Done:
-            nonlocal begun
-            turn = limiters.turn(operation.body_size, number, begun=begun)
-
-            async def do(release: Release) -> Outcome:
-                nonlocal begun
-                begun = True
-                return await self._do(operation, blob_id, turn, release)
-
-            return await self._performer.perform(
-                effect,
-                do,
-                self._look(operation, blob_id),
-                look_first=(self._resumed or operation.body_size > _LOOK_FIRST_SIZE) and not fresh,
-                look_again=self._look_again(operation, blob_id) if self._resumed else None,
-                own_only=fresh,  # stored again whatever others recorded: free where the publisher finds it certified
-                enough=self._covers,
-                may_repeat=may_repeat,
-                price=lambda: self._price(operation),
-                turn=turn,
-            )
+            while True:
+                turn = turns.next()
+                try:
+                    return await self._try(operation, blob_id, turn, may_repeat)
+                except EffectFailed as error:
+                    if not pacing.is_for_another(error) or not turns.may_go_elsewhere(turn):
+                        raise
 
         await self._check_own(blob_id)
-        done = await self._retries.run(effect.operation, once, paced=True)
+        done = await self._retries.run(operation.key, once, paced=True)
         end = WalrusEpoch(int(done.data["end_epoch"]))
         if not self._covers(done.data):  # recorded as it is: paid, and of use until then
             raise self._early(blob_id, end)
         for stored in places_of(operation, blob_id, self._plan.n_shards, end):
             self._places[stored.sha256] = stored
         await self._count(operation, blob_id, done)
+
+    async def _try(self, operation: StoreOperation, blob_id: BlobId, turn: Turn, may_repeat: MayRepeat) -> Done:
+        fresh = self._context.options.fresh
+        return await self._performer.perform(
+            self._effect(operation, blob_id),
+            lambda release: self._do(operation, blob_id, turn, release),
+            self._look(operation, blob_id),
+            look_first=(self._resumed or operation.body_size > _LOOK_FIRST_SIZE) and not fresh,
+            look_again=self._look_again(operation, blob_id) if self._resumed else None,
+            own_only=fresh,  # stored again whatever others recorded: free where the publisher finds it certified
+            enough=self._covers,
+            may_repeat=may_repeat,
+            price=lambda: self._price(operation),
+            turn=turn,
+        )
 
     async def _check_own(self, blob_id: BlobId) -> None:
         """Check that this deployment has not bought it with too short a life: the publisher would sell that again."""
@@ -379,6 +387,31 @@ class Uploads:
         size = sum(piece.size for piece in operation.pieces)
         self._context.feed.add(stores_confirmed=1, bytes_confirmed=size)
         await self._diary.stored(self._files_done, sum(len(paths) for paths in self._paths.values()))
+
+
+class _Turns:
+    """The turns of one operation, try after try."""
+
+    def __init__(self, limiters: Limiters, size: int, number: int) -> None:
+        self._limiters = limiters
+        self._size = size
+        self._number = number
+        self._begun = False
+        self._besides: set[int] = set()
+        self._last: Turn | None = None
+
+    def next(self) -> Turn:
+        """Return the turn of the next try."""
+        self._begun = self._begun or (self._last is not None and self._last.at is not None)
+        self._last = self._limiters.turn(self._size, self._number, begun=self._begun, besides=self._besides)
+        return self._last
+
+    def may_go_elsewhere(self, turn: Turn) -> bool:
+        """Leave the publisher of a turn out from now on; returns whether another one is left."""
+        if turn.at is None or len(self._besides) + 1 >= self._limiters.publishers:
+            return False
+        self._besides.add(turn.at)
+        return True
 
 
 def _object_id(outcome: Mapping[str, Any]) -> ObjectId | None:

@@ -9,7 +9,8 @@ Slow start, then a model of latency that knows sizes, with additive increase and
   concurrency.
 - A refusal (429) cuts the limit by 0.3, a failure (503, no connection) halves it; at most once for what was sent
   before the last cut. Late answers alone never cut below 4: a store's latency is chance as well as load.
-- What was refused once is tried again with care: the last step up to it takes ten times as many answers.
+- What was refused once is tried again with care: the last step up to it takes five times as many answers. Once it was
+  taken, there is more room than before, and slow start begins anew.
 - After a refusal, and after three failures in a row, a publisher rests for 1, 2, 4 … 60 seconds, or as long as it asks.
 
 Only the wait after the last byte is judged: sending shares the uplink with other bodies, which is no sign of load.
@@ -18,13 +19,14 @@ Only the wait after the last byte is judged: sending shares the uplink with othe
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
 from walrus_sdk.errors import EffectFailed, EffectUnknown, ErrorClass, NetworkError, ProtocolError, StorageError
 
 __all__ = [
+    "FIRST_PAUSE_S",
     "START",
     "Answer",
     "Lane",
@@ -34,6 +36,7 @@ __all__ = [
     "answered",
     "choose",
     "expected_s",
+    "is_for_another",
     "limit",
     "outcome_of",
     "retry_after_of",
@@ -60,11 +63,19 @@ _KEEP = 0.95
 _LATE_WEIGHT = 0.125
 """What a slower observation weighs in the undisturbed line: it follows fast answers at once, slow ones slowly."""
 
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0
+FIRST_PAUSE_S = 1.0
+"""Seconds of the first pause that a publisher did not ask for; it doubles with each one in a row, up to a minute."""
+
+_LONGEST_PAUSE_S = 60.0
 _FAILED_IN_A_ROW = 3
 _TINY_S = 1e-6
-_CARE = 0.1
+_CARE = 0.2
 _MIB = 2**20
+
+_ELSEWHERE = frozenset(
+    {"body_too_large", "http_error", "insecure_url", "redirect_refused", "tls_failed", "token_refused"}
+)
+"""Codes with which one publisher ends what another one may take."""
 
 _NOT_ITS_FAULT = frozenset({"token_used", "token_expired"})
 """Codes of refusals that the token brought about."""
@@ -126,8 +137,8 @@ class Pace:
     `is_starting`: slow start. `in_time`: share of the latest answers that were in time. `undisturbed`, `usual`: seconds
     from the last byte to the answer, at best and of late; `sending`: seconds until the last byte. `cut_s`: when the
     limit was last cut. `free_s`: nothing is sent before. `bad`: refusals and failures in a row. `refused_at`: requests
-    in flight at the last refusal, until as many were not refused. `knows_sizes`: whether time is told by size; without
-    it all sizes count as one.
+    in flight at the last refusal, until as many were not refused. `pause_s`: the first pause that nobody asked for.
+    `knows_sizes`: whether time is told by size; without it all sizes count as one.
     """
 
     most: int
@@ -141,6 +152,7 @@ class Pace:
     free_s: float = -math.inf
     bad: int = 0
     refused_at: float = math.inf
+    pause_s: float = FIRST_PAUSE_S
     knows_sizes: bool = True
 
 
@@ -148,8 +160,8 @@ class Pace:
 class Answer:
     """How one store ended: of `size` bytes, begun at `began_s`, with its last bytes sent at `sent_s` (`None`: never).
 
-    `in_flight`: requests in flight at the publisher when it began or when it was answered, itself included, whichever
-    is more. `retry_after_s` is the pause that the publisher asked for. `jitter` is a number from 0 to 1 for the pauses
+    `in_flight`: requests in flight at the publisher when it began, `at_end`: when it was answered, both with itself.
+    `retry_after_s` is the pause that the publisher asked for. `jitter` is a number from 0 to 1 for the pauses
     that it did not ask for.
     """
 
@@ -159,6 +171,7 @@ class Answer:
     sent_s: float | None
     now_s: float
     in_flight: int
+    at_end: int
     retry_after_s: float = 0.0
     jitter: float = 1.0
 
@@ -184,8 +197,11 @@ def answered(pace: Pace, answer: Answer) -> Pace:
         return pace
     if answer.outcome in (Outcome.REFUSED, Outcome.FAILED):
         return _refused(pace, answer)
-    passed = answer.in_flight >= pace.refused_at
-    pace = replace(pace, bad=0, refused_at=math.inf if passed else pace.refused_at)
+    pace = replace(pace, bad=0)
+    if (
+        answer.in_flight >= pace.refused_at and answer.began_s >= pace.cut_s
+    ):  # there is room again where there was none: how much, is found out anew
+        pace = replace(pace, refused_at=math.inf, is_starting=True)
     if answer.outcome is Outcome.KNOWN or answer.sent_s is None:
         return _grown(pace, answer)
     return _timed(pace, answer, answer.now_s - answer.sent_s, answer.sent_s - answer.began_s)
@@ -205,7 +221,7 @@ def _refused(pace: Pace, answer: Answer) -> Pace:
 
 
 def _resting(pace: Pace, answer: Answer, times: int) -> Pace:
-    pause_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(times, 16)) * (0.5 + 0.5 * answer.jitter)
+    pause_s = min(_LONGEST_PAUSE_S, pace.pause_s * 2 ** min(times, 16)) * (0.5 + 0.5 * answer.jitter)
     return replace(pace, free_s=max(pace.free_s, answer.now_s + pause_s))
 
 
@@ -216,7 +232,7 @@ def _cut(pace: Pace, now_s: float, factor: float, least: float = 1.0) -> Pace:
 
 def _grown(pace: Pace, answer: Answer) -> Pace:
     """Allow more requests, where the limit was in the way of any; in slow start also where half of it was used."""
-    used = answer.in_flight * (2 if pace.is_starting else 1)
+    used = max(answer.in_flight, answer.at_end) * (2 if pace.is_starting else 1)
     if used < limit(pace) or pace.allowed >= pace.most:
         return pace
     step = 1.0 if pace.is_starting else 1.0 / pace.allowed
@@ -257,14 +273,17 @@ class Lane:
     sending: int = 0
 
 
-def choose(lanes: Sequence[Lane], size: int, now_s: float, max_bodies: int, behind: int = 0) -> tuple[int, bool]:
+def choose(
+    lanes: Sequence[Lane], size: int, now_s: float, max_bodies: int, behind: int = 0, besides: Container[int] = ()
+) -> tuple[int, bool]:
     """Return the publisher (its place in `lanes`) that will have stored `size` bytes soonest, and whether it may begin.
 
     Where all places are taken, a request waits until one of those in flight is answered; so a store may do better to
     wait for a fast publisher than to go to a slow one at once. The slow one takes it all the same when it is done with
     it before the others are through with the stores that stand `behind` it. One that nobody knows counts as fast as the
-    fastest. Among equals the emptier one is taken, then the first.
+    fastest. Among equals the emptier one is taken, then the first. Those in `besides` are left out, never all of them.
     """
+    able = [place for place in range(len(lanes)) if place not in besides]
     known = [seconds for lane in lanes if (seconds := expected_s(lane.pace, size)) is not None]
     unknown_s = min(known, default=0.0)
 
@@ -285,10 +304,10 @@ def choose(lanes: Sequence[Lane], size: int, now_s: float, max_bodies: int, behi
         lane = lanes[place]
         return ends_in(lane), (lane.in_flight + 1) / limit(lane.pace), place
 
-    best = min(range(len(lanes)), key=order)
+    best = min(able, key=order)
     if may_begin(lanes[best]):
         return best, True
-    ready = [place for place, lane in enumerate(lanes) if may_begin(lane)]
+    ready = [place for place in able if may_begin(lanes[place])]
     if not ready:
         return best, False
     second = min(ready, key=order)
@@ -307,7 +326,13 @@ def outcome_of(error: BaseException) -> Outcome:
         return Outcome.NOTHING
     if cause.code == "rate_limited":
         return Outcome.REFUSED
-    return Outcome.FAILED if cause.error_class in (ErrorClass.RETRY, ErrorClass.LOOK_FIRST) else Outcome.NOTHING
+    may_work = cause.error_class in (ErrorClass.RETRY, ErrorClass.LOOK_FIRST) or cause.code in _ELSEWHERE
+    return Outcome.FAILED if may_work else Outcome.NOTHING
+
+
+def is_for_another(error: EffectFailed) -> bool:
+    """Return whether another publisher may take what this one will never take."""
+    return error.cause is not None and error.cause.code in _ELSEWHERE
 
 
 def retry_after_of(error: BaseException) -> float:

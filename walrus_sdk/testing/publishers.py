@@ -12,7 +12,6 @@ does, and a refused body has been sent in vain. What comes out is a model's, not
 from __future__ import annotations
 
 import itertools
-import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -29,7 +28,7 @@ from walrus_sdk.planning.pacing import Answer, Pace
 from walrus_sdk.testing import virtual
 from walrus_sdk.testing.machine import SeededRandom
 
-__all__ = ["POLICIES", "Policy", "PublisherModel", "Result", "Scenario", "Uplink", "run"]
+__all__ = ["POLICIES", "SCENARIOS", "Policy", "PublisherModel", "Result", "Scenario", "Uplink", "run"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +49,12 @@ class PublisherModel:
     reads_ahead: int = 0
     noise: float = 0.0
 
+    def rate(self, now: float, size: int | None) -> float:
+        """Return how many stores of `size` bytes it can do a second at a time; without a size its slots."""
+        if self.fails(now):
+            return 0.0
+        return self.slots(now) / (self.latency_s(now, size) * (1.0 + self.noise / 2) if size is not None else 1.0)
+
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
@@ -67,15 +72,18 @@ class Scenario:
 
     @property
     def floor_s(self) -> float:
-        """Seconds below which nobody gets: bytes over bandwidth and one latency, or the slots' time for all of them.
-
-        With the slots and latencies of the beginning, of the publishers that do not fail then.
-        """
-        able = [p for p in self.publishers if not p.fails(0.0)] or list(self.publishers)
-        shortest = min(p.latency_s(0.0, min(self.sizes)) for p in able)
+        """Seconds below which nobody gets: bytes over bandwidth and one latency, or the slots' time for all of them."""
+        shortest = min(publisher.latency_s(0.0, min(self.sizes)) for publisher in self.publishers)
         wire_s = sum(self.sizes) / self.bytes_per_s + self.encode_s + shortest
-        rates = [p.slots(0.0) / p.latency_s(0.0, int(sum(self.sizes) / len(self.sizes))) for p in able]
-        return max(wire_s, len(self.sizes) / sum(rates)) if sum(rates) < math.inf else wire_s
+        # What the slots can do, second by second: of stores that are all alike, or each where it takes least.
+        alike = self.sizes[0] if len(set(self.sizes)) == 1 else None
+        least = [min(publisher.latency_s(0.0, size) for publisher in self.publishers) for size in self.sizes]
+        left, now = float(len(self.sizes)) if alike is not None else sum(least), 0.0
+        while left > 0:
+            able = sum(publisher.rate(now, alike) for publisher in self.publishers)
+            now += min(1.0, left / able) if able else 1.0
+            left -= able
+        return max(wire_s, now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +131,45 @@ POLICIES = (
     Policy("fixed", _fixed, lambda pace, _: pace),
 )
 """What the product does; the same without knowledge of sizes; AIMD on refusals only; as many as allowed, always."""
+
+
+_MB = 1_000_000
+_MANY = (2 * _MB,) * 300
+_AHEAD = 4 * _MB
+"""Bytes that a connection's buffers take: more than one of the bodies below."""
+
+
+def _scenario(name: str, *publishers: PublisherModel, most: int = 16) -> Scenario:
+    return Scenario(name, _MANY, publishers, limits=Limits(requests=most))
+
+
+def _is_brown(now: float) -> bool:
+    return 60.0 < now < 120.0
+
+
+SCENARIOS = (
+    Scenario("16 quilts", (12_500_000,) * 16, (PublisherModel(),)),
+    _scenario("steady, 8 + 8", PublisherModel(reads_ahead=_AHEAD)),
+    _scenario("steady, 8 + 8, up to 64 allowed", PublisherModel(reads_ahead=_AHEAD), most=64),
+    _scenario("steady, 32 + 8, up to 64 allowed", PublisherModel(lambda _: 32, reads_ahead=_AHEAD), most=64),
+    _scenario("small, 4 + 4", PublisherModel(lambda _: 4, buffer=4, reads_ahead=_AHEAD)),
+    _scenario("small, asks for 20 s", PublisherModel(lambda _: 4, buffer=0, retry_after_s=20.0, reads_ahead=_AHEAD)),
+    _scenario("brown-out", PublisherModel(
+        lambda now: 2 if _is_brown(now) else 8, 2, lambda now, _: 24.0 if _is_brown(now) else 6.0, reads_ahead=_AHEAD)),
+    _scenario("slow start of a publisher", PublisherModel(
+        lambda now: min(8, 1 + int(now / 10)), 2, reads_ahead=_AHEAD)),
+    _scenario("two of different speed", PublisherModel(), PublisherModel(latency_s=lambda _now, _size: 18.0)),
+    Scenario(
+        "two, one better with large ones",
+        tuple(int(60 * _MB * (1 - number / 150) ** 3) + _MB // 10 for number in range(150)),
+        (PublisherModel(lambda _: 4, 4, lambda _, size: 1.0 + 1.0 * size / _MB),
+         PublisherModel(lambda _: 4, 4, lambda _, size: 10.0 + 0.1 * size / _MB)),
+        125.0 * _MB,
+    ),
+    _scenario("one of two fails for 100 s", PublisherModel(), PublisherModel(fails=lambda now: now < 100.0)),
+    _scenario("latency varies", PublisherModel(reads_ahead=_AHEAD, noise=0.8)),
+)  # fmt: skip
+"""Most store 300 bodies of 2 MB, 6 s each, at 100 Mbit/s; the first one 10,000 files of 20 KB as quilts."""
 
 
 class Uplink:
