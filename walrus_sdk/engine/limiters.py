@@ -139,8 +139,11 @@ class Limiters:
         self._lanes[at] = replace(lane, sending=lane.sending - 1)
         self._hand_out()
 
-    def leave(self, turn: Turn, outcome: Outcome, retry_after_s: float) -> None:
-        """Take a turn back with what became of it."""
+    def leave(self, turn: Turn, outcome: Outcome, retry_after_s: float, *, is_error: bool = False) -> None:
+        """Take a turn back with what became of it.
+
+        After an error its place is handed on a moment later: when it is final, nothing new is to begin.
+        """
         assert turn.at is not None, "it has a place"
         lane, now_s = self._lanes[turn.at], self.now_s()
         jitter = self._random.uniform(0.0, 1.0) if outcome is Outcome.REFUSED else 1.0
@@ -157,7 +160,10 @@ class Limiters:
         )
         sending = lane.sending - (turn.sent_s is None)
         self._lanes[turn.at] = Lane(self._answered(lane.pace, answer), lane.in_flight - 1, sending)
-        self._hand_out()
+        if is_error:
+            self._timers.start_soon(self._soon)
+        else:
+            self._hand_out()
 
     def failed(self, at: int) -> None:
         """Note that a publisher failed a store that another one took over."""
@@ -209,6 +215,9 @@ class Limiters:
         if self._waiting and pauses and min(pauses) < self._wakes_at:
             self._wakes_at = min(pauses)
             self._timers.start_soon(self._later, min(pauses) - now_s)
+
+    async def _soon(self) -> None:
+        self._hand_out()
 
     async def _later(self, seconds: float) -> None:
         await self._sleep(seconds)
@@ -290,7 +299,7 @@ class Turn:
         if error is None:
             self._limiters.leave(self, self._outcome, 0.0)
         else:
-            self._limiters.leave(self, pacing.outcome_of(error), pacing.retry_after_of(error))
+            self._limiters.leave(self, pacing.outcome_of(error), pacing.retry_after_of(error), is_error=True)
 
 
 class Memory:
