@@ -67,7 +67,8 @@ class Connection:
     def context(self, owner: Ownership, folder: Folder, options: DeployOptions, feed: Feed) -> Context:
         """Return what the engine needs to work on a deployment."""
         world = self.world(folder, options)
-        return Context(world, owner, self.network, options, feed, self.is_live, self.patience)
+        limits = options.limits(**self.project.limits)
+        return Context(world, owner, self.network, options, limits, feed, self.is_live, self.patience)
 
     def world(self, folder: Folder, options: DeployOptions) -> World:
         """Return all ports, with a folder and the time limits of the options."""
