@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from walrus_sdk.codecs import leopard, merkle, redstuff
+from walrus_sdk.codecs import leopard, merkle, redstuff, tiers
 from walrus_sdk.codecs.slivers import slivers
 from walrus_sdk.errors import CodecError, StorageError
 
@@ -24,11 +24,17 @@ Case = dict[str, Any]
 Array: TypeAlias = NDArray[Any]
 
 
-def test_a_blob_id_equals_the_official_one(blob_case: Case, content: Callable[[Case], bytes]) -> None:
+@pytest.fixture(params=tiers.available())
+def tier(request: pytest.FixtureRequest) -> str:
+    """Each tier that this machine runs."""
+    return str(request.param)
+
+
+def test_a_blob_id_equals_the_official_one(blob_case: Case, content: Callable[[Case], bytes], tier: str) -> None:
     n, length = blob_case["n_shards"], blob_case["content"]["length"]
     if "error" in blob_case:
         with pytest.raises(StorageError) as caught:
-            redstuff.blob_id(content(blob_case["content"]), n)
+            redstuff.blob_id(content(blob_case["content"]), n, tier=tier)
         assert caught.value.code == "file_too_large"
         return
     shape = redstuff.geometry(n)
@@ -36,7 +42,7 @@ def test_a_blob_id_equals_the_official_one(blob_case: Case, content: Callable[[C
     assert redstuff.symbol_size(length, n) == blob_case["symbol_size"]
     assert redstuff.encoded_size(length, n) == blob_case["encoded_size"]
     assert redstuff.storage_units(length, n) == blob_case["storage_units"]
-    metadata = redstuff.metadata(content(blob_case["content"]), n)
+    metadata = redstuff.metadata(content(blob_case["content"]), n, tier=tier)
     assert metadata.root_hash.hex() == blob_case["root_hash"]
     assert str(metadata.blob_id) == blob_case["blob_id"]
     assert int.from_bytes(metadata.blob_id.raw, "little") == int(blob_case["blob_id_u256"])
@@ -158,7 +164,7 @@ def naive_id(data: bytes, n: int) -> bytes:
 @given(data=st.binary(max_size=1500), n=st.integers(1, 24), zeros=st.integers(0, 1000))
 def test_the_id_is_the_one_of_the_plain_definition(data: bytes, n: int, zeros: int) -> None:
     data += bytes(zeros)
-    assert redstuff.blob_id(data, n).raw == naive_id(data, n)
+    assert {redstuff.blob_id(data, n, tier=name).raw for name in tiers.available()} == {naive_id(data, n)}
 
 
 @pytest.mark.parametrize(("k", "count"), [(1, 1), (5, 3), (3, 5), (9, 4), (4, 4), (34, 66), (67, 33), (40, 7), (7, 40)])
@@ -205,7 +211,7 @@ def test_a_proof_leads_to_the_root_and_no_other_leaf_does(leaves: list[bytes], d
     assert not merkle.verify(leaves[index] + b"!", index, path, merkle.root(leaves))
 
 
-def test_any_kind_of_buffer_gives_the_same_id(tmp_path: Path) -> None:
+def test_any_kind_of_buffer_gives_the_same_id(tmp_path: Path, tier: str) -> None:
     data = b"tide" * 500
     wide = np.frombuffer(data, dtype=np.uint32)
     every_other = memoryview(b"".join(bytes([byte, 0]) for byte in data))[::2]
@@ -213,19 +219,19 @@ def test_any_kind_of_buffer_gives_the_same_id(tmp_path: Path) -> None:
     path.write_bytes(data)
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
         kinds = [data, bytearray(data), memoryview(data), memoryview(wide), every_other, mapped]
-        assert len({redstuff.blob_id(kind, 10) for kind in kinds}) == 1
+        assert len({redstuff.blob_id(kind, 10, tier=tier) for kind in kinds}) == 1
         del kinds
 
 
-def test_a_large_blob_is_neither_copied_nor_held_as_a_grid() -> None:
+def test_a_large_blob_is_neither_copied_nor_held_as_a_grid(tier: str) -> None:
     data = bytes(32 * 1024 * 1024)
     shape, size = redstuff.geometry(100), redstuff.symbol_size(len(data), 100)
     promised = shape.rows * (100 - shape.columns) * size + 32 * 100**2 + 20_000_000
     assert promised < 1.2 * len(data), "a copy of the data or its grid would not go unseen"
-    redstuff.blob_id(b"", 100)  # tables are made once
+    redstuff.blob_id(b"", 100, tier=tier)  # tables are made once
     tracemalloc.start()
     try:
-        redstuff.blob_id(data, 100)
+        redstuff.blob_id(data, 100, tier=tier)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

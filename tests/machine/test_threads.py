@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,12 +23,36 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_task_gives_in_a_worker_what_it_gives_here() -> None:
-    async with open_threads(processes=1) as threads:
+    async with open_threads(computing=1, in_threads=False) as threads:
         assert await threads.compute(encoded_size, 445_557, 1000) == encoded_size(445_557, 1000) == 68_036_000
 
 
+async def test_a_task_in_a_thread_needs_no_copy_and_gives_the_same() -> None:
+    data = bytearray(b"tide" * 1000)
+    async with open_threads(in_threads=True) as threads:
+        assert await threads.compute(blob_id, data, 10) == blob_id(data, 10)
+        with pytest.raises(WalrusError) as there:
+            await threads.compute(encoded_size, 10**15, 10)
+        assert there.value.code == "file_too_large"
+        assert threads._idle == []
+
+
+async def test_a_cancelled_caller_does_not_wait_for_the_thread() -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def task() -> None:
+        begun.set()
+        go_on.wait()
+
+    async with open_threads(in_threads=True) as threads, anyio.create_task_group() as tasks:
+        tasks.start_soon(threads.compute, task)
+        await anyio.to_thread.run_sync(begun.wait)
+        tasks.cancel_scope.cancel()
+    go_on.set()
+
+
 async def test_an_error_of_the_tree_comes_back_as_itself() -> None:
-    async with open_threads(processes=1) as threads:
+    async with open_threads(computing=1, in_threads=False) as threads:
         with pytest.raises(WalrusError) as here:
             encoded_size(10**15, 10)
         with pytest.raises(type(here.value)) as there:
@@ -42,7 +68,7 @@ async def test_a_function_outside_the_codecs_is_refused() -> None:
 
 
 async def test_a_cancelled_task_leaves_no_worker_behind() -> None:
-    async with open_threads(processes=1) as threads:
+    async with open_threads(computing=1, in_threads=False) as threads:
         with anyio.move_on_after(0.05) as scope:
             await threads.compute(blob_id, b"x" * 3_000_000, 1000)
         assert scope.cancelled_caught
@@ -50,7 +76,7 @@ async def test_a_cancelled_task_leaves_no_worker_behind() -> None:
 
 
 async def test_a_dead_worker_is_an_error_and_the_next_task_gets_a_new_one() -> None:
-    async with open_threads(processes=1) as threads:
+    async with open_threads(computing=1, in_threads=False) as threads:
         await threads.compute(encoded_size, 1, 10)
         threads._idle[0]._process.kill()
         with pytest.raises(StateError):
@@ -66,7 +92,7 @@ def test_a_script_without_a_main_guard_runs_once(tmp_path: Path) -> None:
         "from walrus_sdk.machine.threads import open_threads\n"
         "print('started')\n"
         "async def main():\n"
-        "    async with open_threads() as threads:\n"
+        "    async with open_threads(in_threads=False) as threads:\n"
         "        print(await threads.compute(encoded_size, 1, 10))\n"
         "anyio.run(main)\n"
     )

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from walrus_sdk.errors import CodecError
 
-__all__ = ["repair", "to_bytes", "to_elements"]
+__all__ = ["check_code", "repair", "to_bytes", "to_elements"]
 
 Elements: TypeAlias = NDArray[np.uint16]
 
@@ -116,21 +116,30 @@ def _padded(source: Elements, start: int, size: int) -> tuple[Elements, int]:
     return block, len(part)
 
 
+def check_code(k: int, count: int) -> None:
+    """Check that there is a code with `k` source symbols and `count` repair symbols.
+
+    Raises `CodecError` ``malformed`` where the field has too few points: the smaller of k and count, rounded
+    up to a power of two, plus the other one must not exceed 65,536.
+    """
+    k_size, count_size = 1 << (k - 1).bit_length(), 1 << max(count - 1, 0).bit_length()
+    if count and (count_size + k if k_size > count_size else k_size + count) > 65536:
+        raise CodecError("malformed", f"{k} symbols with {count} repair symbols are more than GF(2^16) has room for")
+
+
 def repair(source: Elements, count: int) -> Elements:
     """Return `count` repair symbols for the source symbols, lane by lane.
 
     `source` has shape (k, lanes); the result has shape (count, lanes). Working memory is about four times
     the larger of the two, rounded up to a power of two in its first axis.
-    Raises `CodecError` ``malformed`` where the field has too few points: the smaller of k and count, rounded
-    up to a power of two, plus the other one must not exceed 65,536.
+    Raises `CodecError` ``malformed``; see `check_code`.
     """
     k, lanes = source.shape
+    check_code(k, count)
     if count == 0 or lanes == 0:
         return np.zeros((count, lanes), dtype=np.uint16)
     k_size, count_size = 1 << (k - 1).bit_length(), 1 << (count - 1).bit_length()
     high_rate = k_size > count_size
-    if (count_size + k if high_rate else k_size + count) > 65536:
-        raise CodecError("malformed", f"{k} symbols with {count} repair symbols are more than GF(2^16) has room for")
     return _high_rate(source, count, count_size) if high_rate else _low_rate(source, count, k_size)
 
 

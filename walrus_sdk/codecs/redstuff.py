@@ -14,7 +14,7 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
-from walrus_sdk.codecs import leopard, merkle
+from walrus_sdk.codecs import leopard, merkle, tiers
 from walrus_sdk.codecs.bcs import uleb
 from walrus_sdk.codecs.buffers import Buffer, flat
 from walrus_sdk.errors import CodecError, StorageError
@@ -122,21 +122,42 @@ class Metadata:
         return head + uleb(len(self.pairs)) + b"".join(b"\1" + first + b"\1" + second for first, second in self.pairs)
 
 
-def blob_id(data: Buffer, n_shards: int = 1000) -> BlobId:
+def blob_id(data: Buffer, n_shards: int = 1000, *, threads: int = 0, tier: str | None = None) -> BlobId:
     """Return the id under which Walrus stores `data`; a memory map is read in place.
 
-    Raises `StorageError` ``file_too_large``, `CodecError` ``malformed`` for a number of shards that has no code.
-    Memory besides `data`, in bytes, with s the symbol size: R*(n-C)*s for the repair columns (about half the blob)
-    + 32*n*n for leaf hashes (32 MB at 1000 shards) + at most R*C*s of padding (small blobs; large ones: one row)
-    + 20 MB for one group of columns. Measured at 1000 shards: 44 MB for a blob of 1 KB, 67 MB for one of 10 MB,
-    100 MB for one of 100 MB. Time: 3*n*n hashes at most, and the codec's share, which grows with `data`.
+    `tier` is one of `tiers.available()`, by default the first; `threads` (0: one a processor, at most 4) are those of
+    the compiled tier, which leaves the interpreter free meanwhile. Raises `StorageError` ``file_too_large``,
+    `CodecError` ``malformed`` for a number of shards that has no code.
+    Memory besides `data`, in bytes, with s the symbol size: R*(n-C)*s for the repair columns (about half the blob), and
+
+    - compiled: 32*n*n/W with W hashes at a time (8, 4 or 2), C*s for one row, 2 MB for a leaf table, 128 for each of
+      at most 65,536 factors of the code, and W*n*(s+32) for a group of columns in each thread;
+    - pure: 32*n*n for leaf hashes, at most R*C*s of padding (small blobs; large ones: one row), 20 MB for one group of
+      columns. Measured at 1000 shards: 44 MB for a blob of 1 KB, 67 MB for one of 10 MB, 100 MB for one of 100 MB.
+
+    Time: 3*n*n hashes at most, and the codec's share, which grows with `data`.
     """
-    return metadata(data, n_shards).blob_id
+    return metadata(data, n_shards, threads=threads, tier=tier).blob_id
 
 
-def metadata(data: Buffer, n_shards: int = 1000) -> Metadata:
+def metadata(data: Buffer, n_shards: int = 1000, *, threads: int = 0, tier: str | None = None) -> Metadata:
     """Return the metadata of `data`; see `blob_id` for errors, memory and time."""
-    content = flat(data)
+    content, shape = flat(data), geometry(n_shards)
+    symbol_size(len(content), n_shards)  # refuses what is too large
+    for k in (shape.rows, shape.columns):
+        leopard.check_code(k, n_shards - k)
+    native = None if tier == tiers.PURE else tiers.compiled()
+    if native is None and tier not in (tiers.PURE, None):
+        raise ValueError(f"expected a tier of {tiers.available()}, found {tier!r}")
+    if native is None:
+        return _metadata(content, n_shards)
+    roots = native.roots(content, n_shards, threads, tier)
+    pairs = ((roots[at : at + 32], roots[at + 32 : at + 64]) for at in range(0, len(roots), 64))
+    return Metadata(len(content), tuple(pairs))
+
+
+def _metadata(content: NDArray[np.uint8], n_shards: int) -> Metadata:
+    """Return the metadata of `content` by the pure tier."""
     source = _matrix(content, n_shards)
     rows, size = source.shape.rows, source.symbol_size
     repaired = _repair_columns(source)

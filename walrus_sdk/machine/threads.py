@@ -1,4 +1,8 @@
-"""Work off the event loop: worker threads for blocking I/O, worker processes for computing (port `Threads`)."""
+"""Work off the event loop (port `Threads`).
+
+Worker threads for blocking I/O, and for the compiled tier of blob ids, which leaves the interpreter free; worker
+processes for the pure tier, which does not.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ import anyio
 import anyio.to_thread
 
 from walrus_sdk import errors
+from walrus_sdk.codecs import tiers
 from walrus_sdk.errors import WalrusError
 from walrus_sdk.machine import wire, worker
 
@@ -24,13 +29,15 @@ class SystemThreads:
     """Threads and worker processes of one session; made by `open_threads`.
 
     Two limits: `io_threads` for blocking I/O (default 8: the journal and the event loop's own resolver have
-    others), and `processes` for computing (default 2: an encoder of a 1000-shard blob keeps one core busy and
-    holds about 1.5 times the blob plus 40 MB). Workers start when first needed and are kept.
+    others), and `computing` for tasks that compute (default 2: an encoder of a 1000-shard blob keeps a core or more
+    busy and holds about 1.5 times the blob plus 40 MB). They run in threads when `in_threads` (default: the compiled
+    tier is there), else in processes, which start when first needed and are kept.
     """
 
-    def __init__(self, *, io_threads: int = 8, processes: int = 2) -> None:
+    def __init__(self, *, io_threads: int = 8, computing: int = 2, in_threads: bool | None = None) -> None:
         self._io = anyio.CapacityLimiter(io_threads)
-        self._compute = anyio.CapacityLimiter(processes)
+        self._compute = anyio.CapacityLimiter(computing)
+        self._in_threads = tiers.compiled() is not None if in_threads is None else in_threads
         self._idle: list[_Worker] = []
 
     async def run(self, function: Callable[..., T], *args: Any) -> T:
@@ -38,13 +45,15 @@ class SystemThreads:
         return await anyio.to_thread.run_sync(function, *args, limiter=self._io)
 
     async def compute(self, function: Callable[..., T], *args: Any) -> T:
-        """Run a pure function of `codecs` in a worker process.
+        """Run a pure function of `codecs` in a worker thread or process.
 
-        Arguments and result are what `wire` passes. Errors of the tree come back as themselves. When the caller is
-        cancelled the worker is killed: it holds nothing but the task. Raises `StateError` ``internal`` when a worker
-        dies.
+        Arguments and result are what `wire` passes. Errors of the tree come back as themselves. A caller that is
+        cancelled does not wait: a worker process is killed, as it holds nothing but the task; a thread cannot be, and
+        its task goes on to its end unheard. Raises `StateError` ``internal`` when a worker process dies.
         """
         async with self._compute:
+            if self._in_threads:
+                return await anyio.to_thread.run_sync(function, *args, abandon_on_cancel=True)
             process = await self._worker()
             try:
                 answer = await anyio.to_thread.run_sync(
@@ -64,6 +73,13 @@ class SystemThreads:
             found.append(await anyio.to_thread.run_sync(_Worker))
         return found[0]
 
+    @property
+    def encoder(self) -> str:
+        """What computes blob ids here, for people."""
+        if not self._in_threads:
+            return "pure Python, in worker processes; a build with a C compiler is 10 to 20 times as fast"
+        return f"compiled ({tiers.available()[0]}), in threads"
+
     def close(self) -> None:
         """End the worker processes."""
         while self._idle:
@@ -71,9 +87,11 @@ class SystemThreads:
 
 
 @asynccontextmanager
-async def open_threads(*, io_threads: int = 8, processes: int = 2) -> AsyncIterator[SystemThreads]:
-    """Give threads and workers for the length of a block."""
-    threads = SystemThreads(io_threads=io_threads, processes=processes)
+async def open_threads(
+    *, io_threads: int = 8, computing: int = 2, in_threads: bool | None = None
+) -> AsyncIterator[SystemThreads]:
+    """Give threads and workers for the length of a block; see `SystemThreads`."""
+    threads = SystemThreads(io_threads=io_threads, computing=computing, in_threads=in_threads)
     try:
         yield threads
     finally:

@@ -189,7 +189,8 @@ class _Wiring:
     async def home_findings(self, *, repair: bool) -> Sequence[Finding]:
         """Examine the home on disk, and what is set around the process."""
         found = await self._threads.run(partial(examine_home, self.settings.home, repair=repair))
-        return [*found, *doctor.environment(self.settings)]
+        encoder = Finding("blob ids", "ok", self._threads.encoder)
+        return [*found, encoder, *doctor.environment(self.settings)]
 
     async def backup(self, target: Path) -> Path:
         """Copy the state of the home."""
