@@ -21,7 +21,7 @@ import importlib
 import typing
 
 if typing.TYPE_CHECKING:
-    from walrus_sdk import codecs, errors, run
+    from walrus_sdk import bench, codecs, errors, run
     from walrus_sdk.errors import WalrusError
     from walrus_sdk.host import Connection, Handle, connect
     from walrus_sdk.model.options import DeployOptions, DeployResult, RecoveryOptions, Verify
@@ -74,6 +74,7 @@ __all__ = [
     "VersionDiff",
     "WalrusError",
     "WalrusSitesDeploymentService",
+    "bench",
     "blob_id",
     "codecs",
     "connect",
@@ -102,7 +103,7 @@ _PLACES = {
     "walrus_sdk.service.session": ("Session", "open"),
     "walrus_sdk.service.tools": ("blob_id",),
 }  # fmt: skip
-_MODULES = ("codecs", "errors", "run")
+_MODULES = ("bench", "codecs", "errors", "run")
 _HOME = {name: module for module, names in _PLACES.items() for name in names}
 _OTHER_NAMES = {"open": "open_session"}
 

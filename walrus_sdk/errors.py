@@ -326,6 +326,7 @@ _ROWS: tuple[tuple[str, ErrorClass, str, str], ...] = (
     ("setting_invalid", _I, "a setting has a value that cannot be used", "Mend the setting that the message names."),
     ("network_unknown", _I, "no network of that name", "Use local, testnet, mainnet, or set its URLs."),
     ("publisher_missing", _I, "this network has no public publisher", "Set a publisher URL with --publisher."),
+    ("extra_missing", _I, "packages of an extra are not installed", "Install the extra that the message names."),
     ("key_missing", _W, "no key to sign with", "Set SUI_PRIVATE_KEY, or create a Sui keystore."),
     ("key_invalid", _W, "the key or keystore cannot be used", "Check the key's form and the file's owner and mode."),
     ("name_ambiguous", _I, "several sites have this name", "Name one by --object-id."),

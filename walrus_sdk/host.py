@@ -20,8 +20,9 @@ from anyio import to_thread
 from anyio.from_thread import BlockingPortal
 
 from walrus_sdk.errors import DeploymentStopped
+from walrus_sdk.model.measures import Shot
 from walrus_sdk.model.options import Asked, DeployOptions, DeployResult, Verify
-from walrus_sdk.model.plan import Plan
+from walrus_sdk.model.plan import Packing, Plan
 from walrus_sdk.model.progress import Progress
 from walrus_sdk.model.reports import DeploymentReport, DeploymentSummary, VerifyReport
 from walrus_sdk.model.versions import CleanupReport, Download, Lock, Version, VersionDiff
@@ -259,6 +260,10 @@ class Connection:
         """Plan a deployment; see `Session.plan`."""
         return self._start(lambda listen: self._session.plan(folder, options, progress=listen, **asked), progress)
 
+    def packings(self, plan: Plan, **asked: Unpack[Asked]) -> Handle[Sequence[Packing]]:
+        """Return other ways to pack a plan's files; see `Session.packings`."""
+        return self._start(lambda _: self._session.packings(plan, **asked))
+
     def apply(
         self,
         plan: Plan,
@@ -388,6 +393,12 @@ class Connection:
     def verify(self, site: str, how: Verify = Verify.ALL, *, progress: Listener | None = None) -> Handle[VerifyReport]:
         """Read a site as visitors get it; see `Session.verify`."""
         return self._start(lambda listen: self._session.verify(site, how, progress=listen), progress)
+
+    def measure(
+        self, sizes: Sequence[int], at_once: Sequence[int], count: int, **asked: Unpack[Asked]
+    ) -> Handle[tuple[Shot, ...]]:
+        """Store fresh blobs and time them; see `Session.measure`."""
+        return self._start(lambda _: self._session.measure(sizes, at_once, count, **asked))
 
     def url(self, site: str) -> Handle[str]:
         """Return a site's address; see `Session.url`."""

@@ -157,6 +157,7 @@ class StoreReceipt:
     """A publisher's answer: blob id, end epoch (exclusive), FROST paid, and whether it was stored before.
 
     `patches` maps identifiers to patch ids for a quilt. `object_id` is the Blob object, where one was made for us.
+    `publisher` is the one that stored it, by its number.
     """
 
     blob_id: BlobId
@@ -166,6 +167,7 @@ class StoreReceipt:
     object_id: ObjectId | None = None
     patches: Mapping[str, QuiltPatchId] = field(default_factory=dict)
     endpoint: str = ""
+    publisher: int = 0
 
 
 Release = Callable[[], Awaitable[None]]
@@ -175,8 +177,13 @@ Release = Callable[[], Awaitable[None]]
 class BlobStore(Protocol):
     """Where bytes live. Implementations map failures to the error tree; they never retry and never journal."""
 
-    async def store(self, request: StoreRequest, release: Release) -> StoreReceipt:
-        """Send one blob or quilt.
+    @property
+    def publishers(self) -> int:
+        """How many publishers there are to store at, numbered from 0."""
+        ...
+
+    async def store(self, request: StoreRequest, release: Release, *, at: int = 0) -> StoreReceipt:
+        """Send one blob or quilt to publisher number `at`, or to another one while that one is known not to work.
 
         All but the last chunk (at most 64 KiB) is sent, then `release` is awaited, then the rest. Raises an error
         of class ``look_first`` when the outcome is unknown, any other class when it is known not to be stored.

@@ -61,7 +61,10 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """What ``walrus-sdk.toml`` may say; paths are relative to the file's folder, `None` means not said."""
+    """What ``walrus-sdk.toml`` may say; paths are relative to the file's folder, `None` means not said.
+
+    `max_memory` is in bytes.
+    """
 
     network: str | None = None
     name: str | None = None
@@ -72,7 +75,15 @@ class Project:
     aggregator: tuple[str, ...] = ()
     graphql: tuple[str, ...] = ()
     portal: str | None = None
+    concurrency: int | None = None
+    max_bodies: int | None = None
+    max_memory: int | None = None
     path: Path | None = None
+
+    @property
+    def limits(self) -> Mapping[str, int | None]:
+        """What it says of the limits of uploads, by the names of `DeployOptions`."""
+        return {name: getattr(self, name) for name in _COUNT_KEYS if name != "epochs"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +186,7 @@ def _project(folder: Path) -> Project:
 
 _TEXT_KEYS = {"network", "name", "folder", "portal"}
 _LIST_KEYS = {"ignore", "publisher", "aggregator", "graphql"}
+_COUNT_KEYS = {"epochs", "concurrency", "max_bodies", "max_memory"}
 
 
 def _read_project(path: Path) -> Project:
@@ -194,13 +206,13 @@ def _read_project(path: Path) -> Project:
 def _project_value(path: Path, key: str, value: Any) -> Any:
     if key in _TEXT_KEYS and isinstance(value, str):
         return value
-    if key == "epochs" and isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+    if key in _COUNT_KEYS and isinstance(value, int) and not isinstance(value, bool) and value >= 1:
         return value
     if key in _LIST_KEYS:
         items = [value] if isinstance(value, str) else value
         if isinstance(items, list) and all(isinstance(item, str) for item in items):
             return tuple(items)
-    expected = "a text" if key in _TEXT_KEYS else "a whole number from 1" if key == "epochs" else "a list of texts"
+    expected = "a text" if key in _TEXT_KEYS else "a whole number from 1" if key in _COUNT_KEYS else "a list of texts"
     raise _bad(path, key, expected, value)
 
 

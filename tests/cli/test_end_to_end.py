@@ -79,6 +79,9 @@ def until_storing(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 def test_a_folder_is_planned_deployed_listed_verified_and_served(shell: Shell) -> None:
     assert shell("plan", "out", "--site-name", "my-app", "--fail-on-change")[0] == 4
+    ways = {way["name"]: way for way in shell("plan", "out", "--site-name", "my-app", "--packings")[1][-1]["packings"]}
+    assert (ways["chosen"]["quilts"], ways["one blob a file"]["blobs"]) == (1, 2)
+    assert int(ways["one blob a file"]["cost_frost"]) > int(ways["chosen"]["cost_frost"])
     assert shell.ledger() == [], "a plan spends nothing"
 
     code, objects = shell("deploy", "out", "--site-name", "my-app")

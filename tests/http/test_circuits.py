@@ -218,6 +218,31 @@ async def test_what_failed_on_our_own_side_says_nothing_about_an_address() -> No
     assert service.circuits.state("a") is State.OPEN
 
 
+async def test_an_address_that_asks_to_be_left_alone_rests_for_as_long_at_least() -> None:
+    service = Service("a", "b")
+    service.down["a"] = NetworkError("service_unavailable", "later", retry_after=30)
+    assert await service.call() == "b"
+    del service.down["a"]
+    service.clock.now += 29
+    assert await service.call() == "b"
+    service.clock.now += 2
+    assert await service.call() == "a"
+
+
+async def test_the_address_that_is_preferred_is_asked_first_unless_it_rests() -> None:
+    service = Service("a", "b", "c")
+
+    async def prefer(url: str) -> str:
+        return await first_of(service.circuits, service.ask, first=url)
+
+    assert [await prefer(url) for url in ("c", "a", "b")] == ["c", "a", "b"]
+    service.down["c"] = DOWN
+    assert [await prefer("c") for _ in range(3)] == ["a", "a", "a"]
+    service.since()
+    assert await prefer("c") == "a"
+    assert service.since() == ["a"], "it rests"
+
+
 async def test_an_address_that_stands_twice_is_one() -> None:
     assert Circuits(["a", "b", "a"], Clock()).urls == ("a", "b")
 

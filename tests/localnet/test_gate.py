@@ -134,3 +134,14 @@ async def test_an_unlimited_uplink_waits_for_nothing() -> None:
         pytest.fail("nothing limits it")
 
     await Bandwidth(lambda: 0.0, sleep).take(10**12, 0)
+
+
+async def test_an_uplink_that_is_asked_for_next_to_nothing_never_waits_less_than_no_time() -> None:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    moments = iter((100.0, 100.5))  # the clock goes on between two looks at it
+    await Bandwidth(lambda: next(moments), sleep).take(1, 1000)
+    assert slept == [0.0]

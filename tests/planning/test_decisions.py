@@ -23,7 +23,7 @@ from walrus_sdk.errors import (
 )
 from walrus_sdk.model.chain import GasUsed
 from walrus_sdk.model.deployment import MOVES, Status, may_move
-from walrus_sdk.model.options import Asked, DeployOptions, RecoveryOptions
+from walrus_sdk.model.options import Asked, DeployOptions, Limits, RecoveryOptions
 from walrus_sdk.model.plan import Cost, Entry, Plan
 from walrus_sdk.model.site import Redirect
 from walrus_sdk.model.units import Frost, Mist, ObjectId, SuiAddress
@@ -230,7 +230,7 @@ def test_a_request_changes_with_what_is_asked_for(change: dict[str, Any]) -> Non
 @pytest.mark.parametrize(
     "options",
     [
-        DeployOptions(concurrency=2),
+        DeployOptions(concurrency=2, max_bodies=1, max_memory=10**6),
         DeployOptions(message="x"),
         DeployOptions(deadline_s=5),
         DeployOptions(max_delete=1),
@@ -282,6 +282,9 @@ async def test_a_damaged_plan_is_never_half_read(plan: Plan) -> None:
         {"epochs": 0},
         {"max_delete": 1.5},
         {"concurrency": 0},
+        {"concurrency": 257},
+        {"max_bodies": 0},
+        {"max_memory": 0},
         {"max_quilt_files": 0},
         {"deadline_s": 0},
         {"settle_s": -1},
@@ -292,6 +295,14 @@ def test_options_that_cannot_be_are_refused_by_name(values: dict[str, Any]) -> N
     with pytest.raises(ConfigurationError) as caught:
         DeployOptions(**values)
     assert caught.value.fields["option"] in values
+
+
+def test_limits_are_those_asked_for_else_those_of_the_project_else_the_defaults() -> None:
+    assert DeployOptions().limits() == Limits(requests=16, bodies=2, memory=256 * 2**20)
+    project = {"concurrency": 3, "max_bodies": 5, "max_memory": None}
+    assert DeployOptions(concurrency=4).limits(**project) == Limits(requests=4, bodies=5)
+    with pytest.raises(ConfigurationError, match="max_bodies"):
+        DeployOptions().limits(max_bodies=65)
 
 
 @pytest.mark.parametrize("values", [{"max_retries": -1}, {"retry_delay_s": 10**6}, {"timeout_s": 0}], ids=str)

@@ -133,3 +133,35 @@ def test_equal_content_is_one_piece_under_its_first_path() -> None:
     (found,) = packing.pieces_of(entries, [])
     assert found.identifier == "/a"
     assert packing.pieces_of(entries, [b"\1" * 32]) == []
+
+
+@given(SIZES, st.sampled_from([100, 1000]))
+@settings(max_examples=30, deadline=None)
+def test_every_way_to_pack_holds_every_file_within_the_limits(sizes: list[int], n: int) -> None:
+    pieces = [piece(i, size) for i, size in enumerate(sizes)]
+    limits = packing.Limits(250_000, 400_000, 128 * 2**20, 20)
+    for operation in (found := packing.fill(pieces, n, 5, PRICES, limits)):
+        assert len(operation.pieces) <= limits.max_quilt_files
+        assert operation.body_size <= limits.max_quilt_body
+    assert sorted(p.sha256 for operation in found for p in operation.pieces) == sorted(p.sha256 for p in pieces)
+
+
+def test_alternatives_are_told_beside_what_was_chosen() -> None:
+    pieces = [piece(i, size) for i, size in enumerate([2_000] * 300 + [400_000] * 3)]
+    operations = pack(pieces)
+    chosen, by_size, by_path, each = packing.alternatives(operations, 1000, 5, PRICES, LIMITS)
+    assert (chosen.blobs + chosen.quilts, chosen.cost) == (len(operations), sum_of(operations))
+    assert (each.blobs, each.quilts) == (303, 0)
+    assert chosen.units <= min(by_size.units, by_path.units, each.units)
+    assert by_size.quilts == by_path.quilts == 1, "filled up as far as they go"
+    assert each.cost.units > 20 * chosen.cost.units
+
+
+def sum_of(operations: list[StoreOperation]) -> Frost:
+    return sum((operation.cost for operation in operations), Frost())
+
+
+def test_a_file_that_fits_nowhere_is_named_by_every_way() -> None:
+    with pytest.raises(StorageError) as caught:
+        packing.fill([piece(1, 10), piece(2, 10**6)], 1000, 5, PRICES, packing.Limits(10_000, 20_000, 2**27, 666))
+    assert caught.value.fields["path"] == piece(2, 0).source

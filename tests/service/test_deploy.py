@@ -330,12 +330,23 @@ async def test_a_site_is_found_by_object_id_base36_and_name(house: Any) -> None:
     assert caught.value.code == "site_not_found"
 
 
+ONCE = RecoveryOptions(max_retries=0, retry_delay_s=0.01)
+
+
 async def test_retries_meet_a_busy_publisher(house: Any) -> None:
     house.fault("publisher.request", "too_many_requests", times=2)
     async with house.session() as sites:
         result = await sites.deploy(
             house.folder, site_name="tides", recovery=RecoveryOptions(retry_delay_s=0.01), concurrency=1
         )
+    assert house.served(result.url) == house.source()
+    assert set(house.paid().values()) == {1}
+
+
+async def test_publishers_work_side_by_side_and_one_that_is_not_there_holds_nothing_up(house: Any) -> None:
+    house.write({f"p{number}.html": b"%d" % number * 50 for number in range(12)})
+    async with house.session(publisher=("http://127.0.0.1:1", house.net.url)) as sites:
+        result = await sites.deploy(house.folder, site_name="tides", max_quilt_files=1, recovery=ONCE)
     assert house.served(result.url) == house.source()
     assert set(house.paid().values()) == {1}
 

@@ -62,12 +62,19 @@ def test_the_project_file_of_a_folder_above_is_found_and_its_addresses_belong_to
     assert found.network("mainnet").publisher_urls == ()
 
 
+def test_the_project_file_sets_the_limits_of_uploads(tmp_path: Path) -> None:
+    found = load({"HOME": str(tmp_path)}, folder=project(tmp_path, "concurrency = 4\nmax_memory = 1000000\n"))
+    assert found.project.limits == {"concurrency": 4, "max_bodies": None, "max_memory": 1_000_000}
+
+
 @pytest.mark.parametrize(
     ("text", "key"),
     [
         ("netwrok = 'x'", "netwrok"),
         ("epochs = 0", "epochs"),
         ("epochs = true", "epochs"),
+        ("concurrency = 0", "concurrency"),
+        ('max_memory = "1GB"', "max_memory"),
         ("name = 3", "name"),
         ("ignore = [1]", "ignore"),
     ],

@@ -34,7 +34,7 @@ ALLOWED: dict[str, set[str]] = {
     "local": {"model", "errors", "ports", "http"},
     "run": {"service", "model", "errors", "host"},
     "host": {"service", "model", "errors"},
-    "bench": {"service", "model", "errors"},
+    "bench": {"host", "model", "errors"},
     "frames": {"model", "errors", "ports"},
     "cli": {"model", "errors", "settings", "local", "run", "host", "service", "watch", "frames"},
     "notebook": {"model", "errors", "settings", "local", "run", "host", "service", "watch", "frames"},
@@ -49,7 +49,7 @@ EXTRA: dict[str, set[str]] = {
     "frames.load": {"journal.reader"},
     "localnet.portal": {"sites.portal"},
     "cli.drill": {"testing.drill"},
-    "": {"run", "host", "service", "model", "ports", "errors", "codecs", "frames", "notebook", "settings"},
+    "": {"run", "host", "bench", "service", "model", "ports", "errors", "codecs", "frames", "notebook", "settings"},
 }
 EXTRA_BY_ROOM: dict[str, set[str]] = {
     "localnet": {"sites.portal"},

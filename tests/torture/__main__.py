@@ -30,8 +30,8 @@ _CHUNK = 50
 class Profile:
     """How much is tried.
 
-    Seeds; every which pair of deaths at the boundaries of effects, and at commits of the journal besides; images after
-    a power cut; kills of real processes, and of such at a system call. The planted bugs are hunted in each.
+    Seeds; every which pair of deaths at the boundaries of effects, and at commits of the journal besides (0: none);
+    images after a power cut; kills of real processes, and of such at a system call. Planted bugs are hunted in each.
     """
 
     seeds: int
@@ -44,8 +44,8 @@ class Profile:
 
 PROFILES = {
     "quick": Profile(seeds=100, pair_step=17, commit_step=61, images=300, kills=10),
-    # Deaths at system calls are tried by `make test`, which the gate runs besides.
-    "ci": Profile(seeds=10_000, pair_step=29, commit_step=127, images=20_000, kills=200),
+    # Pairs of deaths and kills at system calls are tried by `make test`, which the gate runs besides.
+    "ci": Profile(seeds=10_000, pair_step=0, commit_step=0, images=20_000, kills=200),
     "long": Profile(seeds=50_000, pair_step=1, commit_step=1, images=200_000, kills=2_000, calls=60),
 }
 
@@ -187,8 +187,9 @@ def main(name: str) -> int:
     alone = ProcessPoolExecutor(1, mp_context=get_context("spawn"))  # it forks, so it has no threads
     with alone, ProcessPoolExecutor(os.cpu_count(), initializer=_collect_rarely) as pool:
         killing = alone.submit(kills.run, profile.kills, 1)  # beside the rest: its children wait a good deal
-        _pairs(report, pool, profile.pair_step, commits=False)
-        _pairs(report, pool, profile.commit_step, commits=True)
+        if profile.pair_step:
+            _pairs(report, pool, profile.pair_step, commits=False)
+            _pairs(report, pool, profile.commit_step, commits=True)
         _images(report, pool, profile.images)
         _seeds(report, pool, profile.seeds)
         _kills(report, killing)

@@ -11,6 +11,7 @@ Children are forked from a process without threads; a share of them are fresh in
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import math
@@ -22,11 +23,10 @@ import subprocess
 import sys
 import tempfile
 import time
-import traceback
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -34,30 +34,17 @@ from urllib.parse import urlsplit
 
 import anyio
 
+from tests.torture.child import CONCURRENCY, KEPT, Task, work
 from tests.torture.network import Net, end_after
-from walrus_sdk.codecs.keys import PrivateKey
 from walrus_sdk.http import client
 from walrus_sdk.journal.check import check
 from walrus_sdk.journal.database import open_reader
 from walrus_sdk.journal.store import journal_path
-from walrus_sdk.localnet.genesis import Genesis
-from walrus_sdk.localnet.world import network_of
-from walrus_sdk.machine.threads import SystemThreads
 from walrus_sdk.model import events
-from walrus_sdk.model.deployment import Event
-from walrus_sdk.model.options import DeployOptions, RecoveryOptions
-from walrus_sdk.ports import Change, Ownership
-from walrus_sdk.service import session
-from walrus_sdk.service.logged import LoggedJournal
-from walrus_sdk.settings import Settings
-from walrus_sdk.sui.signers import KeySigner
 
 __all__ = ["Figures", "run"]
 
-_NAME = "killed"
 _FILES = 24
-_CONCURRENCY = 4
-_SETTLE_S = 0.15
 _LATENCY_S = 0.08
 """At most so long takes a store; and so long after an acknowledgement, when stores are under way, comes a kill."""
 _ROUNDS_OF_A_WORLD = 25
@@ -65,7 +52,6 @@ CALLS = {"pwrite64": 250, "fdatasync": 20, "rename": 5, "fsync": 10, "unlink": 3
 """System calls that make something last, and about how many of each a thread makes in a verb."""
 _MOST_KILLS = 6
 """Kills of one verb in a row; the default of ``max_recoveries`` is far above."""
-_KEPT = 3
 _PATIENCE_S = 60.0
 
 
@@ -104,72 +90,6 @@ class Figures:
         return not any((*wrong, self.second_sites, self.unsound, self.failed)) and self.paid_in_vain <= self.bound
 
 
-# ── a child that works ────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What a child does, all of it JSON-ready."""
-
-    home: str
-    folder: str
-    facts: dict[str, Any]
-    verb: str
-    arguments: dict[str, Any] = field(default_factory=dict)
-    backend: str = "asyncio"
-
-
-def _work(task: Task, pipe: int, *, forked: bool) -> None:
-    """Carry out a task and tell what was acknowledged, a line each."""
-
-    def tell(kind: str, value: Any) -> None:
-        data = json.dumps({kind: value}).encode() + b"\n"
-        while data:
-            data = data[os.write(pipe, data) :]
-
-    class Telling(LoggedJournal):
-        async def append(self, owner: Ownership | None, changes: Sequence[Change]) -> Sequence[Event]:
-            made = await super().append(owner, changes)
-            for event in made:
-                where = (str(event.deployment), event.number, event.incarnation)
-                tell("event", [*where, event.type, dict(event.data)])
-            return made
-
-    setattr(session, "LoggedJournal", Telling)  # noqa: B010  # this process is all ours
-    if forked:  # what is imported here need not be imported again by a worker process for a millisecond's work
-        setattr(SystemThreads, "compute", SystemThreads.run)  # noqa: B010
-    tell("begun", True)
-    try:
-        tell("result", anyio.run(_verb, task, backend=task.backend))
-    except BaseException:
-        tell("error", traceback.format_exc())
-        raise
-
-
-async def _verb(task: Task) -> Any:
-    home, key = Path(task.home), PrivateKey.from_suiprivkey(task.facts["key"])
-    settings = Settings(home=home, user_home=home, ci=True)
-    genesis = Genesis.from_json(task.facts["genesis"].encode())
-    network = replace(network_of(genesis, task.facts["url"]), settle_s=_SETTLE_S, grace_s=1.0)
-    options = DeployOptions(
-        site_name=_NAME,
-        max_quilt_files=4,
-        concurrency=_CONCURRENCY,
-        max_delete=1.0,
-        recovery=RecoveryOptions(retry_delay_s=0.05),
-    )
-    async with session.open_session(settings, network=network, signer=KeySigner(key)) as sites:
-        verbs: Mapping[str, Callable[..., Any]] = {
-            "deploy": lambda: sites.deploy(task.folder, options),
-            "resume": lambda deployment: sites.resume(deployment, options),
-            "rollback": lambda to: sites.rollback(_NAME, options, to=to, lock=False),
-            "cancel": lambda deployment: sites.cancel(deployment),
-            "cleanup": lambda days: sites.cleanup(options, older_than_days=days, keep_last=_KEPT, dry_run=False),
-        }
-        result = await verbs[task.verb](**task.arguments)
-    return result.to_json() if result is not None else None
-
-
 # ── children as their parent sees them ────────────────────────────────────────────────────────────────────────────
 
 
@@ -187,8 +107,7 @@ class _Child:
                 *under,
                 sys.executable,
                 "-m",
-                "tests.torture.kills",
-                "--child",
+                "tests.torture.child",
                 str(its),
                 json.dumps(asdict(task)),
             ]
@@ -199,7 +118,7 @@ class _Child:
             if not self._pid:
                 os.close(self._pipe)
                 os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # its errors are told
-                end_after(lambda: _work(task, its, forked=True))
+                end_after(lambda: work(task, its, forked=True))
         os.close(its)
 
     def run(self, lines: float, seconds: float, only: str = "") -> None:
@@ -312,7 +231,7 @@ class _House:
 
     def _choose(self) -> tuple[str, dict[str, Any]]:
         chance = self._chance
-        known = sorted(self._versions)[-_KEPT:-1]
+        known = sorted(self._versions)[-KEPT:-1]
         kind = chance.choices(("deploy", "resume", "cancel", "rollback", "cleanup"), (4, 3, 2, 2, 1))[0]
         if kind == "cleanup" and self._served:
             return "cleanup", {"days": chance.choice((0.0, 7.0))}
@@ -350,7 +269,7 @@ class _House:
         told = child.all("event")
         self._told += told
         if child.killed:
-            self._figures += Figures(kills=1, bound=_CONCURRENCY)
+            self._figures += Figures(kills=1, bound=CONCURRENCY)
         for result in child.all("result"):
             self._named |= set((result or {}).get("possibly_paid_in_vain", ()))
         for said in child.all("error"):
@@ -472,6 +391,7 @@ def _get_ready() -> None:
     for backend in ("asyncio", "trio"):
         anyio.run(anyio.sleep, 0, backend=backend)
     client.usual_tls()
+    gc.freeze()  # a child's collector does not touch, and so copy, what was there before
 
 
 def _lane(kills: int, seed: str, fresh_share: float, pipe: int, calls: bool) -> None:
@@ -497,9 +417,6 @@ def _lane(kills: int, seed: str, fresh_share: float, pipe: int, calls: bool) -> 
 
 def main(arguments: list[str]) -> None:
     """Print figures: the number of kills, then the seed, the share of fresh interpreters; ``calls``: by strace."""
-    if arguments[:1] == ["--child"]:
-        _work(Task(**json.loads(arguments[2])), int(arguments[1]), forked=False)
-        return
     calls = "calls" in arguments
     arguments = [text for text in arguments if text != "calls"]
     kills, seed, share = (*arguments, *("200", "1", "0.1")[len(arguments) :])[:3]

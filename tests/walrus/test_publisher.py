@@ -465,3 +465,20 @@ async def test_another_publisher_is_asked_only_while_nothing_was_released(served
         with pytest.raises(StorageError):
             await chosen.store(blob(), Story().release)
     assert third.heads == [], "what the first may have stored is looked up first"
+
+
+async def test_a_store_goes_to_the_publisher_that_is_asked_for_and_says_which_one_took_it(served: Any) -> None:
+    first, second = Story(), Story()
+
+    async def refuse(peer: Any) -> None:
+        first.heads.append((await peer.head()).decode())
+        await peer.answer(503, b"down", "retry-after: 60")
+
+    async with served(refuse) as one, served(answering(second, 200, created())) as two, HttpClient() as http:
+        publishers = [Publisher(http, url, wall_ms=lambda: 0) for url in (one, two)]
+        chosen = HttpBlobStore(publishers, Aggregators(http, [], wall_ms=lambda: 0))
+        assert chosen.publishers == 2
+        data = bytes(3_000_000)
+        receipts = [await chosen.store(blob(data), Story().release, at=at) for at in (1, 0, 0)]
+    assert [receipt.publisher for receipt in receipts] == [1, 1, 1]
+    assert len(first.heads) == 1, "it asked to be left alone, and there is another one"

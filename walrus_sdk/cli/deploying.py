@@ -14,7 +14,7 @@ from walrus_sdk.cli.calls import Call, command
 from walrus_sdk.cli.options import DEPLOY, NETWORK, deploy_options
 from walrus_sdk.errors import ConfigurationError
 from walrus_sdk.model.options import DeployOptions, DeployResult
-from walrus_sdk.model.plan import Cost, Plan
+from walrus_sdk.model.plan import Cost, Packing, Plan
 
 if TYPE_CHECKING:
     from walrus_sdk.service.session import Listener, Session
@@ -48,18 +48,27 @@ def deploy(call: Call, folder: str | None, yes: bool, **given: Any) -> None:
     call.output.result({**result.to_json(), **dollars.fields}, pages.result_page(result, dollars.amount), title)
 
 
-@command("plan", _FOLDER, _FAIL_ON_CHANGE, *DEPLOY, *NETWORK)
-def plan(call: Call, folder: str | None, fail_on_change: bool, **given: Any) -> int:
+_PACKINGS = click.option("--packings", is_flag=True, help="Show other ways to pack the files, and what each costs.")
+
+
+@command("plan", _FOLDER, _FAIL_ON_CHANGE, _PACKINGS, *DEPLOY, *NETWORK)
+def plan(call: Call, folder: str | None, fail_on_change: bool, packings: bool, **given: Any) -> int:
     """Show what deploying FOLDER would store, change and cost; nothing is spent.
 
     Takes the options of deploy. Ends with exit code 4 with --fail-on-change when there is something to do.
     """
     place, options = _place(call, folder), deploy_options(given)
     call.output.report_to(call.settings)
-    found = call.run(lambda session, listen: session.plan(place, options, progress=listen))
+
+    async def prepare(session: Session, listen: Listener) -> tuple[Plan, list[Packing]]:
+        made = await session.plan(place, options, progress=listen)
+        return made, await session.packings(made, options) if packings else []
+
+    found, ways = call.run(prepare)
     dollars = _dollars(found.cost, given)
-    page = pages.plan_page(found, dollars.amount)
-    call.output.result({**found.to_json(), **dollars.fields}, page, f"Plan for {found.target.name}")
+    page = [*pages.plan_page(found, dollars.amount), *pages.packings(ways)]
+    more = {"packings": [way.to_json() for way in ways]} if packings else {}
+    call.output.result({**found.to_json(), **dollars.fields, **more}, page, f"Plan for {found.target.name}")
     return exits.CHANGES if fail_on_change and not found.nothing_to_do else exits.DONE
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from walrus_sdk.cli import kinds
-from walrus_sdk.model.options import DeployOptions, RecoveryOptions, Verify
+from walrus_sdk.model.options import DeployOptions, Limits, RecoveryOptions, Verify
 from walrus_sdk.model.units import Frost
 from walrus_sdk.settings import NETWORKS
 
@@ -19,7 +19,7 @@ __all__ = ["CARRY_OUT", "COMMON", "DEPLOY", "NETWORK", "SHARDS", "carry_out_opti
 F = TypeVar("F", bound=Callable[..., Any])
 Decorator = Callable[[F], F]
 
-_DEFAULT = DeployOptions()
+_LIMITS_OF = Limits()
 _RECOVERY = RecoveryOptions()
 
 COMMON: Sequence[Decorator[Any]] = (
@@ -35,8 +35,8 @@ NETWORK: Sequence[Decorator[Any]] = (
         metavar="NAME",
         help=f"{', '.join(NETWORKS)} (default: the project file's, else local, which is started when needed).",
     ),
-    click.option("--publisher", multiple=True, metavar="URL", help="Publisher to store with; several: tried in order."),
-    click.option("--aggregator", multiple=True, metavar="URL", help="Aggregator to read from; several as above."),
+    click.option("--publisher", multiple=True, metavar="URL", help="Publisher to store with; several: side by side."),
+    click.option("--aggregator", multiple=True, metavar="URL", help="Aggregator to read from; several: in order."),
     click.option("--graphql", multiple=True, metavar="URL", help="Sui node (GraphQL); several as above."),
     click.option("--portal", metavar="URL", help="Portal's address, {base36} stands for the site."),
 )  # fmt: skip
@@ -75,8 +75,12 @@ CARRY_OUT: Sequence[Decorator[Any]] = (
                  help="Most that storage may cost: WAL as 0.5, or FROST as 500000frost; else nothing is spent."),
     click.option("--verify", type=verify_kind, default=Verify.AUTO.value, show_default=True,
                  help="What is read back: auto is all up to 200 files, else each new store, all HTML, a sample."),
-    click.option("--concurrency", type=int, default=_DEFAULT.concurrency, show_default=True, metavar="N",
-                 help="Store requests at once."),
+    click.option("--concurrency", type=int, metavar="N",
+                 help=f"Most store requests in flight (default {_LIMITS_OF.requests}); how many is found out."),
+    click.option("--max-bodies", type=int, metavar="N",
+                 help=f"Most bodies being sent to one publisher (default {_LIMITS_OF.bodies})."),
+    click.option("--max-memory", type=kinds.SIZE, metavar="SIZE",
+                 help=f"Content held while it is encoded (default {_LIMITS_OF.memory // 2**20}MiB)."),
     click.option("--deadline", "deadline_s", type=kinds.DURATION, metavar="TIME",
                  help="Stop after 30m, 90s, …; the same command goes on later."),
     click.option("--settle-time", "settle_s", type=kinds.DURATION, metavar="TIME",

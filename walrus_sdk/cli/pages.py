@@ -9,7 +9,7 @@ from typing import Any
 
 from walrus_sdk.model.health import Examination
 from walrus_sdk.model.options import DeployResult
-from walrus_sdk.model.plan import Plan
+from walrus_sdk.model.plan import Packing, Plan
 from walrus_sdk.model.reports import DeploymentReport, DeploymentSummary, VerifyReport
 from walrus_sdk.model.versions import CleanupReport, Version, VersionDiff
 from walrus_sdk.watch.progress import size
@@ -49,6 +49,17 @@ def plan_page(plan: Plan, dollars: Decimal | None) -> Page:
     if plan.nothing_to_do:
         page.append(("result", "nothing to do: the site is as planned"))
     return page
+
+
+def packings(ways: Sequence[Packing]) -> Page:
+    """Return ways to pack the same files, a line each."""
+    return [
+        (
+            way.name,
+            f"{way.blobs} blobs, {way.quilts} quilts, {way.units} units, {way.cost}, {size(way.sent_bytes)} sent",
+        )
+        for way in ways
+    ]
 
 
 def question(plan: Plan) -> str:

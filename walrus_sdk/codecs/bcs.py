@@ -143,6 +143,10 @@ class Reader:
         self._at = end
         return bytes(self._data[start:end])
 
+    def peek(self, size: int) -> bytes:
+        """Return the next `size` bytes, or as many as are left, without reading them."""
+        return bytes(self._data[self._at : self._at + size])
+
     def uint(self, size: int) -> int:
         """Read an unsigned integer of `size` bytes."""
         start, end = self._at, self._at + size

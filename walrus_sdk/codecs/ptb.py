@@ -22,6 +22,8 @@ from walrus_sdk.codecs.transaction import (
     Result,
     SharedArg,
     TransferObjects,
+    input_at,
+    result_of,
     write_call_arg,
     write_command,
 )
@@ -74,7 +76,7 @@ class PtbBuilder:
         self._inputs.append(arg)
         self._written_inputs.append(_written(arg))
         self._bytes += len(self._written_inputs[-1])
-        return Input(place)
+        return input_at(place)
 
     def pure(self, value: bytes) -> Input:
         """Add a pure value in BCS, or share an equal one. Raises `BlockchainError` ``transaction_too_large``."""
@@ -86,7 +88,7 @@ class PtbBuilder:
                 found=len(value),
             )
         place = self._index.get(value)
-        return self._add_input(value, Pure(value)) if place is None else Input(place)
+        return self._add_input(value, Pure(value)) if place is None else input_at(place)
 
     def string(self, text: str) -> Input:
         """Add a string."""
@@ -107,7 +109,7 @@ class PtbBuilder:
     def owned(self, ref: ObjectRef) -> Input:
         """Add an owned object; the same object twice is one input."""
         place = self._index.get(ref.id)
-        return self._add_input(ref.id, OwnedArg(ref)) if place is None else Input(place)
+        return self._add_input(ref.id, OwnedArg(ref)) if place is None else input_at(place)
 
     def shared(self, id_: ObjectId, initial_version: int, *, mutable: bool) -> Input:
         """Add a shared object; used twice it is mutable when either use is."""
@@ -118,17 +120,15 @@ class PtbBuilder:
         assert isinstance(known, SharedArg), "an object is either owned or shared"
         self._inputs[place] = SharedArg(id_, initial_version, mutable or known.mutable)
         self._written_inputs[place] = _written(self._inputs[place])
-        return Input(place)
+        return input_at(place)
 
     def add(self, command: Command) -> Result:
         """Add a command and return its result."""
         if len(self._commands) >= MAX_COMMANDS:
             raise BlockchainError("transaction_too_large", f"expected at most {MAX_COMMANDS} commands")
-        writer = Writer()
-        write_command(writer, command)
-        self._written_commands.raw(bytes(writer))
+        write_command(self._written_commands, command)
         self._commands.append(command)
-        return Result(len(self._commands) - 1)
+        return result_of(len(self._commands) - 1)
 
     def call(
         self,

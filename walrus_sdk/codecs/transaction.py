@@ -1,4 +1,6 @@
-"""Sui transactions: the values, their BCS, their digest. Source: docs/explanation/formats.md (transactions).
+"""Sui transactions: their BCS and their digest, and the values that they are made of (`codecs.transaction_values`).
+
+Source: docs/explanation/formats.md (transactions).
 
 Reading is total: a variant that is not known raises `CodecError`, it is never guessed.
 """
@@ -6,12 +8,40 @@ Reading is total: a variant that is not known raises `CodecError`, it is never g
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
-from typing import TypeAlias
 
 from walrus_sdk.codecs.bcs import Reader, Writer
+from walrus_sdk.codecs.transaction_values import (
+    Argument,
+    CallArg,
+    Command,
+    EpochExpiration,
+    Expiration,
+    FundsWithdrawal,
+    GasCoin,
+    GasData,
+    Input,
+    MakeMoveVec,
+    MergeCoins,
+    MoveCall,
+    NestedResult,
+    NoExpiration,
+    OwnedArg,
+    ProgrammableTransaction,
+    Publish,
+    Pure,
+    ReceivingArg,
+    Result,
+    SharedArg,
+    SplitCoins,
+    TransactionData,
+    TransferObjects,
+    Upgrade,
+    ValidDuring,
+    input_at,
+    result_of,
+)
 from walrus_sdk.codecs.type_tags import TypeTag, read_type_tag, write_type_tag
 from walrus_sdk.errors import CodecError
 from walrus_sdk.model.chain import ObjectRef
@@ -21,214 +51,9 @@ __all__ = [
     "Argument", "CallArg", "Command", "EpochExpiration", "Expiration", "FundsWithdrawal", "GasCoin", "GasData", "Input",
     "MakeMoveVec", "MergeCoins", "MoveCall", "NestedResult", "NoExpiration", "OwnedArg", "ProgrammableTransaction",
     "Publish", "Pure", "ReceivingArg", "Result", "SharedArg", "SplitCoins", "TransactionData", "TransferObjects",
-    "Upgrade", "ValidDuring", "decode_transaction", "encode_transaction", "signing_digest", "transaction_digest",
-    "write_argument", "write_call_arg", "write_command",
+    "Upgrade", "ValidDuring", "decode_transaction", "encode_transaction", "input_at", "result_of", "signing_digest",
+    "transaction_digest", "write_argument", "write_call_arg", "write_command",
 ]  # fmt: skip
-
-
-# ── values ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, slots=True)
-class Pure:
-    """A plain value: `value` is its BCS."""
-
-    value: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class OwnedArg:
-    """An owned or immutable object at one version."""
-
-    ref: ObjectRef
-
-
-@dataclass(frozen=True, slots=True)
-class SharedArg:
-    """A shared object, named by the version at which it became shared."""
-
-    id: ObjectId
-    initial_version: int
-    mutable: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ReceivingArg:
-    """An object that was sent to another object."""
-
-    ref: ObjectRef
-
-
-@dataclass(frozen=True, slots=True)
-class FundsWithdrawal:
-    """Up to `amount` of `type_tag` from an address balance: the sender's, or the sponsor's."""
-
-    amount: int
-    type_tag: TypeTag
-    from_sponsor: bool = False
-
-
-CallArg: TypeAlias = Pure | OwnedArg | SharedArg | ReceivingArg | FundsWithdrawal
-
-
-@dataclass(frozen=True, slots=True)
-class GasCoin:
-    """The coin that pays for gas."""
-
-
-@dataclass(frozen=True, slots=True)
-class Input:
-    """An input by index."""
-
-    index: int
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """The (only) result of a command by index."""
-
-    index: int
-
-
-@dataclass(frozen=True, slots=True)
-class NestedResult:
-    """One of several results of a command."""
-
-    index: int
-    sub: int
-
-
-Argument: TypeAlias = GasCoin | Input | Result | NestedResult
-
-
-@dataclass(frozen=True, slots=True)
-class MoveCall:
-    """A call of a public Move function; `package` is the version whose code runs."""
-
-    package: ObjectId
-    module: str
-    function: str
-    arguments: tuple[Argument, ...] = ()
-    type_arguments: tuple[TypeTag, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class TransferObjects:
-    """Give objects to an address."""
-
-    objects: tuple[Argument, ...]
-    recipient: Argument
-
-
-@dataclass(frozen=True, slots=True)
-class SplitCoins:
-    """Split amounts off a coin."""
-
-    coin: Argument
-    amounts: tuple[Argument, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class MergeCoins:
-    """Merge coins into one."""
-
-    destination: Argument
-    sources: tuple[Argument, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Publish:
-    """Publish a package."""
-
-    modules: tuple[bytes, ...]
-    dependencies: tuple[ObjectId, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class MakeMoveVec:
-    """Make a vector of values; the type is needed when it is empty."""
-
-    type_tag: TypeTag | None
-    elements: tuple[Argument, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Upgrade:
-    """Upgrade a package."""
-
-    modules: tuple[bytes, ...]
-    dependencies: tuple[ObjectId, ...]
-    package: ObjectId
-    ticket: Argument
-
-
-Command: TypeAlias = MoveCall | TransferObjects | SplitCoins | MergeCoins | Publish | MakeMoveVec | Upgrade
-
-
-@dataclass(frozen=True, slots=True)
-class ProgrammableTransaction:
-    """Inputs, and the commands that use them in order (a PTB).
-
-    `bcs` is its binary form where who built it has it already; a changed copy is without.
-    """
-
-    inputs: tuple[CallArg, ...]
-    commands: tuple[Command, ...]
-    bcs: bytes | None = field(default=None, init=False, compare=False, repr=False)
-
-    @classmethod
-    def written(cls, inputs: tuple[CallArg, ...], commands: tuple[Command, ...], bcs: bytes) -> ProgrammableTransaction:
-        """Return one whose binary form is known."""
-        made = cls(inputs, commands)
-        object.__setattr__(made, "bcs", bcs)
-        return made
-
-
-@dataclass(frozen=True, slots=True)
-class GasData:
-    """Who pays with which coins, at which price (MIST per unit), at most how much (MIST)."""
-
-    payment: tuple[ObjectRef, ...]
-    owner: SuiAddress
-    price: int
-    budget: int
-
-
-@dataclass(frozen=True, slots=True)
-class NoExpiration:
-    """Valid until an input moves on."""
-
-
-@dataclass(frozen=True, slots=True)
-class EpochExpiration:
-    """Valid up to and including a Sui epoch."""
-
-    epoch: SuiEpoch
-
-
-@dataclass(frozen=True, slots=True)
-class ValidDuring:
-    """Valid in a span of Sui epochs on one chain; `None` leaves a bound open. Timestamps in ms."""
-
-    min_epoch: int | None
-    max_epoch: int | None
-    min_timestamp: int | None
-    max_timestamp: int | None
-    chain: Digest
-    nonce: int
-
-
-Expiration: TypeAlias = NoExpiration | EpochExpiration | ValidDuring
-
-
-@dataclass(frozen=True, slots=True)
-class TransactionData:
-    """A whole transaction, ready to be signed."""
-
-    kind: ProgrammableTransaction
-    sender: SuiAddress
-    gas: GasData
-    expiration: Expiration = NoExpiration()
 
 
 # ── digests ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -286,15 +111,14 @@ def write_call_arg(writer: Writer, arg: CallArg) -> None:
 
 def write_argument(writer: Writer, argument: Argument) -> None:
     """Append one argument of a command."""
-    match argument:
-        case Input(index):  # most of them
-            writer.raw(_place(1, index))
-        case Result(index):
-            writer.raw(_place(2, index))
-        case NestedResult(index, sub):
-            writer.uleb(3).u16(index).u16(sub)
-        case GasCoin():
-            writer.uleb(0)
+    if isinstance(argument, Input):  # most of them
+        writer.raw(_place(1, argument.index))
+    elif isinstance(argument, Result):
+        writer.raw(_place(2, argument.index))
+    elif isinstance(argument, NestedResult):
+        writer.uleb(3).u16(argument.index).u16(argument.sub)
+    else:
+        writer.uleb(0)
 
 
 @lru_cache(maxsize=2048)
@@ -304,10 +128,11 @@ def _place(variant: int, index: int) -> bytes:
 
 def write_command(writer: Writer, command: Command) -> None:
     """Append one command."""
+    if isinstance(command, MoveCall):  # nearly all of them
+        writer.raw(_call_head(command.package.raw, command.module, command.function))
+        writer.vector(command.type_arguments, write_type_tag).vector(command.arguments, write_argument)
+        return
     match command:
-        case MoveCall(package, module, function, arguments, type_arguments):
-            writer.raw(_call_head(package.raw, module, function))
-            writer.vector(type_arguments, write_type_tag).vector(arguments, write_argument)
         case TransferObjects(objects, recipient):
             write_argument(writer.uleb(1).vector(objects, write_argument), recipient)
         case SplitCoins(coin, amounts):
@@ -429,9 +254,9 @@ def _read_object_arg(reader: Reader) -> CallArg:
 def _read_argument(reader: Reader) -> Argument:
     variant = reader.uleb()
     if variant == 1:
-        return _input(reader.uint(2))
+        return input_at(reader.uint(2))
     if variant == 2:
-        return _result(reader.uint(2))
+        return result_of(reader.uint(2))
     if variant == 3:
         return NestedResult(reader.u16(), reader.u16())
     if variant == 0:
@@ -439,13 +264,34 @@ def _read_argument(reader: Reader) -> Argument:
     raise _unknown("argument", variant)
 
 
-_input, _result = lru_cache(maxsize=1024)(Input), lru_cache(maxsize=1024)(Result)
+def _read_arguments(reader: Reader) -> tuple[Argument, ...]:
+    count = reader.length()
+    plain = _plain_arguments(reader.peek(3 * count))
+    if len(plain) == count:
+        reader.raw(3 * count)
+        return plain
+    return tuple([_read_argument(reader) for _ in range(count)])
+
+
+@lru_cache(maxsize=1024)
+def _plain_arguments(data: bytes) -> tuple[Argument, ...]:
+    """Read inputs and results, three bytes each, up to the first argument that is neither.
+
+    Calls have hardly any others, and one call's arguments are often those of the next.
+    """
+    reader, found = Reader(data), []
+    while reader.left >= 3 and data[reader.at] in (1, 2):
+        found.append(_read_argument(reader))
+    return tuple(found)
+
+
+_package = lru_cache(maxsize=64)(ObjectId)
 
 
 def _read_call(reader: Reader) -> Command:
-    package, module, function = ObjectId(reader.raw(32)), reader.string(), reader.string()
+    package, module, function = _package(reader.raw(32)), reader.string(), reader.string()
     types = reader.vector(read_type_tag)
-    return MoveCall(package, module, function, reader.vector(_read_argument), types)
+    return MoveCall(package, module, function, _read_arguments(reader), types)
 
 
 def _read_package(reader: Reader) -> tuple[tuple[bytes, ...], tuple[ObjectId, ...]]:

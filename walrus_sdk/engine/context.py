@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from walrus_sdk.engine.feed import Feed
 from walrus_sdk.engine.patience import Patience
 from walrus_sdk.model.network import Network
-from walrus_sdk.model.options import DeployOptions
+from walrus_sdk.model.options import DeployOptions, Limits
 from walrus_sdk.model.units import DeploymentId
 from walrus_sdk.ports import Ownership, World
 
@@ -19,13 +19,14 @@ __all__ = ["Context"]
 class Context:
     """The world, whose deployment it is, the network, the options, where progress goes, how long a stop may take.
 
-    `is_live` tells whether a process works on a deployment of this home.
+    `limits` are those of uploads. `is_live` tells whether a process works on a deployment of this home.
     """
 
     world: World
     owner: Ownership
     network: Network
     options: DeployOptions
+    limits: Limits
     feed: Feed
     is_live: Callable[[DeploymentId], bool]
     patience: Patience = field(default_factory=Patience)

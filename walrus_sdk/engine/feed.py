@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
+from dataclasses import fields
 from typing import Any
 
 from walrus_sdk.model.progress import Phase, Progress
@@ -16,6 +16,7 @@ from walrus_sdk.ports import Content
 __all__ = ["Feed", "counted"]
 
 _LOG = logging.getLogger(__name__)
+_NAMES = frozenset(item.name for item in fields(Progress))
 
 
 class Feed:
@@ -23,31 +24,39 @@ class Feed:
 
     def __init__(self, listener: Callable[[Progress], object] | None = None) -> None:
         self._listener = listener
-        self._now = Progress()
+        self._values: dict[str, Any] = {}
+        self._now: Progress | None = None
 
     @property
     def now(self) -> Progress:
-        """The latest snapshot."""
+        """The latest snapshot; made when somebody looks, as counts change far more often than that."""
+        if self._now is None:
+            self._now = Progress(**self._values)
         return self._now
 
     def set(self, **values: Any) -> None:
         """Replace fields of the snapshot."""
-        self._publish(replace(self._now, **values))
+        assert values.keys() <= _NAMES, values
+        self._values.update(values)
+        self._publish()
 
     def add(self, **amounts: int) -> None:
         """Add to counting fields of the snapshot."""
-        self._publish(replace(self._now, **{name: getattr(self._now, name) + n for name, n in amounts.items()}))
+        assert amounts.keys() <= _NAMES, amounts
+        for name, amount in amounts.items():
+            self._values[name] = self._values.get(name, 0) + amount
+        self._publish()
 
     def phase(self, phase: Phase) -> None:
         """Enter a phase."""
         self.set(phase=phase, waiting="")
 
-    def _publish(self, progress: Progress) -> None:
-        self._now = progress
+    def _publish(self) -> None:
+        self._now = None
         if self._listener is None:
             return
         try:
-            self._listener(progress)
+            self._listener(self.now)
         except KeyboardInterrupt:
             raise
         except BaseException:

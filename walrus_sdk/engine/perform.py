@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -38,12 +39,13 @@ __all__ = ["Performer"]
 _UNDER_WAY = (EffectState.INTENT, EffectState.RELEASED)
 _OTHERS_S = 8.0
 """Seconds between looks at an effect that another live deployment is at."""
+_AT_ONCE = nullcontext()
 _SAYS_NOTHING = frozenset({"answer_too_large", "blob_id_mismatch"})
 """Answers of no use that do not say either that nothing happened: it stays open, and is not tried again by itself."""
 
 
 class Performer:
-    """Performs the effects of one deployment. It never retries and never waits for time.
+    """Performs the effects of one deployment. It never retries, and waits for nothing but its turn.
 
     `records` are the rows of effects.
     """
@@ -66,13 +68,15 @@ class Performer:
         enough: Callable[[Mapping[str, Any]], bool] = lambda _: True,
         may_repeat: Callable[[], bool] = lambda: True,
         price: Callable[[], Awaitable[int]] | None = None,
+        turn: AbstractAsyncContextManager[object] = _AT_ONCE,
     ) -> Done:
         """Bring an effect about, once.
 
         `look_first` asks for a look even when nothing is open. `enough` tells whether an outcome still serves,
         `own_only` lets what other deployments recorded not count, `look_again` looks at what is recorded.
         `may_repeat` is asked before something whose outcome stays unknown is done again. `price` tells what it costs
-        now (FROST), for a limit: prices change after a plan was made.
+        now (FROST), for a limit: prices change after a plan was made. `turn` is entered, which may wait, before
+        anything is written down, and left when it is over.
 
         Raises `EffectFailed` (known not to have happened); `EffectUnknown` (may have happened), with ``settles_in``
         (seconds until the next look makes sense) when nothing was done now; `DeploymentStopped`
@@ -91,11 +95,16 @@ class Performer:
             if isinstance(found, Found) and enough(found.outcome.data):
                 await self.records.found(effect, row, found.outcome)
                 return Done(found.outcome.data, "found")
-        if price is not None and self._context.options.max_cost is not None:
-            effect = replace(effect, frost=await price())
         if row is not None and state is EffectState.RELEASED:
-            await self._before_again(effect, row, may_repeat)
-        return await self._do(effect, row, do)
+            await self._before_again(effect, row, may_repeat)  # no turn is waited for only to fail
+        async with turn:
+            if price is not None and self._context.options.max_cost is not None:
+                effect = replace(effect, frost=await price())
+            if state is EffectState.RELEASED and not effect.same_again:
+                if await self.records.row(effect.kind, effect.name) != row:  # changed while the turn was waited for
+                    raise _overtaken(effect)
+                await self.records.in_vain(effect)
+            return await self._do(effect, row, do)
 
     async def settle(
         self, effect: Effect, look: Look, enough: Callable[[Mapping[str, Any]], bool] = lambda _: True
@@ -144,14 +153,12 @@ class Performer:
             raise EffectUnknown("effect_unsettled", text, name=effect.name, settles_in=wait)
 
     async def _before_again(self, effect: Effect, row: Mapping[str, Any], may_repeat: Callable[[], bool]) -> None:
-        """Check that what was looked for in vain may be done again, and say so when that may cost twice."""
+        """Check that what was looked for in vain may be done again."""
         if not effect.same_again:
             await self._check_time(effect, row)
         if not may_repeat():
             text = f"{effect.kind} {effect.name} stays unknown, and it was tried as often as allowed"
             raise DeploymentStopped("attempts_exhausted", text, name=effect.name)
-        if not effect.same_again:
-            await self.records.in_vain(effect)
 
     # ── doing ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -168,8 +175,7 @@ class Performer:
         except OwnershipError as error:
             if error.code != "row_changed":
                 raise
-            text = f"another deployment began {effect.kind} {effect.name} just now"
-            raise EffectUnknown("effect_unsettled", text, name=effect.name, settles_in=_OTHERS_S) from error
+            raise _overtaken(effect) from error
         await self.records.point(effect, "intent.after")
         step = _Step(self, effect, attempt, do, row if was_open else None)
         return await step.run()
@@ -201,6 +207,11 @@ class Performer:
     def grace_s(self) -> float:
         """How long a paid effect may run on after a cancellation, in seconds."""
         return self._context.network.grace_s
+
+
+def _overtaken(effect: Effect) -> EffectUnknown:
+    text = f"another deployment began {effect.kind} {effect.name} just now"
+    return EffectUnknown("effect_unsettled", text, name=effect.name, settles_in=_OTHERS_S)
 
 
 class _Step:

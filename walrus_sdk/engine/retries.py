@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from walrus_sdk.engine.context import Context
-from walrus_sdk.errors import DeploymentStopped, EffectUnknown, OwnershipError, WalrusError
-from walrus_sdk.planning.retry import PATIENT_FACTOR, Stop, budget, look_pause, next_action
+from walrus_sdk.errors import DeploymentStopped, EffectFailed, EffectUnknown, OwnershipError, WalrusError
+from walrus_sdk.planning.retry import PATIENT_FACTOR, Stop, budget, is_busy, look_pause, next_action
 
 __all__ = ["MayRepeat", "Retries"]
 
 T = TypeVar("T")
 
 _OTHERS_AT_MOST_S = 900.0
-"""Seconds that a deployment waits for another one that is at the same store, or has all coins."""
+"""Seconds that a deployment waits for another one that is at the same store, or has all coins, and for a publisher that
+takes nothing because it is busy.
+"""
 
 MayRepeat = Callable[[], bool]
 """Asked before something whose outcome stays unknown is done again; a yes uses up a retry."""
@@ -26,17 +29,23 @@ class Retries:
     def __init__(self, context: Context, operations: int) -> None:
         self._context = context
         self._left = budget(operations, context.options.recovery)
+        self._done_at = -math.inf
 
-    async def run(self, what: str, once: Callable[[MayRepeat], Awaitable[T]], *, patient: bool = False) -> T:
+    async def run(
+        self, what: str, once: Callable[[MayRepeat], Awaitable[T]], *, patient: bool = False, paced: bool = False
+    ) -> T:
         """Call `once` until it succeeds or there is no sense in another try. Raises the reason.
 
         A look that finds nothing before the settle time is over is no try: it is repeated until then. A try whose
         answer was lost counts as one; `once` asks what it is given before it does again what may have happened.
         `patient`: such repeats cost nothing (the same signed transaction), so there may be more of them. A service that
         asked for a pause with an answer that says nothing is not asked again before it; others are looked at meanwhile.
+        `paced`: `once` waits for its turn, so a refusal because of too many requests is no failed try: it only makes
+        the turns come slower, for as long as anything gets done.
         """
         tries = looks = 0
         held = free_at = 0.0
+        refused_at = math.inf
         clock = self._context.world.clock
         allowed = self._context.options.recovery.max_retries * (PATIENT_FACTOR if patient else 1)
 
@@ -54,7 +63,8 @@ class Retries:
 
         while True:
             try:
-                return await once(may_repeat)
+                done = await once(may_repeat)
+                self._done_at = clock.monotonic()
             except EffectUnknown as error:
                 if "settles_in" not in error.fields:
                     tries, looks = tries + 1, looks if patient else 0
@@ -64,8 +74,20 @@ class Retries:
                 held = self._held(error, held + pause) if "holder" in error.fields else 0.0
                 await self._pause(f"{what}: looking for it", pause)
             except WalrusError as error:
+                if paced and is_busy(error):
+                    refused_at = min(refused_at, clock.monotonic())
+                    self._check_busy(error, clock.monotonic() - max(refused_at, self._done_at))
+                    continue
                 tries += 1
                 await self._again(what, tries, error)
+            else:
+                return done
+
+    @staticmethod
+    def _check_busy(error: WalrusError, seconds: float) -> None:
+        """Raise the refusal when nothing got done for too long."""
+        if seconds > _OTHERS_AT_MOST_S:
+            raise error.cause if isinstance(error, EffectFailed) and error.cause is not None else error
 
     def _spend(self) -> bool:
         """Take one retry from the deployment's budget, if there is one."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import anyio
@@ -14,15 +16,19 @@ from walrus_sdk.engine.bodies import name_of, request_of
 from walrus_sdk.engine.context import Context
 from walrus_sdk.engine.effect import Absent, Done, Effect, Found, Look, Outcome, Readable
 from walrus_sdk.engine.journaling import Diary
+from walrus_sdk.engine.limiters import Limiters, Memory, NotBegun, Turn, open_limiters
 from walrus_sdk.engine.perform import Performer
 from walrus_sdk.engine.reading import PAUSES, patiently
 from walrus_sdk.engine.retries import MayRepeat, Retries
-from walrus_sdk.errors import DeploymentStopped, StorageError, WalrusError
+from walrus_sdk.errors import DeploymentStopped, EffectFailed, StorageError, WalrusError
 from walrus_sdk.model import events
 from walrus_sdk.model.chain import BlobObject
+from walrus_sdk.model.network import ChainState
 from walrus_sdk.model.plan import Plan, Stored, StoreOperation
 from walrus_sdk.model.units import BlobId, ObjectId, WalrusEpoch
+from walrus_sdk.planning import pacing
 from walrus_sdk.planning.build import places_of, to_store
+from walrus_sdk.planning.pacing import FIRST_PAUSE_S, Pace
 from walrus_sdk.ports import Put, Release, StoreReceipt
 
 __all__ = ["Uploads"]
@@ -31,11 +37,22 @@ _LOOK_FIRST_SIZE = 1024 * 1024
 """Bodies above this many bytes are looked up before they are sent; a small one costs less than the look."""
 
 _ENCODERS = 2
-"""Operations that are encoded at once: each holds its content in memory."""
+"""Operations that are encoded at once: each holds its content in memory, and keeps one core busy."""
+
+_STATE_S = 10.0
+"""Seconds for which what the chain says of epochs and prices serves several stores."""
+
+
+_LEAST_PAUSE_S = 0.01
+"""A publisher that is busy is not asked without any pause, whatever the options say."""
 
 
 class Uploads:
-    """Stores what a plan wants stored."""
+    """Stores what a plan wants stored.
+
+    Each worker computes the name of an operation, waits for its turn, and stores it. There are more workers than may
+    be in flight, so that names of later operations are known when a place gets free; what has its name holds no bytes.
+    """
 
     def __init__(self, context: Context, plan: Plan, performer: Performer, diary: Diary, retries: Retries) -> None:
         self._context = context
@@ -45,6 +62,9 @@ class Uploads:
         self._diary = diary
         self._retries = retries
         self._encoders = anyio.Semaphore(_ENCODERS)
+        self._memory = Memory(context.limits.memory)
+        self._state: ChainState | None = None
+        self._state_until = 0.0
         self._owned: Mapping[BlobId, BlobObject] | None = None
         self._listing = anyio.Lock()
         self._shown_by: float | None = None
@@ -64,14 +84,28 @@ class Uploads:
         total = sum(piece.size for operation in self._plan.operations for piece in operation.pieces)
         self._context.feed.set(stores_total=len(self._plan.operations), bytes_total=total)
         await self._recall_names()
-        queue = list(self._plan.operations)
+        queue = deque(enumerate(sorted(self._plan.operations, key=lambda operation: -operation.body_size)))
         failures: list[WalrusError] = []
-        async with anyio.create_task_group() as tasks:
-            for _ in range(min(self._context.options.concurrency, len(queue))):
-                tasks.start_soon(self._worker, queue, failures)
+        async with self._limiters() as limiters, anyio.create_task_group() as tasks:
+            for _ in range(min(self._context.limits.requests + _ENCODERS, len(queue))):
+                tasks.start_soon(self._worker, queue, limiters, failures)
         if failures:
             raise failures[0]
         return self._places
+
+    def _limiters(self) -> AbstractAsyncContextManager[Limiters]:
+        world, limits = self._world, self._context.limits
+        pause_s = max(_LEAST_PAUSE_S, min(FIRST_PAUSE_S, self._context.options.recovery.retry_delay_s))
+        paces = [Pace(limits.requests, pause_s=pause_s) for _ in range(max(1, world.store.publishers))]
+        return open_limiters(
+            limits,
+            paces,
+            clock=world.clock,
+            sleep=world.sleep,
+            random=world.random,
+            feed=self._context.feed,
+            stores=len(self._plan.operations),
+        )
 
     async def settle(self) -> None:
         """Look for every store that an earlier run left open until it is found or settled; nothing is stored."""
@@ -114,40 +148,56 @@ class Uploads:
             if event.type == events.STORE_NAMED:
                 self._names[event.data["operation"]] = BlobId.parse(event.data["blob_id"])
 
-    async def _worker(self, queue: list[StoreOperation], failures: list[WalrusError]) -> None:
+    async def _worker(
+        self, queue: deque[tuple[int, StoreOperation]], limiters: Limiters, failures: list[WalrusError]
+    ) -> None:
         while queue and not failures:
-            operation = queue.pop(0)
+            number, operation = queue.popleft()
             try:
-                await self._store(operation)
+                await self._store(operation, number, limiters)
             except WalrusError as error:
                 failures.append(error)
+                limiters.stop()
+            except NotBegun:
+                return
 
-    async def _store(self, operation: StoreOperation) -> None:
+    async def _store(self, operation: StoreOperation, number: int, limiters: Limiters) -> None:
         blob_id = await self._name(operation)
         self._context.feed.add(stores_encoded=1)
-        effect, fresh = self._effect(operation, blob_id), self._context.options.fresh
+        turns = _Turns(limiters, operation.body_size, number)
 
         async def once(may_repeat: MayRepeat) -> Done:
-            return await self._performer.perform(
-                effect,
-                lambda release: self._do(operation, blob_id, release),
-                self._look(operation, blob_id),
-                look_first=(self._resumed or operation.body_size > _LOOK_FIRST_SIZE) and not fresh,
-                look_again=self._look_again(operation, blob_id) if self._resumed else None,
-                own_only=fresh,  # stored again whatever others recorded: free where the publisher finds it certified
-                enough=self._covers,
-                may_repeat=may_repeat,
-                price=lambda: self._price(operation),
-            )
+            while True:
+                turn = turns.next()
+                try:
+                    return await self._try(operation, blob_id, turn, may_repeat)
+                except EffectFailed as error:
+                    if not pacing.is_for_another(error) or not turns.may_go_elsewhere(turn):
+                        raise
 
         await self._check_own(blob_id)
-        done = await self._retries.run(effect.operation, once)
+        done = await self._retries.run(operation.key, once, paced=True)
         end = WalrusEpoch(int(done.data["end_epoch"]))
         if not self._covers(done.data):  # recorded as it is: paid, and of use until then
             raise self._early(blob_id, end)
         for stored in places_of(operation, blob_id, self._plan.n_shards, end):
             self._places[stored.sha256] = stored
         await self._count(operation, blob_id, done)
+
+    async def _try(self, operation: StoreOperation, blob_id: BlobId, turn: Turn, may_repeat: MayRepeat) -> Done:
+        fresh = self._context.options.fresh
+        return await self._performer.perform(
+            self._effect(operation, blob_id),
+            lambda release: self._do(operation, blob_id, turn, release),
+            self._look(operation, blob_id),
+            look_first=(self._resumed or operation.body_size > _LOOK_FIRST_SIZE) and not fresh,
+            look_again=self._look_again(operation, blob_id) if self._resumed else None,
+            own_only=fresh,  # stored again whatever others recorded: free where the publisher finds it certified
+            enough=self._covers,
+            may_repeat=may_repeat,
+            price=lambda: self._price(operation),
+            turn=turn,
+        )
 
     async def _check_own(self, blob_id: BlobId) -> None:
         """Check that this deployment has not bought it with too short a life: the publisher would sell that again."""
@@ -164,7 +214,7 @@ class Uploads:
 
     async def _name(self, operation: StoreOperation) -> BlobId:
         if operation.key not in self._names:
-            async with self._encoders:
+            async with self._encoders, self._memory.hold(sum(piece.size for piece in operation.pieces)):
                 blob_id = await name_of(self._world, operation, self._plan.n_shards)
             await self._diary.event(events.STORE_NAMED, {"operation": operation.key, "blob_id": str(blob_id)})
             self._names[operation.key] = blob_id
@@ -175,12 +225,19 @@ class Uploads:
 
     async def _price(self, operation: StoreOperation) -> int:
         """Return what an operation costs now, in FROST: prices are votes, and its epochs are those that are left."""
-        state = await self._world.chain.state()
+        state = await self._chain_state()
         epochs = max(1, state.walrus_epoch.until(self._plan.end_epoch))
         return store_cost(operation.blob_size, self._plan.n_shards, epochs, state.prices).units
 
-    async def _do(self, operation: StoreOperation, blob_id: BlobId, release: Release) -> Outcome:
-        now = (await self._world.chain.state()).walrus_epoch
+    async def _chain_state(self) -> ChainState:
+        """Read epochs and prices, once for the stores of some seconds: a turn on the wire is not spent waiting."""
+        now_s = self._world.clock.monotonic()
+        if self._state is None or now_s >= self._state_until:
+            self._state, self._state_until = await self._world.chain.state(), now_s + _STATE_S
+        return self._state
+
+    async def _do(self, operation: StoreOperation, blob_id: BlobId, turn: Turn, release: Release) -> Outcome:
+        now = (await self._chain_state()).walrus_epoch
         epochs = now.until(self._plan.end_epoch)
         if epochs < 1:
             text = f"the plan stores until Walrus epoch {self._plan.end_epoch}, and it is {now} now"
@@ -195,7 +252,18 @@ class Uploads:
             deletable=options.deletable,
             feed=self._context.feed,
         )
-        receipt = await self._world.store.store(request, release)
+
+        async def let_go() -> None:
+            await release()
+            turn.sent()
+
+        assert turn.at is not None, "it is stored in its turn"
+        try:
+            receipt = await self._world.store.store(request, let_go, at=turn.at)
+        except WalrusError:
+            self._state = None  # read anew before each repeat
+            raise
+        turn.stored(at=receipt.publisher, is_new=not receipt.already_certified)
         self._check(receipt, blob_id)
         return Outcome(_receipt_json(receipt), self._puts(operation, blob_id, receipt))
 
@@ -319,6 +387,31 @@ class Uploads:
         size = sum(piece.size for piece in operation.pieces)
         self._context.feed.add(stores_confirmed=1, bytes_confirmed=size)
         await self._diary.stored(self._files_done, sum(len(paths) for paths in self._paths.values()))
+
+
+class _Turns:
+    """The turns of one operation, try after try."""
+
+    def __init__(self, limiters: Limiters, size: int, number: int) -> None:
+        self._limiters = limiters
+        self._size = size
+        self._number = number
+        self._begun = False
+        self._besides: set[int] = set()
+        self._last: Turn | None = None
+
+    def next(self) -> Turn:
+        """Return the turn of the next try."""
+        self._begun = self._begun or (self._last is not None and self._last.at is not None)
+        self._last = self._limiters.turn(self._size, self._number, begun=self._begun, besides=self._besides)
+        return self._last
+
+    def may_go_elsewhere(self, turn: Turn) -> bool:
+        """Leave the publisher of a turn out from now on; returns whether another one is left."""
+        if turn.at is None or len(self._besides) + 1 >= self._limiters.publishers:
+            return False
+        self._besides.add(turn.at)
+        return True
 
 
 def _object_id(outcome: Mapping[str, Any]) -> ObjectId | None:

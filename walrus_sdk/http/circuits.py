@@ -1,6 +1,7 @@
 """Which of several addresses of one service is asked first: one that failed several times in a row rests.
 
 closed ── 3 failures in a row, or one that shows a wrong service ──> open (for 1, 2, 4, … 60 s)
+any state ── a failure with Retry-After ──> open, at least so long
 open ── the pause is over ──> half-open: one call is let through as a probe, all others see it as open
 half-open ── the probe fails ──> open, twice as long          any state ── a success ──> closed
 """
@@ -74,6 +75,12 @@ class Circuit:
             return Circuit(failures=self.failures + 1)
         return self._open(now, _FIRST_PAUSE_S)
 
+    def asked(self, now: float, pause_s: float) -> Circuit:
+        """Return what follows when the address asked to be left alone for so long (Retry-After)."""
+        if pause_s <= 0:
+            return self
+        return replace(self, pause_s=self.pause_s or _FIRST_PAUSE_S, until=max(self.until, now + pause_s))
+
     def _open(self, now: float, pause_s: float) -> Circuit:
         return Circuit(pause_s=pause_s, until=now + pause_s)
 
@@ -94,8 +101,8 @@ class Circuits:
         return self._circuits[url].state(self._clock())
 
     def best(self, left: Sequence[str]) -> str:
-        """Return the address of `left` to ask next. None is ever left out: those that rest come last."""
-        return min(left, key=lambda url: (self.state(url) is State.OPEN, self.urls.index(url)))
+        """Return the address of `left`, the dearest first, to ask next. None is left out: those that rest come last."""
+        return min(left, key=lambda url: self.state(url) is State.OPEN)
 
     @contextmanager
     def asking(self, url: str, at_fault: Callable[[WalrusError], bool]) -> Iterator[None]:
@@ -107,8 +114,9 @@ class Circuits:
             yield
         except WalrusError as error:
             if at_fault(error):
-                for_long = error.code in _WRONG_SERVICE
-                self._circuits[url] = self._circuits[url].failed(self._clock(), probe=probe, for_long=for_long)
+                for_long, now = error.code in _WRONG_SERVICE, self._clock()
+                failed = self._circuits[url].failed(now, probe=probe, for_long=for_long)
+                self._circuits[url] = failed.asked(now, error.fields.get("retry_after") or 0.0)
             elif isinstance(error, _ANSWERED):
                 self._circuits[url] = Circuit()
             raise

@@ -23,19 +23,21 @@ async def first_of(
     circuits: Circuits,
     call: Callable[[str], Awaitable[T]],
     *,
+    first: str | None = None,
     moves_on: Callable[[WalrusError], bool] = lambda error: error.code in READ_MOVES_ON,
     rank: Callable[[WalrusError], int] = lambda error: 0 if error.code in READ_MOVES_ON else 1,
     at_fault: Callable[[WalrusError], bool] = lambda error: error.code in FAULTS,
 ) -> T:
     """Return the first success of `call` over the addresses; any error that does not move on is raised at once.
 
+    `first` is preferred to those that work as well; else it is the order of the addresses.
     Only for calls that may be repeated: reads, or effects known not to have begun (the caller's `moves_on` says so).
     When all fail, the error of the highest `rank` is raised (the first of equals; by default answers rank above
     failures of the network), with `tried` = the number of addresses asked. `at_fault` says which errors count
     against the address. Raises `ConfigurationError` ``setting_invalid`` without any address.
     """
     errors: list[WalrusError] = []
-    left = list(circuits.urls)
+    left = sorted(circuits.urls, key=lambda url: url != first)
     while left:
         url = circuits.best(left)
         left.remove(url)

@@ -128,7 +128,7 @@ class Blobs:
         self._chain = chain
         self._content = content
         self._by_blob: dict[BlobId, dict[str, Registration]] = {}
-        self._rows = sum(1 for _ in tables.items("ledger"))
+        self._ledger: list[dict[str, Any]] = [json.loads(value) for _, value in tables.items("ledger")]
         for key, value in tables.items("registrations"):
             found = Registration(**json.loads(value))
             self._by_blob.setdefault(BlobId.parse(found.blob_id), {})[key.hex()] = found
@@ -200,7 +200,7 @@ class Blobs:
     def _put(self, found: Registration) -> None:
         key = ObjectId.parse(found.object_id).raw
         self._by_blob.setdefault(BlobId.parse(found.blob_id), {})[key.hex()] = found
-        self._tables.put("registrations", key, json.dumps(asdict(found)).encode())
+        self._tables.put("registrations", key, lambda: json.dumps(asdict(found)).encode())
         self._tables.commit()
 
     def certify(self, found: Registration, data: bytes, owner: SuiAddress) -> Registration:
@@ -268,10 +268,10 @@ class Blobs:
 
     def note(self, row: LedgerRow) -> None:
         """Add a row to the ledger."""
-        self._tables.put("ledger", self._rows.to_bytes(8, "big"), json.dumps(asdict(row)).encode())
-        self._rows += 1
+        self._tables.put("ledger", len(self._ledger).to_bytes(8, "big"), json.dumps(asdict(row)).encode())
+        self._ledger.append(asdict(row))
         self._tables.commit()
 
     def ledger(self) -> list[dict[str, Any]]:
         """Return all rows, oldest first."""
-        return [json.loads(value) for _, value in self._tables.items("ledger")]
+        return [dict(row) for row in self._ledger]

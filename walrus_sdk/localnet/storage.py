@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
-__all__ = ["MemoryTables", "SqliteTables", "Tables"]
+__all__ = ["MemoryTables", "SqliteTables", "Tables", "Value"]
+
+Value: TypeAlias = bytes | Callable[[], bytes]
+"""Bytes, or what makes them of a frozen value: tables in memory make them when somebody reads them, which is seldom."""
+
+
+def _made(value: Value) -> bytes:
+    return value if isinstance(value, bytes) else value()
 
 
 class Tables(Protocol):
@@ -22,7 +29,7 @@ class Tables(Protocol):
         """Return one value."""
         ...
 
-    def put(self, table: str, key: bytes, value: bytes) -> None:
+    def put(self, table: str, key: bytes, value: Value) -> None:
         """Set one value."""
         ...
 
@@ -39,17 +46,19 @@ class MemoryTables:
     """Tables that die with the process."""
 
     def __init__(self) -> None:
-        self._tables: dict[str, dict[bytes, bytes]] = {}
+        self._tables: dict[str, dict[bytes, Value]] = {}
 
     def items(self, table: str) -> Iterator[tuple[bytes, bytes]]:
         """Yield all rows of a table, in order of their keys."""
-        yield from sorted(self._tables.get(table, {}).items())
+        for key, value in sorted(self._tables.get(table, {}).items(), key=lambda row: row[0]):
+            yield key, _made(value)
 
     def get(self, table: str, key: bytes) -> bytes | None:
         """Return one value."""
-        return self._tables.get(table, {}).get(key)
+        value = self._tables.get(table, {}).get(key)
+        return None if value is None else _made(value)
 
-    def put(self, table: str, key: bytes, value: bytes) -> None:
+    def put(self, table: str, key: bytes, value: Value) -> None:
         """Set one value."""
         self._tables.setdefault(table, {})[key] = value
 
@@ -87,10 +96,10 @@ class SqliteTables:
         if not self._db.in_transaction:
             self._db.execute("begin immediate")
 
-    def put(self, table: str, key: bytes, value: bytes) -> None:
+    def put(self, table: str, key: bytes, value: Value) -> None:
         """Set one value."""
         self._begin()
-        self._db.execute("insert or replace into rows values (?, ?, ?)", (table, key, value))
+        self._db.execute("insert or replace into rows values (?, ?, ?)", (table, key, _made(value)))
 
     def delete(self, table: str, key: bytes) -> None:
         """Remove one value."""

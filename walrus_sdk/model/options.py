@@ -11,7 +11,7 @@ from walrus_sdk.errors import ConfigurationError
 from walrus_sdk.model.plan import Cost
 from walrus_sdk.model.units import DeploymentId, Digest, Frost, Mist, ObjectId
 
-__all__ = ["MAX_BUDGET", "Asked", "DeployOptions", "DeployResult", "RecoveryOptions", "Verify"]
+__all__ = ["MAX_BUDGET", "Asked", "DeployOptions", "DeployResult", "Limits", "RecoveryOptions", "Verify"]
 
 
 _YEARS_S = 10 * 365 * 86_400.0
@@ -73,12 +73,47 @@ class RecoveryOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What an upload may use at once.
+
+    `requests`: store requests in flight, over all publishers. A default publisher serves 8 and buffers 8 more, so 16
+    is the most that is never refused there; how many of them are used is found out while storing.
+    `bodies`: bodies being sent to one publisher. Two keep an uplink busy (one begins as the other ends), and with few
+    at a time the first stores begin their wait of seconds early. Counted for each publisher, because one that holds a
+    body back in its queue must not hold up the others.
+    `memory`: bytes of content held while names (blob ids) are computed. 256 MiB are two of the largest quilts
+    (128 MiB), one for each core that encodes at once by default.
+
+    Peak memory of an upload, beyond the process itself:
+    ``max(memory, largest operation) + publishers x bodies x (chunk + 64 KiB) + requests x 50 KiB``, where a chunk is
+    what is read of a file at once. What an encoder needs besides the content is its process's own.
+    """
+
+    requests: int = 16
+    bodies: int = 2
+    memory: int = 256 * 2**20
+
+    def __post_init__(self) -> None:
+        for name, most in _MOST.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+                option = _LIMIT_OPTIONS[name]
+                text = f"{option}: expected 1 to {most}, found {value!r:.80}"
+                raise ConfigurationError("option_invalid", text, option=option, found=str(value))
+
+
+_MOST = {"requests": 256, "bodies": 64, "memory": 2**40}
+_LIMIT_OPTIONS = {"requests": "concurrency", "bodies": "max_bodies", "memory": "max_memory"}
+
+
+@dataclass(frozen=True, slots=True)
 class DeployOptions:
     """What may be asked of a deployment; units in the names, `None` means "as the network or project file says".
 
     `max_cost` stops before anything is spent. `max_delete` is the share of a site's pages that may go (1.0: all).
-    `deadline_s` stops resumably. `max_quilt_size` is in bytes of the assembled quilt. `concurrency` counts store
-    requests in flight; 8 is what a default publisher serves at once. `wal_price`, `sui_price`: USD per coin.
+    `deadline_s` stops resumably. `max_quilt_size` is in bytes of the assembled quilt. `concurrency`: most store
+    requests in flight (default 16); `max_bodies`: most bodies being sent to one publisher (2); `max_memory`: bytes of
+    content held while it is encoded (256 MiB); see `Limits`. `wal_price`, `sui_price`: USD per coin.
     `tags` are kept with the version. `gas_budget` is the most that one transaction may use, instead of what a
     simulation says. `rollback_on_bad_verify` goes back to the last version when wrong bytes are proven to be served.
     `keep_old_s` leaves replaced assets with a hash in their name on the site for so many seconds.
@@ -99,7 +134,9 @@ class DeployOptions:
     max_delete: float = 0.5
     max_quilt_size: int | None = None
     max_quilt_files: int | None = None
-    concurrency: int = 8
+    concurrency: int | None = None
+    max_bodies: int | None = None
+    max_memory: int | None = None
     deadline_s: float | None = None
     settle_s: float | None = None
     wal_price: Decimal | None = None
@@ -114,7 +151,6 @@ class DeployOptions:
         checks = (
             ("epochs", self.epochs is None or 1 <= self.epochs <= 1000, "1 to 1000"),
             ("max_delete", 0 <= self.max_delete <= 1, "a share from 0 to 1"),
-            ("concurrency", 1 <= self.concurrency <= 64, "1 to 64"),
             ("max_quilt_files", self.max_quilt_files is None or self.max_quilt_files >= 1, "at least 1"),
             ("max_quilt_size", self.max_quilt_size is None or self.max_quilt_size >= 1, "at least 1 byte"),
             ("deadline_s", self.deadline_s is None or self.deadline_s > 0, "more than 0 seconds"),
@@ -134,6 +170,16 @@ class DeployOptions:
                 raise ConfigurationError(
                     "option_invalid", f"{name}: expected {expected}, found {found}", option=name, found=str(found)
                 )
+        self.limits()
+
+    def limits(self, **otherwise: int | None) -> Limits:
+        """Return the limits of an upload: what is asked for here, else `otherwise` (by option name), else the default.
+
+        Raises `ConfigurationError` ``option_invalid``.
+        """
+        asked = {name: (getattr(self, option), otherwise.get(option)) for name, option in _LIMIT_OPTIONS.items()}
+        chosen = {name: here if here is not None else there for name, (here, there) in asked.items()}
+        return Limits(**{name: value for name, value in chosen.items() if value is not None})
 
 
 class Asked(TypedDict, total=False):
@@ -154,7 +200,9 @@ class Asked(TypedDict, total=False):
     max_delete: float
     max_quilt_size: int | None
     max_quilt_files: int | None
-    concurrency: int
+    concurrency: int | None
+    max_bodies: int | None
+    max_memory: int | None
     deadline_s: float | None
     settle_s: float | None
     wal_price: Decimal | None

@@ -15,6 +15,7 @@ __all__ = [
     "Cost",
     "Entry",
     "FileStat",
+    "Packing",
     "Piece",
     "Plan",
     "SiteChange",
@@ -110,6 +111,32 @@ class StoreOperation:
     body_size: int
     units: int
     cost: Frost
+
+
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """One way to store a plan's files: how many blobs and quilts, their storage units, what they cost, what is sent.
+
+    `sent_bytes` is the size of all request bodies.
+    """
+
+    name: str
+    blobs: int
+    quilts: int
+    units: int
+    cost: Frost
+    sent_bytes: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON-ready fields, amounts as decimal text."""
+        return {
+            "name": self.name,
+            "blobs": self.blobs,
+            "quilts": self.quilts,
+            "units": self.units,
+            "cost_frost": str(self.cost.units),
+            "sent_bytes": self.sent_bytes,
+        }
 
 
 @dataclass(frozen=True, slots=True)

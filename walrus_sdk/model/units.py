@@ -120,6 +120,9 @@ class _Bytes32:
     def __bytes__(self) -> bytes:
         return self.raw
 
+    def __hash__(self) -> int:
+        return hash(self.raw)  # bytes keep their hash
+
 
 _LONGEST_TEXT = 64
 """Characters: no id that is read here has more."""

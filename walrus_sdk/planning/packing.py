@@ -9,16 +9,17 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from walrus_sdk.codecs import quilt_layout, redstuff
 from walrus_sdk.codecs.cost import store_cost
 from walrus_sdk.errors import CodecError, StorageError, ValidationError
 from walrus_sdk.model.network import Prices
-from walrus_sdk.model.plan import Entry, Piece, StoreKind, StoreOperation
+from walrus_sdk.model.plan import Entry, Packing, Piece, StoreKind, StoreOperation
+from walrus_sdk.model.units import Frost
 
-__all__ = ["REQUEST_UNITS", "Limits", "body_size", "identifier_of", "pack", "pieces_of"]
+__all__ = ["REQUEST_UNITS", "Limits", "alternatives", "body_size", "fill", "identifier_of", "pack", "pieces_of"]
 
 REQUEST_UNITS = 16
 """What one more request is worth, in storage units (MiB of encoded size): a store takes seconds, whatever its size."""
@@ -74,7 +75,44 @@ def pack(pieces: Sequence[Piece], n_shards: int, epochs: int, prices: Prices, li
     Raises `ValidationError`/`StorageError` ``file_too_large`` or ``body_too_large`` with the file that fits nowhere.
     """
     search = _Search(sorted(pieces, key=lambda piece: (piece.size, piece.identifier)), n_shards, limits)
-    groups = sorted((search.group(a, b) for a, b in search.cuts()), key=lambda group: (-group.body, group.first))
+    return _operations([search.group(a, b) for a, b in search.cuts()], n_shards, epochs, prices)
+
+
+def fill(pieces: Sequence[Piece], n_shards: int, epochs: int, prices: Prices, limits: Limits) -> list[StoreOperation]:
+    """Return the stores that hold `pieces` in the order given, each filled up as far as it goes; else as `pack`."""
+    search = _Search(pieces, n_shards, limits)
+    return _operations([search.group(a, b) for a, b in search.full()], n_shards, epochs, prices)
+
+
+def alternatives(
+    operations: Sequence[StoreOperation], n_shards: int, epochs: int, prices: Prices, limits: Limits
+) -> list[Packing]:
+    """Return what the chosen stores come to, and other ways to hold the same files, each at today's prices."""
+    pieces = [piece for operation in operations for piece in operation.pieces]
+    by_size = sorted(pieces, key=lambda piece: (piece.size, piece.identifier))
+    by_path = sorted(pieces, key=lambda piece: piece.identifier)
+    ways = {
+        "chosen": operations,
+        "quilts filled up by size": fill(by_size, n_shards, epochs, prices, limits),
+        "quilts filled up by path": fill(by_path, n_shards, epochs, prices, limits),
+        "one blob a file": fill(by_path, n_shards, epochs, prices, replace(limits, max_quilt_files=1)),
+    }
+    return [_summed(name, found) for name, found in ways.items()]
+
+
+def _summed(name: str, operations: Sequence[StoreOperation]) -> Packing:
+    return Packing(
+        name,
+        blobs=sum(operation.kind is StoreKind.BLOB for operation in operations),
+        quilts=sum(operation.kind is StoreKind.QUILT for operation in operations),
+        units=sum(operation.units for operation in operations),
+        cost=sum((operation.cost for operation in operations), Frost()),
+        sent_bytes=sum(operation.body_size for operation in operations),
+    )
+
+
+def _operations(groups: Iterable[_Group], n_shards: int, epochs: int, prices: Prices) -> list[StoreOperation]:
+    ordered = sorted(groups, key=lambda group: (-group.body, group.first))
     return [
         StoreOperation(
             key=f"store-{number:04}",
@@ -85,7 +123,7 @@ def pack(pieces: Sequence[Piece], n_shards: int, epochs: int, prices: Prices, li
             units=redstuff.storage_units(group.blob, n_shards),
             cost=store_cost(group.blob, n_shards, epochs, prices),
         )
-        for number, group in enumerate(groups, 1)
+        for number, group in enumerate(ordered, 1)
     ]
 
 
@@ -177,6 +215,24 @@ class _Search:
             i = best[j][1]
             found.append((at[i], at[j]))
             j = i
+        return found
+
+    def full(self) -> list[tuple[int, int]]:
+        """Return groups as ``(start, stop)``, each with as many of the next files as it takes."""
+        found: list[tuple[int, int]] = []
+        start = 0
+        while start < len(self._pieces):
+            low, high = start, min(len(self._pieces), start + self._max_files)  # all of ``start..low`` fit
+            while low < high:
+                middle = (low + high + 1) // 2
+                if self._price(start, middle) is None:
+                    high = middle - 1
+                else:
+                    low = middle
+            if low == start:
+                raise self._misfit(start)
+            found.append((start, low))
+            start = low
         return found
 
     def _misfit(self, index: int) -> Exception:

@@ -16,7 +16,7 @@ import typing
 from collections.abc import Callable, Mapping
 from enum import Enum
 from operator import attrgetter
-from typing import Any, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 from walrus_sdk.errors import CodecError
 from walrus_sdk.model.plan import Plan
@@ -32,7 +32,7 @@ from walrus_sdk.model.units import (
     WalrusEpoch,
 )
 
-__all__ = ["canonical", "dump", "load", "load_plan", "plan_digest"]
+__all__ = ["canonical", "data_digest", "dump", "load", "load_plan", "plan_digest"]
 
 T = TypeVar("T")
 
@@ -68,7 +68,10 @@ def _dumper(kind: Any) -> Callable[[Any], Any]:
         return lambda value: [dump(item) for item in value]
     assert dataclasses.is_dataclass(kind), f"{kind.__name__} has no JSON form"
     names: tuple[str, ...] = _fields(cast(Any, kind))
-    return lambda value: {name: dump(getattr(value, name)) for name in names}
+    if len(names) < 2:
+        return lambda value: {name: dump(getattr(value, name)) for name in names}
+    parts = attrgetter(*names)
+    return lambda value: dict(zip(names, map(dump, parts(value)), strict=True))
 
 
 @functools.cache
@@ -90,47 +93,66 @@ def load_plan(data: Any) -> Plan:
     return load(Plan, data)
 
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
 def canonical(data: Any) -> bytes:
     """Return JSON-ready data as bytes that depend on its content only: sorted keys, no spaces, UTF-8."""
-    text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.encode("utf-8", "surrogatepass")
+    return _ENCODER.encode(data).encode("utf-8", "surrogatepass")
 
 
 def plan_digest(plan: Plan) -> str:
     """Return the SHA-256 (hex) of a plan without its own digest."""
-    return hashlib.sha256(canonical(dump(dataclasses.replace(plan, digest="")))).hexdigest()
+    return data_digest(dump(plan))
+
+
+def data_digest(data: Mapping[str, Any]) -> str:
+    """Return the digest of the plan that `dump` made `data` of; it is the same as `plan_digest` of that plan."""
+    return hashlib.sha256(canonical({**data, "digest": ""})).hexdigest()
+
+
+# ── reading ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+_Loader: TypeAlias = Callable[[Any], Any]
 
 
 def _load(kind: Any, data: Any) -> Any:
-    origin = typing.get_origin(kind)
+    return _loader(kind)(data)
+
+
+@functools.cache
+def _loader(kind: Any) -> _Loader:
+    """Return how values of a type are read; it is made once for each type that plans have."""
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
     if origin in (types.UnionType, typing.Union):
-        return None if data is None else _load(_other_than_none(kind), data)
+        return _optional_loader(args)
     if origin is tuple:
-        return _load_tuple(typing.get_args(kind), data)
+        return _tuple_loader(args)
     if origin is not None and issubclass(origin, Mapping):
-        return _load_mapping(typing.get_args(kind), data)
+        key_of, item_of = _loader(args[0]), _loader(args[1])
+        return lambda data: {key_of(key): item_of(item) for key, item in _expect(dict, data).items()}
     if kind in (object, Any):
-        return data
+        return lambda data: data
     if dataclasses.is_dataclass(kind) and kind not in (*_TEXTS, *_AMOUNTS, *_EPOCHS):
-        return _load_dataclass(kind, data)
-    return _load_leaf(kind, data)
+        return _dataclass_loader(kind)
+    return _leaf_loader(kind)
 
 
-def _other_than_none(kind: Any) -> Any:
-    (inner,) = [arg for arg in typing.get_args(kind) if arg is not type(None)]
-    return inner
+def _optional_loader(args: tuple[Any, ...]) -> _Loader:
+    (inner,) = [_loader(arg) for arg in args if arg is not type(None)]
+    return lambda data: None if data is None else inner(data)
 
 
-def _load_leaf(kind: Any, data: Any) -> Any:
+def _leaf_loader(kind: Any) -> _Loader:
     if kind in _TEXTS:
-        return kind.parse(_expect(str, data))
+        return lambda data: kind.parse(_expect(str, data))
     if kind in _AMOUNTS or kind in _EPOCHS:
-        return kind(_expect(int, data))
+        return lambda data: kind(_expect(int, data))
     if kind is bytes:
-        return bytes.fromhex(_expect(str, data))
+        return lambda data: bytes.fromhex(_expect(str, data))
     if issubclass(kind, Enum):
-        return kind(data)
-    return _expect(kind, data)
+        return lambda data: kind(data)
+    return lambda data: _expect(kind, data)
 
 
 def _expect(kind: type[T], data: Any) -> T:
@@ -139,28 +161,28 @@ def _expect(kind: type[T], data: Any) -> T:
     return data
 
 
-def _load_tuple(args: tuple[Any, ...], data: Any) -> tuple[Any, ...]:
-    items = _expect(list, data)
-    kinds = [args[0]] * len(items) if args[-1] is Ellipsis else list(args)
-    if len(kinds) != len(items):
-        raise TypeError(f"expected {len(kinds)} items, found {len(items)}")
-    return tuple(_load(kind, item) for kind, item in zip(kinds, items, strict=True))
+def _tuple_loader(args: tuple[Any, ...]) -> _Loader:
+    if args[-1] is Ellipsis:
+        each = _loader(args[0])
+        return lambda data: tuple([each(item) for item in _expect(list, data)])
+    loaders = [_loader(arg) for arg in args]
+
+    def load_items(data: Any) -> tuple[Any, ...]:
+        items = _expect(list, data)
+        if len(loaders) != len(items):
+            raise TypeError(f"expected {len(loaders)} items, found {len(items)}")
+        return tuple([one(item) for one, item in zip(loaders, items, strict=True)])
+
+    return load_items
 
 
-def _load_mapping(args: tuple[Any, ...], data: Any) -> dict[Any, Any]:
-    return {_load(args[0], key): _load(args[1], item) for key, item in _expect(dict, data).items()}
-
-
-@functools.cache
-def _hints(kind: Any) -> dict[str, Any]:
-    """Return the types of a dataclass's fields."""
+def _dataclass_loader(kind: Any) -> _Loader:
     hints = typing.get_type_hints(kind)
-    return {name: hints[name] for name in _fields(kind)}
+    loaders = {name: _loader(hints[name]) for name in _fields(kind)}
 
+    def load_fields(data: Any) -> Any:
+        if _expect(dict, data).keys() != loaders.keys():
+            raise TypeError(f"{kind.__name__}: fields differ by {sorted(set(data) ^ loaders.keys())}")
+        return kind(**{name: one(data[name]) for name, one in loaders.items()})
 
-def _load_dataclass(kind: Any, data: Any) -> Any:
-    hints = _hints(kind)
-    names = hints.keys()
-    if set(_expect(dict, data)) != names:
-        raise TypeError(f"{kind.__name__}: fields differ by {sorted(set(data) ^ names)}")
-    return kind(**{name: _load(hints[name], data[name]) for name in names})
+    return load_fields

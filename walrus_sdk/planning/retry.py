@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from walrus_sdk.errors import EffectFailed, EffectUnknown, ErrorClass, StateError, WalrusError
 from walrus_sdk.model.options import RecoveryOptions
 
-__all__ = ["LOOK_PAUSES", "PATIENT_FACTOR", "Again", "Stop", "budget", "look_pause", "next_action"]
+__all__ = ["LOOK_PAUSES", "PATIENT_FACTOR", "Again", "Stop", "budget", "is_busy", "look_pause", "next_action"]
 
 _LONGEST_S = 60.0
 PATIENT_FACTOR = 10
@@ -44,6 +44,11 @@ def look_pause(looks: int, asked_s: float = 0.0) -> float:
 def budget(operations: int, options: RecoveryOptions) -> int:
     """Return how many retries a whole deployment may use: a share of its operations, at least 10."""
     return max(10, int(operations * options.retry_budget))
+
+
+def is_busy(error: WalrusError) -> bool:
+    """Return whether an effect did not happen because the service wants fewer requests (429)."""
+    return isinstance(error, EffectFailed) and error.cause is not None and error.cause.code == "rate_limited"
 
 
 def next_action(attempts: int, error: WalrusError, options: RecoveryOptions, jitter: float) -> Again | Stop:

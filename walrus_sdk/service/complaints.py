@@ -38,7 +38,7 @@ COMPLAINTS: tuple[Complaint, ...] = (
             "Run the same command again: a store whose answer was lost is looked up before it is repeated.",
             "Check the connection, and that the publisher's address answers from this machine.",
             "On a slow line raise --timeout, lower --concurrency, or make quilts smaller with --max-quilt-size.",
-            "Name further publishers with --publisher; they are tried in order.",
+            "Name further publishers with --publisher; they work side by side.",
         ),
     ),
     Complaint(

@@ -66,7 +66,13 @@ class Connection:
 
     def context(self, owner: Ownership, folder: Folder, options: DeployOptions, feed: Feed) -> Context:
         """Return what the engine needs to work on a deployment."""
-        world = World(
+        world = self.world(folder, options)
+        limits = options.limits(**self.project.limits)
+        return Context(world, owner, self.network, options, limits, feed, self.is_live, self.patience)
+
+    def world(self, folder: Folder, options: DeployOptions) -> World:
+        """Return all ports, with a folder and the time limits of the options."""
+        return World(
             clock=self.clock,
             sleep=self.sleep,
             random=self.random,
@@ -80,4 +86,3 @@ class Connection:
             folder=folder,
             hook=self.hook,
         )
-        return Context(world, owner, self.network, options, feed, self.is_live, self.patience)

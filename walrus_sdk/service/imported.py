@@ -12,7 +12,7 @@ from walrus_sdk.model import events
 from walrus_sdk.model.deployment import Status
 from walrus_sdk.model.plan import Plan
 from walrus_sdk.model.units import DeploymentId
-from walrus_sdk.planning.plan_json import canonical, load_plan, plan_digest
+from walrus_sdk.planning.plan_json import canonical, data_digest, load_plan
 from walrus_sdk.ports import Change, Put
 from walrus_sdk.service.connection import Connection
 from walrus_sdk.service.lifecycle import adopted_site, entry_rows, first_row
@@ -48,7 +48,7 @@ async def take_in(connection: Connection, data: Mapping[str, Any]) -> Deployment
 
 def _plan(data: Mapping[str, Any]) -> Plan:
     plan = load_plan(data["plan"])
-    if plan_digest(plan) != data["plan_digest"]:
+    if data_digest(data["plan"]) != data["plan_digest"]:
         raise ValueError("its plan is not the one that was frozen")
     return plan
 

@@ -1,16 +1,18 @@
-"""From a draft to a frozen plan: what its first transaction uses is simulated."""
+"""What a plan costs: what its first transaction uses is simulated; other ways to pack it, on request."""
 
 from __future__ import annotations
 
 from walrus_sdk.engine.sender import simulate_gas
 from walrus_sdk.model.chain import GasUsed, ObjectRef
-from walrus_sdk.model.plan import Plan
+from walrus_sdk.model.options import DeployOptions
+from walrus_sdk.model.plan import Packing, Plan
 from walrus_sdk.model.site import SiteSnapshot
 from walrus_sdk.planning import build, cost
+from walrus_sdk.planning.packing import alternatives
 from walrus_sdk.service.connection import Connection
 from walrus_sdk.sites import packing
 
-__all__ = ["priced"]
+__all__ = ["packings", "priced"]
 
 
 async def priced(connection: Connection, draft: build.Draft, site: SiteSnapshot | None) -> Plan:
@@ -29,3 +31,9 @@ async def _first_gas(connection: Connection, draft: build.Draft, site: SiteSnaps
     kind = packing.build(draft.transactions[0], packing.Calls(package, owner), ref)
     price = (await connection.chain.state()).gas_price
     return await simulate_gas(connection.chain, kind, owner, price)
+
+
+async def packings(connection: Connection, plan: Plan, options: DeployOptions) -> list[Packing]:
+    """Return what a plan's stores come to beside other ways to pack the same files, at today's prices."""
+    state, limits = await connection.chain.state(), build.limits(connection.network, options, plan.n_shards)
+    return alternatives(plan.operations, plan.n_shards, plan.epochs, state.prices, limits)

@@ -59,7 +59,10 @@ _POLL_S = 0.25
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Endpoints:
-    """Addresses that replace those of the network; an empty tuple or `None` leaves them. Several are tried in order."""
+    """Addresses that replace those of the network; an empty tuple or `None` leaves them.
+
+    Several publishers work side by side, several addresses of another service are tried in order.
+    """
 
     publisher: tuple[str, ...] = ()
     aggregator: tuple[str, ...] = ()

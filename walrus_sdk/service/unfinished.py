@@ -20,7 +20,7 @@ from walrus_sdk.model.options import DeployOptions
 from walrus_sdk.model.plan import Plan
 from walrus_sdk.model.units import DeploymentId, ObjectId, SuiAddress
 from walrus_sdk.planning.cost import check_spending
-from walrus_sdk.planning.plan_json import load_plan, plan_digest
+from walrus_sdk.planning.plan_json import data_digest, load_plan
 from walrus_sdk.planning.state import is_same_site, is_unfinished
 from walrus_sdk.ports import Folder, Ownership
 from walrus_sdk.service.connection import Connection
@@ -158,8 +158,8 @@ async def _of_site(connection: Connection, request: Request) -> list[Mapping[str
 @lru_cache(maxsize=1)
 def _read(text: str) -> tuple[Plan, str]:
     """Read a plan and take its digest; a verb asks for the same one several times."""
-    plan = load_plan(json.loads(text))
-    return plan, plan_digest(plan)
+    data = json.loads(text)
+    return load_plan(data), data_digest(data)
 
 
 async def plan_of(connection: Connection, row: Mapping[str, Any]) -> Plan:

@@ -15,8 +15,9 @@ from walrus_sdk.engine.patience import Patience
 from walrus_sdk.errors import ConfigurationError, WalrusError
 from walrus_sdk.model.deployment import Event
 from walrus_sdk.model.health import Examination, Finding
+from walrus_sdk.model.measures import Shot
 from walrus_sdk.model.options import Asked, DeployOptions, DeployResult, Verify
-from walrus_sdk.model.plan import Plan
+from walrus_sdk.model.plan import Packing, Plan
 from walrus_sdk.model.progress import Progress
 from walrus_sdk.model.reports import DeploymentReport, DeploymentSummary, VerifyReport
 from walrus_sdk.model.units import DeploymentId, ObjectId
@@ -29,6 +30,8 @@ from walrus_sdk.service import (
     doctor,
     imported,
     locks,
+    measure,
+    pricing,
     reports,
     resume,
     rollback,
@@ -123,6 +126,12 @@ class Session:
         """
         connection = await self._wiring.connection()
         return await deploy.plan(connection, _place(folder), _options(options, asked), Feed(progress))
+
+    async def packings(self, plan: Plan, options: DeployOptions | None = None, **asked: Unpack[Asked]) -> list[Packing]:
+        """Return what a plan's stores come to beside other ways to pack the same files, at today's prices."""
+        chosen = _options(options, asked)
+        with one_error():
+            return await pricing.packings(await self._wiring.connection(), plan, chosen)
 
     async def apply(
         self,
@@ -333,6 +342,17 @@ class Session:
         """Return everything about one deployment. Needs no network. Raises ``deployment_not_found``."""
         journal = self._wiring.journal
         return await reports.report(journal, reports.deployment_id(deployment), self._wiring.is_live)
+
+    async def measure(
+        self, sizes: Sequence[int], at_once: Sequence[int], count: int, **asked: Unpack[Asked]
+    ) -> tuple[Shot, ...]:
+        """Store `count` fresh blobs for each size (bytes) and each number of stores `at_once`, and time them; it costs.
+
+        See `walrus_sdk.bench`. Raises `LimitError` ``cost_limit`` before anything is stored.
+        """
+        with one_error():
+            connection = await self._wiring.connection()
+            return await measure.measure(connection, _options(None, asked), sizes, at_once, count)
 
     async def verify(self, site: str, how: Verify = Verify.ALL, *, progress: Listener | None = None) -> VerifyReport:
         """Read a site as visitors get it; `site` is an object id, a base36 address or a name.

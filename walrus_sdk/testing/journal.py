@@ -19,7 +19,19 @@ from walrus_sdk.testing.virtual import turn
 
 __all__ = ["Disk", "MemoryCheckpoints", "MemoryJournal"]
 
+_LEAVES = (str, int, float, bool, type(None))
+_KEYS = {table: frozenset(names) for table, names in KEYS.items()}
 _KNOWN = {table: frozenset(columns) for table, columns in COLUMNS.items()}
+
+
+def _as_json(value: Any) -> Any:
+    """Return a copy of JSON-ready data as it would be read back. Raises `TypeError` for anything else."""
+    kind = type(value)
+    if kind in _LEAVES:
+        return value
+    if kind is dict and all(type(key) is str for key in value):
+        return {key: _as_json(item) for key, item in value.items()}
+    return [_as_json(item) for item in value] if kind in (list, tuple) else json.loads(json.dumps(value))
 
 
 class Disk:
@@ -42,7 +54,7 @@ class Disk:
         self.forgotten: list[Event] = []
 
     def _key(self, put: Put) -> tuple[Any, ...]:
-        return tuple(put.key[name] for name in KEYS[put.table]) or (len(self.tables[put.table]),)
+        return tuple([put.key[name] for name in KEYS[put.table]]) or (len(self.tables[put.table]),)
 
     def find(self, table: str, where: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Return the rows that have these values."""
@@ -63,7 +75,7 @@ class Disk:
 
     def put(self, put: Put) -> None:
         """Insert or update a row."""
-        assert put.key.keys() == set(KEYS[put.table]), (put.table, tuple(put.key))
+        assert put.key.keys() == _KEYS[put.table], (put.table, tuple(put.key))
         assert put.values.keys() <= _KNOWN[put.table], put
         rows = self.tables[put.table]
         key = self._key(put)
@@ -123,7 +135,7 @@ class MemoryJournal:
 
     def _change(self, owner: Ownership, change: Change) -> Event:
         history = self.disk.events.setdefault(str(owner.deployment), [])
-        data = json.loads(json.dumps(dict(change.data)))
+        data = _as_json(dict(change.data))
         clock = self._clock
         event = Event(
             owner.deployment, len(history) + 1, owner.incarnation, clock.wall_ms(), clock.monotonic(), change.type, data

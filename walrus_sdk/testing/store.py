@@ -36,7 +36,8 @@ class MemoryStore:
     `max_epochs` is the longest lifetime that it buys, whatever is asked. `finishes` tells whether a store whose client
     went away is finished all the same (else it is dropped where it stands). `paying` is told of each payment, just
     before. `reading` may fail a read, `garbled` changes what is read; `lies` tells whether an answer names another blob
-    than was stored. `latency_s` is what each moment takes. `stored` counts the requests that came in whole.
+    than was stored. `latency_s` is what each moment takes. `stored` counts the requests that came in whole,
+    `publishers` those that there are to ask.
     """
 
     def __init__(self, blobs: Blobs, n_shards: int, life: Life) -> None:
@@ -50,10 +51,11 @@ class MemoryStore:
         self.lies: Callable[[], bool] = lambda: False
         self.latency_s = 0.0
         self.stored = 0
+        self.publishers = 1
         self._n_shards = n_shards
         self._life = life
 
-    async def store(self, request: StoreRequest, release: Release) -> StoreReceipt:
+    async def store(self, request: StoreRequest, release: Release, *, at: int = 0) -> StoreReceipt:
         """Store one blob or quilt; see the port."""
         await self._moment("request", request.blob_id)
         contents = [await _whole(part) for part in request.parts]
@@ -71,6 +73,7 @@ class MemoryStore:
                 for _, step in steps:
                     step()
             raise
+        receipt = replace(receipt, publisher=at)
         return replace(receipt, blob_id=BlobId(bytes(32))) if self.lies() else receipt
 
     def _steps(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import anyio
 
@@ -21,10 +22,11 @@ _STORE_MOVES_ON = NOT_SENT | {"timeout_send", "send_failed", "deadline_exceeded"
 
 
 class HttpBlobStore:
-    """Stores at the first publisher that takes the body, reads from the aggregators.
+    """Stores at the publisher that is asked for, reads from the aggregators.
 
     Another publisher is asked only while nothing was released: what one publisher may have stored is looked up first.
-    A publisher that fails again and again is asked last for a while. `clock` gives monotonic seconds.
+    A publisher that fails again and again, or asked for a pause, is asked last for a while. `clock` gives monotonic
+    seconds.
     """
 
     def __init__(
@@ -38,11 +40,16 @@ class HttpBlobStore:
         self._circuits = Circuits(tuple(self._publishers), clock)
         self._aggregators = aggregators
 
-    async def store(self, request: StoreRequest, release: Release) -> StoreReceipt:
+    @property
+    def publishers(self) -> int:
+        """How many publishers there are."""
+        return len(self._publishers)
+
+    async def store(self, request: StoreRequest, release: Release, *, at: int = 0) -> StoreReceipt:
         """Send one blob or quilt (see `BlobStore.store`). Raises ``publisher_missing`` without a publisher."""
         if not self._publishers:
             raise ConfigurationError("publisher_missing", "no publisher is configured for this network")
-        released = False
+        urls, released = list(self._publishers), False
 
         async def release_once() -> None:
             nonlocal released
@@ -52,12 +59,13 @@ class HttpBlobStore:
             await release()
 
         async def store_at(url: str) -> StoreReceipt:
-            return await self._publishers[url].store(request, release_once)
+            receipt = await self._publishers[url].store(request, release_once)
+            return replace(receipt, publisher=urls.index(url))
 
         def moves_on(error: WalrusError) -> bool:
             return not released and error.code in _STORE_MOVES_ON
 
-        return await first_of(self._circuits, store_at, moves_on=moves_on)
+        return await first_of(self._circuits, store_at, first=urls[at], moves_on=moves_on)
 
     async def read(
         self,

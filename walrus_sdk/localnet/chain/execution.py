@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, lru_cache
 from typing import Any, NoReturn
 
 from walrus_sdk.codecs import objects
@@ -62,15 +63,37 @@ def _read_pure(reader: Reader, type_: str) -> Any:
     return _PURE[type_](reader)
 
 
-@cache
-def _is_pure(type_: str) -> bool:
-    return type_.removeprefix("Option<").removeprefix("vector<").rstrip(">") in _PURE
+def _whole(type_: str, data: bytes) -> Any:
+    reader = Reader(data)
+    value = _read_pure(reader, type_)
+    reader.end()
+    return value
+
+
+_KEPT = 256
+_kept = lru_cache(maxsize=1024)(_whole)
+
+
+def _pure_value(type_: str, data: bytes) -> Any:
+    """Read a plain value; short ones are kept, as names and values of headers come again and again."""
+    return _kept(type_, data) if len(data) <= _KEPT and not type_.startswith("vector<") else _whole(type_, data)
+
+
+@dataclass(frozen=True, slots=True)
+class _Parameter:
+    """What a parameter's type says: the type that it refers to, or its own; and how it is passed."""
+
+    wanted: str
+    is_pure: bool
+    is_reference: bool
+    is_mutable: bool
 
 
 @cache
-def _pointee(type_: str) -> str:
-    """Return the type that a parameter refers to, or the parameter's own."""
-    return type_.removeprefix("&mut ").removeprefix("&")
+def _parameter(type_: str) -> _Parameter:
+    wanted = type_.removeprefix("&mut ").removeprefix("&")
+    is_pure = wanted.removeprefix("Option<").removeprefix("vector<").rstrip(">") in _PURE
+    return _Parameter(wanted, is_pure, type_.startswith("&"), type_.startswith("&mut "))
 
 
 class Run:
@@ -162,17 +185,18 @@ class Run:
 
     def _argument(self, index: int, place: int, type_: str, argument: tx.Argument) -> Any:
         slot = self._slot(index, argument)
-        wanted = _pointee(type_)
+        parameter = _parameter(type_)
+        wanted = parameter.wanted
         if slot.type == "pure":
-            if not _is_pure(wanted):
+            if not parameter.is_pure:
                 _fail("COMMAND_ARGUMENT_ERROR", f"argument {place}: expected {wanted}, found a plain value", index)
             return self._pure(index, place, wanted, slot.data)
         if slot.type != wanted:
             _fail("COMMAND_ARGUMENT_ERROR", f"TYPE_MISMATCH, argument {place}: {wanted}, {slot.type}", index)
-        if type_.startswith("&"):
-            if type_.startswith("&mut ") and self._read_only(argument):
+        if parameter.is_reference:
+            if parameter.is_mutable and self._read_only(argument):
                 _fail("COMMAND_ARGUMENT_ERROR", f"argument {place}: the object is read-only", index)
-            return slot if not _is_pure(wanted) else slot.data
+            return slot if not parameter.is_pure else slot.data
         if not slot.copies:
             slot.moved = True
         return slot.data
@@ -184,28 +208,24 @@ class Run:
         return isinstance(arg, tx.SharedArg) and not arg.mutable
 
     def _pure(self, index: int, place: int, type_: str, data: bytes) -> Any:
-        reader = Reader(data)
         try:
-            value = _read_pure(reader, type_)
-            reader.end()
+            return _pure_value(type_, data)
         except CodecError as error:
             message = f"FAILED_TO_DESERIALIZE_ARGUMENT, argument {place}: {type_}: {error.message}"
             raise Failed(ExecutionFailure("COMMAND_ARGUMENT_ERROR", message, command=index)) from error
-        return value
 
     def _slot(self, index: int, argument: tx.Argument) -> Slot:
         try:
-            match argument:
-                case tx.GasCoin():
-                    slot = self.gas
-                case tx.Input(place):
-                    slot = self.inputs[place]
-                case tx.Result(place):
-                    if len(self.results[place]) != 1:
-                        _fail("COMMAND_ARGUMENT_ERROR", f"INVALID_RESULT_ARITY of result {place}", index)
-                    slot = self.results[place][0]
-                case tx.NestedResult(place, sub):
-                    slot = self.results[place][sub]
+            if isinstance(argument, tx.Input):  # most of them
+                slot = self.inputs[argument.index]
+            elif isinstance(argument, tx.Result):
+                if len(self.results[argument.index]) != 1:
+                    _fail("COMMAND_ARGUMENT_ERROR", f"INVALID_RESULT_ARITY of result {argument.index}", index)
+                slot = self.results[argument.index][0]
+            elif isinstance(argument, tx.NestedResult):
+                slot = self.results[argument.index][argument.sub]
+            else:
+                slot = self.gas
         except IndexError:
             _fail("COMMAND_ARGUMENT_ERROR", f"INDEX_OUT_OF_BOUNDS: {argument}", index)
         if slot.moved:

@@ -83,8 +83,9 @@ class Sandbox:
         self.deleted.discard(id_)
         if old is None:
             self.created.add(id_)
-            old = StoredObject(id_, 0, type_, owner, contents)
-        self.written[id_] = StoredObject(id_, old.version, type_, owner, contents, old.previous, old.rebate)
+            self.written[id_] = StoredObject(id_, 0, type_, owner, contents)
+        else:
+            self.written[id_] = StoredObject(id_, old.version, type_, owner, contents, old.previous, old.rebate)
 
     def delete(self, id_: ObjectId) -> None:
         """Delete an object; one made in the same transaction leaves no trace."""

@@ -99,7 +99,7 @@ class View:
         """Yield what an address or object owns, in order of ids."""
         ids = set(self._store.ids_of(owner))
         ids |= {id_ for id_, old in self._undone.items() if old is not None and old.owner.id == owner}
-        for id_ in sorted(ids):
+        for id_ in sorted(ids, key=bytes):
             found = self.get(id_)
             if found is not None and found.owner.id == owner:
                 yield found
@@ -146,7 +146,7 @@ class ObjectStore:
         self._history.append({id_: self._objects.get(id_) for id_ in [*(w.id for w in written), *deleted]})
         for item in written:
             self._place(item)
-            self._tables.put(_TABLE, item.id.raw, item.to_json())
+            self._tables.put(_TABLE, item.id.raw, item.to_json)
         for id_ in deleted:
             self._remove(id_)
             self._tables.delete(_TABLE, id_.raw)

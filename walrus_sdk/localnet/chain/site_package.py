@@ -169,7 +169,9 @@ def _new_resource(ctx: Context, path: str, blob: bytes, digest: bytes, part: Byt
 
 
 def _add_header(ctx: Context, resource: Slot, name: str, value: str) -> tuple[Any, ...]:
-    resource.data = replace(resource.data, headers=_insert(ctx, resource.data.headers, name, value))
+    old: Resource = resource.data
+    headers = _insert(ctx, old.headers, name, value)
+    resource.data = Resource(old.path, headers, old.blob_id, old.blob_hash, old.range)
     return ()
 
 

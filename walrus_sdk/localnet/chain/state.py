@@ -412,7 +412,7 @@ class SuiState:
         self.objects.apply(final, deleted)
         record = Record(digest, failure, bill, gas_ref, changes, self.checkpoint + 1, lamport, self.now_ms())
         self.records[digest] = record
-        self._tables.put("transactions", digest.raw, record.to_json())
+        self._tables.put("transactions", digest.raw, record.to_json)
         self._tables.commit()
         return record
 

@@ -68,4 +68,4 @@ class Bandwidth:
         if not bytes_per_s:
             return
         self._free_at = max(self._free_at, self._now()) + size / bytes_per_s
-        await self._sleep(self._free_at - self._now())
+        await self._sleep(max(0.0, self._free_at - self._now()))  # of a few bytes the time has passed by now
