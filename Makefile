@@ -1,4 +1,4 @@
-# Set-up is one rule: a virtual environment with everything, made again when pyproject.toml changes.
+# Set-up is one rule: a virtual environment with everything, made again when pyproject.toml or the C code changes.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 setup: $(VENV)/.ready
 
-$(VENV)/.ready: pyproject.toml
+$(VENV)/.ready: pyproject.toml $(wildcard walrus_sdk/codecs/native/*)
 	@echo "setting up $(VENV) (once, takes a minute or two)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,all]'

@@ -115,7 +115,7 @@ class Threads(Protocol):
         ...
 
     async def compute(self, function: Callable[..., T], *args: Any) -> T:
-        """Run a pure, picklable, CPU-bound function where it does not hold up the loop (another process)."""
+        """Run a pure, CPU-bound function of plain values where it does not hold up the loop (a thread or process)."""
         ...
 
 

@@ -1,7 +1,6 @@
-"""How long a blob id and a quilt take on one core. Run: ``pytest benchmarks/micro --benchmark-enable``.
+"""How long a blob id and a quilt take, by tier. Run: ``pytest benchmarks/micro --benchmark-enable``.
 
-The figures to hold at 1000 shards are ratios to the official encoder (WASM, one thread) on the same machine: at least
-1.0 up to 445,556 bytes, the largest blob with 2-byte symbols, and at 100 MB.
+The figures to hold are ratios to the official encoder (WASM, one thread): `benchmarks.wasm.compare`.
 """
 
 from __future__ import annotations
@@ -11,7 +10,10 @@ from typing import Any
 
 import pytest
 
-from walrus_sdk.codecs import quilt, redstuff
+from walrus_sdk.codecs import quilt, redstuff, tiers
+
+SIZES = [1_000, 20_000, 445_556, 1_000_000, 10_000_000, 100_000_000]
+WAYS = [(tier, threads) for tier in tiers.available() for threads in ((1,) if tier == tiers.PURE else (1, 2))]
 
 
 def pseudo_random(length: int) -> bytes:
@@ -19,13 +21,17 @@ def pseudo_random(length: int) -> bytes:
     return hashlib.shake_128(b"tide").digest(length)
 
 
-@pytest.mark.parametrize("length", [1_000, 20_000, 445_556, 1_000_000, 10_000_000], ids="{:,}".format)
-def test_blob_id_at_1000_shards(benchmark: Any, length: int) -> None:
+@pytest.mark.parametrize("length", SIZES, ids="{:,}".format)
+@pytest.mark.parametrize(("tier", "threads"), WAYS, ids=[f"{tier}-{threads}" for tier, threads in WAYS])
+def test_blob_id_at_1000_shards(benchmark: Any, length: int, tier: str, threads: int) -> None:
+    if benchmark.disabled and length > 1_000_000:
+        pytest.skip("only when it is measured")
     data = pseudo_random(length)
-    redstuff.blob_id(b"", 1000)  # the tables are made once a process
-    name = benchmark.pedantic(redstuff.blob_id, args=(data, 1000), rounds=3)
-    benchmark.extra_info["bytes"] = length
-    assert name == redstuff.metadata(data, 1000).blob_id
+    redstuff.blob_id(b"", 1000, tier=tier)  # the tables are made once a process
+    how = {"threads": threads, "tier": tier}
+    name = benchmark.pedantic(redstuff.blob_id, args=(data, 1000), kwargs=how, rounds=3 if length < 10**8 else 1)
+    benchmark.group = f"blob id of {length:,} bytes"
+    assert name == redstuff.blob_id(data, 1000)
 
 
 def test_blob_id_at_10_shards(benchmark: Any) -> None:

@@ -365,6 +365,7 @@ async def test_a_file_of_authorities_that_is_set_is_used(house: Any, tmp_path: P
         assert await sites.list() == []
         found = {finding.what: finding for finding in (await sites.doctor()).findings}
         assert found["WALRUS_CA_FILE"].state == "warning"
+        assert found["blob ids"].text.startswith(("compiled", "pure"))
         assert "authority.pem" in found["network"].text
         with pytest.raises(ConfigurationError, match=r"authority\.pem") as caught:
             await sites.deploy(house.folder, site_name="tides")
