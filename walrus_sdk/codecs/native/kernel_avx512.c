@@ -2,10 +2,11 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
+/* Hashing is also used where there is no GFNI, so that the compiler must not think of it there. */
 #ifdef __clang__
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,gfni"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl"))), apply_to = function)
 #else
-#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,gfni")
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl")
 #endif
 
 #define LANES 8
@@ -15,6 +16,13 @@
 #define ROR16(x) ((vector_avx512)_mm512_ror_epi64((__m512i)(x), 16))
 #define ROR63(x) ((vector_avx512)_mm512_ror_epi64((__m512i)(x), 63))
 #include "hashing.h"
+
+#ifdef __clang__
+#pragma clang attribute pop
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,gfni"))), apply_to = function)
+#else
+#pragma GCC target("gfni")
+#endif
 
 /* From a strip, low bytes then high ones: low to low and high to high bytes of the product; `cross` is applied to the
    strip with its halves exchanged. */
