@@ -26,8 +26,8 @@ def options(house: Any) -> dict[str, Any]:
 
 
 def test_each_store_is_a_row_and_is_paid_once(house: Any, options: dict[str, Any]) -> None:
-    shots = bench.measure(sizes=[100, 3000], concurrency=[1, 4], count=5, **options)
-    assert (list(shots.columns), len(shots)) == (COLUMNS, 20)
+    shots = bench.measure(sizes=[100, 100, 3000], concurrency=[1, 4], count=5, **options)
+    assert (list(shots.columns), len(shots)) == (COLUMNS, 30)
     assert list(shots["outcome"].unique()) == ["stored"]
     ledger = house.net.ledger()
     assert sum(row["cost_frost"] for row in ledger) == shots["cost_frost"].sum()

@@ -44,7 +44,7 @@ async def measure(
     rounds: list[tuple[int, list[StoreOperation]]] = []
     for at_once in concurrency:
         for size in sizes:
-            pieces = [_piece(f"{seed} {at_once} {number}", size) for number in range(count)]
+            pieces = [_piece(f"{seed} {len(rounds)} {number}", size) for number in range(count)]  # no two alike
             packed = [packing.pack([piece], state.n_shards, epochs, state.prices, limits) for piece in pieces]
             rounds.append((at_once, [operation for (operation,) in packed]))
     whole = sum((operation.cost for _, operations in rounds for operation in operations), Frost())
