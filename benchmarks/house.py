@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import tempfile
 import time
@@ -89,7 +88,6 @@ def open_house(shards: int = 1000, **shape: Any) -> Iterator[House]:
     with scratch() as place:
         home = place / "home"
         home.mkdir(mode=0o700)
-        os.environ.pop("WALRUS_DEPLOYMENT_HOME", None)
         local.ensure_running(home, shards=shards, idle_s=3600.0)
         house = House(home)
         try:
