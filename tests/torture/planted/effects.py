@@ -246,7 +246,7 @@ def _by_the_wall_clock(row: Mapping[str, Any], settle_s: float, boot_id: str, bo
     return max(0.0, settle_s - since)
 
 
-async def _endless(self: Any, what: str, once: Any, *, patient: bool = False) -> Any:
+async def _endless(self: Any, what: str, once: Any, *, patient: bool = False, paced: bool = False) -> Any:
     while True:
         try:
             return await once(lambda: True)
