@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test torture lint types docs readme check clean setup
+.PHONY: demo test torture bench lint types docs readme check clean setup
 
 setup: $(VENV)/.ready
 
@@ -21,6 +21,9 @@ test: setup  ## run all tests
 
 torture: setup  ## the proof at length: seeds, pairs of deaths, power cuts, kills, planted bugs (about an hour)
 	@$(BIN)/python -m tests.torture long
+
+bench: setup  ## comparisons side by side: a table, JSON and a plot in benchmarks/results
+	@$(BIN)/python -m benchmarks
 
 lint: setup
 	@$(BIN)/ruff check .

@@ -17,7 +17,13 @@ from rich.table import Table
 
 from benchmarks.rows import Row, machine, save
 
-COMPARISONS: dict[str, str] = {}
+COMPARISONS: dict[str, str] = {
+    "blob-ids": "blob_ids:blob_ids",
+    "many-small-files": "uploads:many_small_files",
+    "refused-bodies": "pacing:refused_bodies",
+    "pacing-model": "pacing:scenarios",
+    "journal": "journal:journal_on_disk",
+}
 """Names, and the functions that measure: ``module:function``, each yields rows as they come."""
 
 

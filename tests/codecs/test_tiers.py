@@ -151,7 +151,9 @@ def test_without_the_compiled_tier_ids_are_the_same_and_the_log_says_so_once(
 
 @pytest.mark.slow
 def test_ids_slivers_and_metadata_are_those_of_pysui_fastcrypto(content: Callable[[Any], bytes]) -> None:
-    other = pytest.importorskip("pysui_fastcrypto", reason="pysui-fastcrypto is not installed (pip install '.[bench]')")
+    other = pytest.importorskip(
+        "pysui_fastcrypto", reason="pysui-fastcrypto is not installed (pip install pysui-fastcrypto)"
+    )
     pattern = "byte i = (i*31+7+(i//256)*17+(i//65536)*29) % 256"
     for n_shards, length in ((4, 0), (7, 5000), (10, 1), (100, 70_000), (1000, 1000), (1000, 1_000_000)):
         data = content({"length": length, "pattern": pattern})

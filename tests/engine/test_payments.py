@@ -289,7 +289,7 @@ async def test_a_result_that_died_with_its_process_is_kept_with_what_may_be_paid
 async def test_a_stop_that_comes_just_before_the_last_bytes_lets_nothing_leave(monkeypatch: pytest.MonkeyPatch) -> None:
     world = SimulatedWorld()
 
-    async def store(_: StoreRequest, release: Release, *, at: int) -> StoreReceipt:
+    async def store(_: StoreRequest, release: Release, *, at: int = 0) -> StoreReceipt:
         scope.cancel()
         await release()
         raise AssertionError("released after the stop")

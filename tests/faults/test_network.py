@@ -191,7 +191,7 @@ async def test_n3_a_lost_answer_wants_a_look_and_nobody_else_is_asked(
     served: Any, user: Any, servers: Any, then: str
 ) -> None:
     async with served(servers.sending(b"", then=then)) as one, served(servers.answering(200, user.created())) as two:
-        told = await user.store(one, two, store_s=0.2)
+        told = await user.store(one, two, store_s=1.0 if then == "hang" else 30.0)
     assert (told.kind, told.released, len(servers.heads)) == ("look_first", True, 1)
     assert told.code in {"connection_lost", "timeout_read"}
 

@@ -22,6 +22,7 @@ _FAILED = """
 """
 _BAD_INPUT = """
     body_too_large chain_mismatch checkpoint_invalid confirmation_needed cost_limit delete_limit deployment_not_found
+    extra_missing
     file_too_large file_unreadable folder_empty folder_missing header_invalid identifier_invalid
     illegal_move insecure_url key_invalid key_missing link_broken link_outside localnet_not_running
     localnet_other_genesis malformed name_ambiguous network_unknown no_index not_a_quilt object_not_found
