@@ -22,6 +22,7 @@ COMPARISONS: dict[str, str] = {
     "many-small-files": "uploads:many_small_files",
     "refused-bodies": "pacing:refused_bodies",
     "pacing-model": "pacing:scenarios",
+    "journal": "journal:journal_on_disk",
 }
 """Names, and the functions that measure: ``module:function``, each yields rows as they come."""
 

@@ -40,6 +40,7 @@ __all__ = [
     "Hook",
     "Ids",
     "Journal",
+    "JsonText",
     "Ownership",
     "Part",
     "Put",
@@ -168,6 +169,12 @@ class StoreReceipt:
     patches: Mapping[str, QuiltPatchId] = field(default_factory=dict)
     endpoint: str = ""
     publisher: int = 0
+
+
+class JsonText(str):
+    """A part of a checkpoint that is JSON already: written once, it goes into each of them as it is."""
+
+    __slots__ = ()
 
 
 Release = Callable[[], Awaitable[None]]
@@ -341,8 +348,10 @@ class Journal(Protocol):
         """Read the events of a deployment numbered above `after`, in order."""
         ...
 
-    async def rows(self, table: str, where: Mapping[str, Any] | None = None) -> Sequence[Mapping[str, Any]]:
-        """Read rows of a table by equality; in insertion order."""
+    async def rows(
+        self, table: str, where: Mapping[str, Any] | None = None, *, columns: Sequence[str] = ()
+    ) -> Sequence[Mapping[str, Any]]:
+        """Read rows of a table by equality, in insertion order: all their columns, or those that are named."""
         ...
 
     async def claim(self, deployment: DeploymentId, *, new: bool = False, take_over: bool = False) -> Ownership:
@@ -366,7 +375,7 @@ class Checkpoints(Protocol):
     """Self-contained files from which a deployment can go on, even on another machine."""
 
     async def write(self, deployment: DeploymentId, number: int, moment: str, data: Mapping[str, Any]) -> str:
-        """Write ``<nn>-<moment>.json.zst`` durably and return its name."""
+        """Write ``<nn>-<moment>.json.zst`` durably and return its name; values of `data` may be `JsonText`."""
         ...
 
     async def remove(self, deployment: DeploymentId) -> None:

@@ -40,17 +40,21 @@ class Reader:
             text = f"{self._path}: an event of {deployment} cannot be read"
             raise StateError("state_damaged", text, path=str(self._path)) from error
 
-    def rows(self, table: str, where: Mapping[str, Any] | None = None) -> Sequence[Mapping[str, Any]]:
-        """Return rows of a table by equality, in the order in which they were inserted."""
+    def rows(
+        self, table: str, where: Mapping[str, Any] | None = None, columns: Sequence[str] = ()
+    ) -> Sequence[Mapping[str, Any]]:
+        """Return rows of a table by equality, in the order in which they were inserted; only these columns, if any."""
         assert table in COLUMNS, table
+        assert set(columns) <= set(COLUMNS[table]), (table, columns)
+        names = tuple(columns) or COLUMNS[table]
         assert set(where or {}) <= set(COLUMNS[table]), (table, where)
         condition = " and ".join(f"{name} is ?" for name in where or {}) or "true"
         with failures(self._path):
             cursor: sqlite3.Cursor = self._db.execute(
-                f"select * from {table} where {condition} order by rowid",  # noqa: S608  # names checked above
+                f"select {', '.join(names)} from {table} where {condition} order by rowid",  # noqa: S608  # as checked
                 tuple((where or {}).values()),
             )
-            return [dict(zip(COLUMNS[table], row, strict=True)) for row in cursor]
+            return [dict(zip(names, row, strict=True)) for row in cursor]
 
     def data_version(self) -> int:
         """Return a number that differs when another connection has changed the file."""

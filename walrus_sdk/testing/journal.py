@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import anyio
@@ -12,7 +13,7 @@ from walrus_sdk.errors import OwnershipError
 from walrus_sdk.journal.schema import COLUMNS, KEYS
 from walrus_sdk.model.deployment import Event
 from walrus_sdk.model.units import DeploymentId
-from walrus_sdk.ports import FREE_TABLES, Change, Clock, Drop, Ownership, Put
+from walrus_sdk.ports import FREE_TABLES, Change, Clock, Drop, JsonText, Ownership, Put
 from walrus_sdk.service import requests
 from walrus_sdk.testing.death import Life
 from walrus_sdk.testing.virtual import turn
@@ -155,11 +156,14 @@ class MemoryJournal:
         self._life.check()
         return [event for event in self.disk.events.get(str(deployment), []) if event.number > after]
 
-    async def rows(self, table: str, where: Mapping[str, Any] | None = None) -> Sequence[Mapping[str, Any]]:
+    async def rows(
+        self, table: str, where: Mapping[str, Any] | None = None, *, columns: Sequence[str] = ()
+    ) -> Sequence[Mapping[str, Any]]:
         """Read rows; see the port."""
         await turn()
         self._life.check()
-        return [dict(row) for row in self.disk.find(table, dict(where or {}))]
+        found = self.disk.find(table, dict(where or {}))
+        return [{name: row[name] for name in columns} if columns else dict(row) for row in found]
 
     async def claim(self, deployment: DeploymentId, *, new: bool = False, take_over: bool = False) -> Ownership:
         """Become the owner; see the port."""
@@ -201,6 +205,12 @@ class MemoryJournal:
         return self.disk.cache.get(key)
 
 
+@lru_cache(maxsize=64)
+def _read(text: JsonText) -> Any:
+    """Read what several checkpoints have in common once."""
+    return json.loads(text)
+
+
 class MemoryCheckpoints:
     """Implements `ports.Checkpoints` on a `Disk`."""
 
@@ -212,7 +222,8 @@ class MemoryCheckpoints:
         """Keep a checkpoint; see the port."""
         await self._life.commit("checkpoint.before")
         name = f"{number:02}-{moment}.json.zst"
-        self._disk.checkpoints[f"{deployment}/{name}"] = data
+        read = {key: _read(value) if isinstance(value, JsonText) else value for key, value in data.items()}
+        self._disk.checkpoints[f"{deployment}/{name}"] = read
         return name
 
     async def remove(self, deployment: DeploymentId) -> None:
