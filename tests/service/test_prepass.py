@@ -416,6 +416,11 @@ async def test_what_a_site_without_changes_asks_of_sui(house: Any, monkeypatch: 
     # The state takes two requests in a new process, the site's reference one, beside the first of them; whoever deploys
     # looks at the site once more when it is his.
     assert (await requests("plan"), await requests("plan"), await requests("deploy")) == (3, 3, 4)
+    async with house.session() as sites:
+        for expected in (3, 2, 2):  # the state takes one request once it is known where it lies
+            asked.clear()
+            await sites.plan(house.folder, site_name="tides")
+            assert len(asked) == expected
 
 
 def test_code_that_makes_another_manifest_of_the_same_folder_calls_itself_another_version() -> None:
