@@ -7,7 +7,7 @@ Must not live here: an implementation. Adapters implement them for the real worl
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Container, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -37,6 +37,7 @@ __all__ = [
     "Content",
     "Drop",
     "Folder",
+    "FolderLook",
     "Hook",
     "Ids",
     "Journal",
@@ -405,11 +406,36 @@ class ScanProgress:
     bytes_hashed: int
 
 
+@dataclass(frozen=True, slots=True)
+class FolderLook:
+    """What a folder looks like: a digest of names and statuses, how many files it has (ignored ones too), their bytes.
+
+    `settled`: nothing in it is so young that it could change without looking different.
+    """
+
+    digest: bytes
+    files: int
+    size: int
+    settled: bool
+
+
 class Folder(Protocol):
     """The site folder."""
 
+    async def look(self) -> FolderLook | None:
+        """Look at the folder without reading a file; `None` when that does not tell what a scan would find.
+
+        Two looks that are equal, the first of them settled, mean that a scan after the first found what a scan would
+        find now.
+        """
+        ...
+
     async def scan(self, rules: ScanRules, progress: Callable[[ScanProgress], None]) -> Snapshot:
         """Walk, check and hash the folder. Raises `ValidationError` with the file that is at fault."""
+        ...
+
+    async def doubt(self, sources: Collection[str]) -> Mapping[str, bytes]:
+        """Hash scanned files again whose hash was only remembered; returns the hashes that were wrong, by source."""
         ...
 
     def content(self, source: str, size: int, sha256: bytes) -> Content:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -318,9 +319,9 @@ async def test_unchanged_files_are_not_hashed_again_and_young_ones_are(
     hashed: list[str] = []
     real = content_module.hash_file
 
-    def spy(root: int, name: str, stat: FileStat, *, scan: bool) -> Any:
+    def spy(root: int, name: str, stat: FileStat) -> Any:
         hashed.append(name)
-        return real(root, name, stat, scan=scan)
+        return real(root, name, stat)
 
     monkeypatch.setattr("walrus_sdk.source.folder.hash_file", spy)
     first = opened(site)
@@ -349,6 +350,84 @@ async def test_the_first_scan_of_fresh_files_caches_nothing(site: Path, opened: 
     folder = opened(site)
     await scan(folder)
     assert StatCache.load(folder.cache.dump()).get((await scan(folder)).files[0].stat) is None
+
+
+async def test_a_cache_with_a_flipped_bit_is_an_empty_one(
+    site: Path, opened: Callable[..., SiteFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = opened(site)
+    monkeypatch.setattr(folder, "_clock", Later())
+    stats = [file.stat for file in (await scan(folder)).files]
+    kept = folder.cache.dump()
+    assert all(StatCache.load(kept).get(stat) for stat in stats)
+    for place in (20, 60, len(kept) - 1):
+        flipped = kept[:place] + bytes([kept[place] ^ 4]) + kept[place + 1 :]
+        assert not any(StatCache.load(flipped).get(stat) for stat in stats)
+
+
+async def test_what_is_gone_is_forgotten(
+    site: Path, opened: Callable[..., SiteFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = opened(site)
+    monkeypatch.setattr(folder, "_clock", Later())
+    gone = next(file.stat for file in (await scan(folder)).files if file.path == "/index.html")
+    (site / "index.html").unlink()
+    await scan(folder)
+    assert StatCache.load(folder.cache.dump()).get(gone) is None
+
+
+async def test_a_secret_that_was_allowed_is_found_when_it_is_not_any_more(
+    site: Path, opened: Callable[..., SiteFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (site / "token.txt").write_text("ghp_" + "a1B2" * 9)
+    folder = opened(site)
+    monkeypatch.setattr(folder, "_clock", Later())
+    await scan(folder, replace(RULES, allow_files=frozenset({"token.txt"})))
+    assert (await refused(folder)).code == "secret_found"
+
+
+async def test_the_cache_is_read_when_it_is_needed_and_kept_after_each_scan_that_learnt_something(
+    site: Path, threads: Inline
+) -> None:
+    kept: list[bytes] = []
+    asked: list[bytes | None] = []
+
+    async def remember(value: bytes | None) -> bytes | None:
+        asked.append(value)
+        if value is not None:
+            kept.append(value)
+        return kept[-1] if kept else None
+
+    for _ in range(2):
+        folder = SiteFolder(site, threads, Later(), remember=remember)
+        assert await folder.look() is not None
+        await scan(folder)
+        await folder.save()
+        folder.close()
+    assert [value is None for value in asked] == [True, False, True]
+
+
+async def test_a_scan_that_is_cancelled_keeps_the_hashes_that_it_made(
+    site: Path, threads: Inline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[bytes] = []
+
+    async def remember(value: bytes | None) -> bytes | None:
+        kept.extend([value] if value is not None else [])
+        return None
+
+    def cancel(progress: ScanProgress) -> None:
+        if progress.hashed:
+            scope.cancel()
+
+    monkeypatch.setattr("walrus_sdk.source.folder._BATCH_FILES", 1)
+    monkeypatch.setattr("walrus_sdk.source.folder._HASHERS", 1)
+    folder = SiteFolder(site, threads, Later(), remember=remember)
+    with anyio.CancelScope() as scope:
+        await folder.scan(RULES, cancel)
+    folder.close()
+    assert scope.cancelled_caught
+    assert len(StatCache.load(kept[-1])._old) == 1
 
 
 @pytest.mark.parametrize("damaged", [b"", b"{", b"[]", b'{"format": 1, "files": {"a": "zz"}}', b'{"format": 9}'])

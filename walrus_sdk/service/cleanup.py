@@ -15,6 +15,7 @@ from typing import Any
 from walrus_sdk.engine.deletes import Deletes
 from walrus_sdk.engine.feed import Feed
 from walrus_sdk.engine.journaling import Diary
+from walrus_sdk.engine.reading import read_site
 from walrus_sdk.errors import BlockchainError, ConfigurationError, OwnershipError, WalrusError
 from walrus_sdk.model import events
 from walrus_sdk.model.deployment import Status
@@ -34,7 +35,6 @@ from walrus_sdk.service.connection import Connection
 from walrus_sdk.service.deploy import deadline_of, until
 from walrus_sdk.service.lifecycle import begin, give_up, matters
 from walrus_sdk.service.nowhere import NoFolder
-from walrus_sdk.service.survey import read_site
 from walrus_sdk.service.unfinished import end_cleanup, plan_of, row_of, settle_and_end
 from walrus_sdk.service.versions import content_of
 

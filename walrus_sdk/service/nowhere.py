@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 
 from walrus_sdk.errors import ValidationError
 from walrus_sdk.model.plan import Snapshot
-from walrus_sdk.ports import Content, ScanProgress, ScanRules
+from walrus_sdk.ports import Content, FolderLook, ScanProgress, ScanRules
 
 __all__ = ["NoFolder"]
 
@@ -15,6 +15,14 @@ class NoFolder:
     """Implements `ports.Folder` without files: reading one is an error that says so."""
 
     async def scan(self, rules: ScanRules, progress: Callable[[ScanProgress], None]) -> Snapshot:
+        """Raise ``folder_missing``."""
+        raise self._error()
+
+    async def look(self) -> FolderLook | None:
+        """There is nothing to see."""
+        return None
+
+    async def doubt(self, sources: Collection[str]) -> Mapping[str, bytes]:
         """Raise ``folder_missing``."""
         raise self._error()
 

@@ -43,7 +43,6 @@ from walrus_sdk.settings import Settings
 from walrus_sdk.source.commit import git_commit
 from walrus_sdk.source.folder import SiteFolder
 from walrus_sdk.source.rules_file import write_site_id
-from walrus_sdk.source.stat_cache import StatCache
 from walrus_sdk.sui.chain import GraphQlChain
 from walrus_sdk.sui.graphql import GraphQl
 from walrus_sdk.sui.signers import KeySigner, find_key, key_of_file
@@ -272,16 +271,14 @@ class _Wiring:
 
     @asynccontextmanager
     async def _folder(self, place: Path) -> AsyncIterator[Folder]:
-        key = f"stat:{place}"
-        cache = StatCache.load(await self.journal.cache(key))
-        folder = SiteFolder(place, self._threads, self._clock, cache)
+        remember = partial(self.journal.cache, f"stat:{place}")
+        folder = SiteFolder(place, self._threads, self._clock, remember=remember)
         try:
             yield folder
         finally:
+            with anyio.CancelScope(shield=True):
+                await folder.save()
             folder.close()
-            if cache.learnt:
-                with anyio.CancelScope(shield=True):
-                    await self.journal.cache(key, cache.dump())
 
     async def _commit(self, place: Path) -> str:
         return self.settings.commit or await self._threads.run(git_commit, place)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from walrus_sdk.errors import ValidationError
@@ -39,8 +39,8 @@ def changed(relative: str) -> ValidationError:
     return ValidationError("file_changed", f"{shown} changed while it was read", path=shown)
 
 
-def hash_file(root: int, real: str, expected: FileStat, *, scan: bool) -> Hashed:
-    """Hash a file through one descriptor, and look for secrets in it where `scan`.
+def hash_file(root: int, real: str, expected: FileStat) -> Hashed:
+    """Hash a file through one descriptor, and look for secrets in it where it is small enough to hold one.
 
     Raises `ValidationError` ``file_changed`` when it is not what the walk saw, or changes under the reading;
     ``file_unreadable``.
@@ -50,7 +50,7 @@ def hash_file(root: int, real: str, expected: FileStat, *, scan: bool) -> Hashed
     except OSError as error:
         raise _unreadable(real, error) from error
     digest, kept = hashlib.sha256(), bytearray()
-    keep = scan and expected.size <= MAX_SCANNED
+    keep = expected.size <= MAX_SCANNED
     try:
         if file_stat(os.fstat(descriptor)) != expected:
             raise changed(real)
@@ -76,26 +76,48 @@ def _unreadable(real: str, error: OSError) -> ValidationError:
 
 
 class FileContent:
-    """A scanned file's bytes (port `Content`); every iteration opens the file anew."""
+    """A scanned file's bytes (port `Content`); every iteration opens the file anew.
 
-    def __init__(self, root: int, real: str, size: int, sha256: bytes, threads: Threads, chunk: int = CHUNK) -> None:
+    `doubt` is called when they are not those that were planned.
+    """
+
+    def __init__(
+        self,
+        root: int,
+        real: str,
+        size: int,
+        sha256: bytes,
+        threads: Threads,
+        chunk: int = CHUNK,
+        doubt: Callable[[], None] = lambda: None,
+    ) -> None:
         self._root = root
         self._real = real
         self._size = size
         self._sha256 = sha256
         self._threads = threads
         self._chunk = chunk
+        self._doubt = doubt
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        return _Reading(self._root, self._real, self._size, self._sha256, self._threads, self._chunk)
+        return _Reading(self._root, self._real, self._size, self._sha256, self._threads, self._chunk, self._doubt)
 
 
 class _Reading:
     """One pass over a file. A class, not a generator: those are not closed in time under trio when cancelled."""
 
-    def __init__(self, root: int, real: str, size: int, sha256: bytes, threads: Threads, chunk: int) -> None:
+    def __init__(
+        self,
+        root: int,
+        real: str,
+        size: int,
+        sha256: bytes,
+        threads: Threads,
+        chunk: int,
+        doubt: Callable[[], None],
+    ) -> None:
         self._root, self._real, self._size, self._expected = root, real, size, sha256
-        self._threads, self._chunk = threads, chunk
+        self._threads, self._chunk, self._doubt = threads, chunk, doubt
         self._descriptor: int | None = None
         self._digest = hashlib.sha256()
         self._read = 0
@@ -131,6 +153,7 @@ class _Reading:
         self._digest.update(chunk)
         self._read += len(chunk)
         if self._read > self._size:
+            self._doubt()
             raise changed(self._real)
         return chunk
 
@@ -139,6 +162,7 @@ class _Reading:
         self._done = True
         self._close()
         if self._read != self._size or self._digest.digest() != self._expected:
+            self._doubt()
             raise changed(self._real)
         if held is None:
             raise StopAsyncIteration
