@@ -77,6 +77,8 @@ CARRY_OUT: Sequence[Decorator[Any]] = (
                  help="What is read back: auto is all up to 200 files, else each new store, all HTML, a sample."),
     click.option("--concurrency", type=int, default=_DEFAULT.concurrency, show_default=True, metavar="N",
                  help="Store requests at once."),
+    click.option("--max-bandwidth", type=kinds.SIZE, metavar="RATE",
+                 help="Most bytes sent a second, all stores together: 500K, 50M (of 1024), or bytes; bytes, not bits."),
     click.option("--deadline", "deadline_s", type=kinds.DURATION, metavar="TIME",
                  help="Stop after 30m, 90s, …; the same command goes on later."),
     click.option("--settle-time", "settle_s", type=kinds.DURATION, metavar="TIME",

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import anyio
 
 from walrus_sdk.errors import ValidationError, WalrusError
-from walrus_sdk.model.plan import Snapshot, SourceFile
+from walrus_sdk.model.plan import Piece, Snapshot, SourceFile
 from walrus_sdk.ports import Clock, Content, ScanProgress, ScanRules, Threads
 from walrus_sdk.sites.paths import escaped, find_conflicts
 from walrus_sdk.source.content import FileContent, Hashed, hash_file
 from walrus_sdk.source.leaks import Finding, suspicious_name, warning_name
+from walrus_sdk.source.small import SMALL, Together
 from walrus_sdk.source.stat_cache import StatCache
 from walrus_sdk.source.walk import Found, open_beneath, walk
 
@@ -128,6 +129,17 @@ class SiteFolder:
     def content(self, source: str, size: int, sha256: bytes) -> Content:
         """Return a scanned file's bytes; see the port."""
         return FileContent(self._root, self._real.get(source, source), size, sha256, self._threads)
+
+    def contents(self, pieces: Sequence[Piece]) -> Sequence[Content]:
+        """Return the bytes of the files of one store; see the port."""
+        together = Together(self._root, self._threads)
+        return [
+            together.content(real, piece.size, piece.sha256)
+            if piece.size <= SMALL
+            else FileContent(self._root, real, piece.size, piece.sha256, self._threads)
+            for piece in pieces
+            for real in (self._real.get(piece.source, piece.source),)
+        ]
 
     async def read(self, source: str, *, max_size: int) -> bytes | None:
         """Read a small file whole; `None` when there is none. Raises ``file_unreadable`` when it is too large."""
