@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 from walrus_sdk.model.chain import BlobObject, Coin, OwnedObject, Simulation, TransactionOutcome
 from walrus_sdk.model.deployment import Event
 from walrus_sdk.model.network import ChainState
-from walrus_sdk.model.plan import Snapshot, StoreKind
+from walrus_sdk.model.plan import Piece, Snapshot, StoreKind
 from walrus_sdk.model.site import SiteSnapshot
 from walrus_sdk.model.units import (
     BlobId,
@@ -134,12 +134,17 @@ class Content(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One content of a store request: identifier (unused for a blob), size in bytes, SHA-256, and the bytes."""
+    """One content of a store request: identifier (unused for a blob), size in bytes, SHA-256, and the bytes.
+
+    `verified`: the content itself keeps its last chunk back until size and SHA-256 are those planned, as that of a
+    `Folder` does; any other is hashed by the store while it is sent.
+    """
 
     identifier: str
     size: int
     sha256: bytes
     content: Content
+    verified: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -439,7 +444,11 @@ class Folder(Protocol):
         ...
 
     def content(self, source: str, size: int, sha256: bytes) -> Content:
-        """Open a scanned file for reading; the bytes must be those that were hashed."""
+        """Open a scanned file for reading; the last chunk comes only when the bytes are those that were hashed."""
+        ...
+
+    def contents(self, pieces: Sequence[Piece]) -> Sequence[Content]:
+        """Open the files of one store, to be read in this order: small ones may be read together. As `content`."""
         ...
 
     async def read(self, source: str, *, max_size: int) -> bytes | None:

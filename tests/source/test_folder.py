@@ -15,8 +15,8 @@ import pytest
 
 from walrus_sdk.errors import ValidationError
 from walrus_sdk.machine.clock import SystemClock
-from walrus_sdk.model.plan import FileStat, Snapshot
-from walrus_sdk.ports import ScanProgress, ScanRules
+from walrus_sdk.model.plan import FileStat, Piece, Snapshot
+from walrus_sdk.ports import Content, ScanProgress, ScanRules
 from walrus_sdk.sites.paths import site_path
 from walrus_sdk.source import content as content_module
 from walrus_sdk.source.folder import SiteFolder
@@ -298,6 +298,71 @@ async def test_content_can_be_read_again_and_an_empty_file_is_empty(
         body = folder.content(file.source, file.size, file.sha256)
         for _ in range(2):
             assert b"".join([chunk async for chunk in body]) == (site / file.source).read_bytes()
+
+
+# ── the files of one store ────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def pieces_of(folder: SiteFolder, names: list[str]) -> list[Piece]:
+    files = {file.source: file for file in (await scan(folder)).files}
+    return [Piece("/" + name, name, files[name].size, files[name].sha256) for name in names]
+
+
+async def whole(content: Content) -> bytes:
+    return b"".join([chunk async for chunk in content])
+
+
+async def test_small_files_of_a_store_are_read_together_and_large_ones_by_chunks(
+    site: Path, opened: Callable[..., SiteFolder], threads: Inline
+) -> None:
+    sizes = {f"{n:02}": n * 1000 for n in range(40)} | {"15-large": 2_500_000}
+    for name, size in sizes.items():
+        (site / name).write_bytes((name.encode() * size)[:size])
+    folder, hops = opened(site), []
+    names = sorted(sizes)
+    pieces = await pieces_of(folder, names)
+    threads.before = lambda: hops.append(1)
+    contents = folder.contents(pieces)
+    for _ in range(2):  # a store that is tried again begins anew
+        hops.clear()
+        assert [await whole(content) for content in contents] == [(site / name).read_bytes() for name in names]
+        assert len(hops) == 1 + 3, "one for the small ones (780 kB), three for the large one"
+
+
+async def test_no_more_than_a_mebibyte_of_small_files_is_held(
+    site: Path, opened: Callable[..., SiteFolder], threads: Inline
+) -> None:
+    for n in range(50):
+        (site / f"{n:02}").write_bytes(bytes([n]) * 60_000)
+    folder, hops = opened(site), []
+    contents = folder.contents(await pieces_of(folder, [f"{n:02}" for n in range(50)]))
+    threads.before = lambda: hops.append(1)
+    for n, content in enumerate(contents):
+        assert await whole(content) == bytes([n]) * 60_000
+    assert len(hops) == 3, "17 files a MiB"
+
+
+@pytest.mark.parametrize("how", ["grow", "shrink", "edit", "remove"])
+async def test_f1_a_small_file_that_changed_is_an_error_of_its_own_content_and_gives_nothing(
+    site: Path, opened: Callable[..., SiteFolder], how: str
+) -> None:
+    names = ["1", "2", "3"]
+    for name in names:
+        (site / name).write_bytes(name.encode() * 100)
+    folder = opened(site)
+    first, second, third = folder.contents(await pieces_of(folder, names))
+    changes: dict[str, Callable[[], object]] = {
+        "grow": lambda: (site / "2").write_bytes(b"2" * 101),
+        "shrink": lambda: (site / "2").write_bytes(b"2" * 99),
+        "edit": lambda: (site / "2").write_bytes(b"x" * 100),
+        "remove": lambda: (site / "2").unlink(),
+    }
+    changes[how]()
+    assert await whole(first) == b"1" * 100
+    with pytest.raises(ValidationError) as caught:
+        await anext(aiter(second))
+    assert caught.value.code == ("file_unreadable" if how == "remove" else "file_changed")
+    assert await whole(third) == b"3" * 100
 
 
 async def test_a_reading_that_is_given_up_leaves_no_descriptor(site: Path, opened: Callable[..., SiteFolder]) -> None:

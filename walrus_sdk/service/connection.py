@@ -11,7 +11,7 @@ from walrus_sdk.engine.context import Context
 from walrus_sdk.engine.feed import Feed
 from walrus_sdk.engine.patience import Patience
 from walrus_sdk.model.network import Network
-from walrus_sdk.model.options import DeployOptions, RecoveryOptions
+from walrus_sdk.model.options import DeployOptions
 from walrus_sdk.model.units import DeploymentId
 from walrus_sdk.ports import (
     BlobStore,
@@ -39,7 +39,7 @@ __all__ = ["Connection"]
 class Connection:
     """One network, connected.
 
-    `store` gives the store with the time limits that are asked for, `signer` the key's signer (or raises
+    `store` gives the store with the limits that are asked for, `signer` the key's signer (or raises
     ``key_missing``), `folder` opens a site folder, `commit` tells the commit that a folder was built from,
     `is_live` whether a process works on a deployment. `asked` waits until somebody asks the owner of a deployment for
     something (``cancel``, ``take_over``) and returns what. `hook` is for crash tests.
@@ -56,7 +56,7 @@ class Connection:
     ids: Ids
     threads: Threads
     patience: Patience
-    store: Callable[[RecoveryOptions], BlobStore]
+    store: Callable[[DeployOptions], BlobStore]
     signer: Callable[[], Signer]
     folder: Callable[[Path], AbstractAsyncContextManager[Folder]]
     commit: Callable[[Path], Awaitable[str]]
@@ -78,7 +78,7 @@ class Connection:
             random=self.random,
             ids=self.ids,
             threads=self.threads,
-            store=self.store(options.recovery),
+            store=self.store(options),
             chain=self.chain,
             signer=self.signer(),
             journal=self.journal,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from walrus_sdk.errors import ValidationError
-from walrus_sdk.model.plan import Snapshot
+from walrus_sdk.model.plan import Piece, Snapshot
 from walrus_sdk.ports import Content, FolderLook, ScanProgress, ScanRules
 
 __all__ = ["NoFolder"]
@@ -27,6 +27,10 @@ class NoFolder:
         raise self._error()
 
     def content(self, source: str, size: int, sha256: bytes) -> Content:
+        """Raise ``folder_missing``."""
+        raise self._error()
+
+    def contents(self, pieces: Sequence[Piece]) -> Sequence[Content]:
         """Raise ``folder_missing``."""
         raise self._error()
 

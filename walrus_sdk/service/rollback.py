@@ -233,7 +233,7 @@ async def _dead(
     Raises errors of the aggregators when none of them can tell.
     """
     now, ends = state.walrus_epoch, await lifetimes_of(connection, state.chain_id)
-    store = connection.store(options.recovery)
+    store = connection.store(options)
     rows = await connection.journal.rows("blobs", {"chain": state.chain_id, "deletable": 1})
     doubtful = {BlobId.parse(row["blob_id"]) for row in rows}
     dead: set[BlobId] = set()

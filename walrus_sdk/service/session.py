@@ -18,6 +18,7 @@ from anyio import to_thread
 
 from walrus_sdk import local
 from walrus_sdk import settings as environment
+from walrus_sdk.engine.bandwidth import Bandwidth
 from walrus_sdk.engine.patience import Patience
 from walrus_sdk.http import redact
 from walrus_sdk.http.client import HttpClient
@@ -31,7 +32,7 @@ from walrus_sdk.machine.headroom import check_headroom
 from walrus_sdk.machine.threads import SystemThreads, open_threads
 from walrus_sdk.model.health import Finding
 from walrus_sdk.model.network import Network
-from walrus_sdk.model.options import RecoveryOptions
+from walrus_sdk.model.options import DeployOptions
 from walrus_sdk.model.units import DeploymentId, ObjectId
 from walrus_sdk.ports import BlobStore, Folder, Ownership, Signer
 from walrus_sdk.service import doctor, requests
@@ -165,7 +166,7 @@ class _Wiring:
         self._connection: Connection | None = None
         self._connecting = anyio.Lock()
         self._dev_key: Path | None = None
-        self._stores: dict[float, BlobStore] = {}
+        self._stores: dict[tuple[float, int | None], BlobStore] = {}
 
     def _settings_token(self) -> TokenProvider | None:
         secret = self.settings.publisher_token
@@ -228,7 +229,7 @@ class _Wiring:
             ids=SystemIds(self._clock),
             threads=self._threads,
             patience=Patience(),
-            store=lambda recovery: self._store(network, recovery),
+            store=lambda options: self._store(network, options),
             signer=self._find_signer,
             folder=self._folder,
             commit=self._commit,
@@ -247,17 +248,20 @@ class _Wiring:
     def _start_local(self) -> local.Local:
         return local.ensure_running(self.settings.home, shards=self._shards)
 
-    def _store(self, network: Network, recovery: RecoveryOptions) -> BlobStore:
-        # One for each patience, for the whole session: it remembers which addresses failed and which tokens are spent.
-        if recovery.timeout_s not in self._stores:
+    def _store(self, network: Network, options: DeployOptions) -> BlobStore:
+        # One for each patience and pace, for the whole session: it remembers which addresses failed and which tokens
+        # are spent, and its bodies share the bandwidth.
+        timeout_s, rate = options.recovery.timeout_s, options.max_bandwidth or self.settings.project.max_bandwidth
+        if (timeout_s, rate) not in self._stores:
             wall_ms, clock = self._clock.wall_ms, self._clock.monotonic
+            pace = Bandwidth(rate, clock, sleep) if rate is not None else None
             publishers = [
-                Publisher(self._http, url, wall_ms=wall_ms, token=self._token, store_s=recovery.timeout_s)
+                Publisher(self._http, url, wall_ms=wall_ms, token=self._token, store_s=timeout_s, pace=pace)
                 for url in network.publisher_urls
             ]
             aggregators = Aggregators(self._http, network.aggregator_urls, wall_ms=wall_ms, clock=clock)
-            self._stores[recovery.timeout_s] = HttpBlobStore(publishers, aggregators, clock=clock)
-        return self._stores[recovery.timeout_s]
+            self._stores[timeout_s, rate] = HttpBlobStore(publishers, aggregators, clock=clock)
+        return self._stores[timeout_s, rate]
 
     def _find_signer(self) -> Signer:
         if self._signer is None:

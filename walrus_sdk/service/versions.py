@@ -180,7 +180,7 @@ async def download(connection: Connection, version: str, target: Path, options: 
     `StorageError` ``content_mismatch`` for wrong bytes.
     """
     content = await _state(connection, version, options, feed)
-    store = connection.store(options.recovery)
+    store = connection.store(options)
     queue, there, read = [], 0, 0
     for path, resource in sorted(content.resources.items()):
         place = _inside(target, path)

@@ -12,12 +12,13 @@ from typing import TypeAlias
 import anyio
 
 from walrus_sdk.errors import ValidationError, WalrusError
-from walrus_sdk.model.plan import Snapshot, SourceFile
+from walrus_sdk.model.plan import Piece, Snapshot, SourceFile
 from walrus_sdk.ports import Clock, Content, FolderLook, ScanProgress, ScanRules, Threads
 from walrus_sdk.sites.paths import escaped, find_conflicts
 from walrus_sdk.source.content import FileContent, Hashed, hash_file
 from walrus_sdk.source.leaks import Finding, suspicious_name, warning_name
 from walrus_sdk.source.look import look
+from walrus_sdk.source.small import SMALL, Together
 from walrus_sdk.source.stat_cache import StatCache
 from walrus_sdk.source.walk import Found, open_beneath, walk
 
@@ -212,8 +213,24 @@ class SiteFolder:
 
     def content(self, source: str, size: int, sha256: bytes) -> Content:
         """Return a scanned file's bytes; see the port."""
-        real = self._found[source].real if source in self._found else source
-        return FileContent(self._root, real, size, sha256, self._threads, doubt=partial(self._forget, source))
+        return FileContent(
+            self._root, self._real(source), size, sha256, self._threads, doubt=partial(self._forget, source)
+        )
+
+    def contents(self, pieces: Sequence[Piece]) -> Sequence[Content]:
+        """Return the bytes of the files of one store; see the port."""
+        together = Together(self._root, self._threads)
+        return [
+            together.content(
+                self._real(piece.source), piece.size, piece.sha256, doubt=partial(self._forget, piece.source)
+            )
+            if piece.size <= SMALL
+            else self.content(piece.source, piece.size, piece.sha256)
+            for piece in pieces
+        ]
+
+    def _real(self, source: str) -> str:
+        return self._found[source].real if source in self._found else source
 
     async def read(self, source: str, *, max_size: int) -> bytes | None:
         """Read a small file whole; `None` when there is none. Raises ``file_unreadable`` when it is too large."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 
 from walrus_sdk.errors import ValidationError
-from walrus_sdk.model.plan import FileStat, Snapshot, SourceFile
+from walrus_sdk.model.plan import FileStat, Piece, Snapshot, SourceFile
 from walrus_sdk.ports import Content, FolderLook, ScanProgress, ScanRules
 from walrus_sdk.testing.death import Life
 from walrus_sdk.testing.virtual import turn
@@ -52,6 +52,10 @@ class MemoryFolder:
     def content(self, source: str, size: int, sha256: bytes) -> Content:
         """Return a file's bytes; see the port."""
         return _Content(self.files.get(source), source, sha256)
+
+    def contents(self, pieces: Sequence[Piece]) -> Sequence[Content]:
+        """Return the bytes of files; see the port."""
+        return [self.content(piece.source, piece.size, piece.sha256) for piece in pieces]
 
     async def read(self, source: str, *, max_size: int) -> bytes | None:
         """Read a small file; see the port."""
