@@ -325,8 +325,8 @@ class Change:
     drops: tuple[Drop, ...] = ()
 
 
-FREE_TABLES = frozenset({"locks", "requests", "versions"})
-"""Tables that may be written without owning a deployment: what people ask for, and what they mark."""
+FREE_TABLES = frozenset({"alerts", "deliveries", "locks", "requests", "versions"})
+"""Tables that may be written without owning a deployment: what people ask for, what they mark, what watchers saw."""
 
 
 @dataclass(frozen=True, slots=True)
