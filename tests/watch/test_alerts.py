@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from walrus_sdk.model.alerts import firing
-from walrus_sdk.model.progress import Phase, Progress
 from walrus_sdk.watch.alerts import Judge, judge
 from walrus_sdk.watch.rules import parse
 from walrus_sdk.watch.runs import Try
@@ -169,24 +168,18 @@ async def test_tries_that_fail_again_and_again_are_no_progress(watched: Any) -> 
 
 
 async def test_bytes_that_leave_are_progress_and_bytes_that_leave_again_are_not(watched: Any) -> None:
-    class Sample:
-        def __init__(self, **facts: int) -> None:
-            self.progress = Progress(phase=Phase.STORE, **facts)
-            self.wall_ms = watched.clock.wall_ms()
-            self.resources = type("R", (), {"rss_bytes": 5, "open_files": 6})()
-
-    monitor = watched.monitor({"stuck": {"after_s": 30}})
-    await watched.deployment()
+    monitor = watched.monitor({"stuck": {"after_s": 30}, "memory": {"above_bytes": 5000}})
+    deployment = await watched.deployment()
     for number in range(3):
-        watched.sample = Sample(bytes_sent=number)
+        await watched.sample(deployment, bytes_sent=number)
         await monitor.look()
         watched.clock.advance(29)
-    assert watched.heard() == []
+    assert watched.heard() == ["memory firing"]
     for number in range(3):
-        watched.sample = Sample(bytes_sent=10 + number, retries=number + 1)
+        await watched.sample(deployment, bytes_sent=10 + number, retries=number + 1)
         await monitor.look()
         watched.clock.advance(29)
-    assert watched.heard() == ["stuck firing"]
+    assert watched.heard() == ["memory firing", "stuck firing"]
 
 
 async def test_a_monitor_that_starts_anew_says_nothing_twice_and_clears_what_another_fired(watched: Any) -> None:
@@ -304,10 +297,14 @@ async def test_the_journal_is_not_read_again_when_nobody_wrote_to_it(watched: An
 
         events = watched.journal.events
 
-    async def changed() -> int:
-        return number[0]
+    class Still:
+        async def changed(self) -> int:
+            return number[0]
 
-    gatherer = Gatherer(Counting(), watched.clock, replace(watched.eyes, changed=changed), 60)
+        async def latest(self, _: object) -> None:
+            return None
+
+    gatherer = Gatherer(Counting(), watched.clock, replace(watched.eyes, tail=Still()), 60)
     await watched.deployment()
     first = await gatherer.look(with_sites=False)
     watched.clock.advance(5)

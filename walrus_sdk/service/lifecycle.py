@@ -23,6 +23,7 @@ from walrus_sdk.planning.state import can_resume, is_failure, is_same_site, is_u
 from walrus_sdk.ports import Change, Folder, Ownership, Put
 from walrus_sdk.service import requests
 from walrus_sdk.service.connection import Connection
+from walrus_sdk.service.sampling import sampled
 
 __all__ = [
     "Unfinished",
@@ -242,7 +243,7 @@ async def carry_out(
         executor = Executor(connection.context(owner, folder, options, feed), unfinished.plan, unfinished.status)
         await _check_recoveries(connection, owner, options)
         await _lock(connection, owner, unfinished.plan)
-        return await _run(connection, owner, executor, deadline)
+        return await _run(connection, owner, executor, feed, deadline)
     except WalrusError as error:
         error.fields |= {"deployment_id": str(owner.deployment), "resumable": can_resume(error)}
         await _record_failure(connection, owner, error, _forgotten(unfinished, error))
@@ -285,7 +286,9 @@ async def _check_recoveries(connection: Connection, owner: Ownership, options: D
         raise DeploymentStopped("recoveries_exhausted", f"it was taken up again {most} times, and did not end")
 
 
-async def _run(connection: Connection, owner: Ownership, executor: Executor, deadline: float) -> DeployResult:
+async def _run(
+    connection: Connection, owner: Ownership, executor: Executor, feed: Feed, deadline: float
+) -> DeployResult:
     """Run until the end, the deadline, or until somebody asks for something else."""
     results: list[DeployResult] = []
     errors: list[Exception] = []
@@ -300,7 +303,7 @@ async def _run(connection: Connection, owner: Ownership, executor: Executor, dea
 
             tasks.start_soon(listen)
             try:
-                results.append(await executor.run())
+                results.append(await sampled(connection.sampler, owner, feed, executor.run))
             except Exception as error:  # carried out of the task group as it is, not as a group
                 errors.append(error)
         tasks.cancel_scope.cancel()
