@@ -95,7 +95,7 @@ def _standing(rows: Any, eyes: Eyes) -> dict[Key, float]:
         status, network = row["status"], row["network"] or ""
         if status in _LIVE and not eyes.is_live(DeploymentId(row["id"])):
             status = "interrupted"
-        found[("walrus_sdk_deployments", (network, status), None)] += 1
+        found[("walrus_sdk_deployments_standing", (network, status), None)] += 1
         if status == Status.COMPLETED.value:
             key: Key = ("walrus_sdk_last_success_timestamp_seconds", (network,), None)
             last[key] = max(last.get(key, 0.0), (row["finished_ms"] or 0) / 1000)

@@ -1,4 +1,4 @@
-"""Figures over deployments, folded from their events: of one (`Performance`), and summed over a home (`METRICS`).
+"""Figures over deployments, folded from their events: of one (`performance`), and summed over a home (`METRICS`).
 
 What the journal tells of the phases: *hash* is the scan of the folder (told by the plan's event), *encode* the
 computing of blob ids, *wait* from a known blob id to the first try and between tries, *send* from an effect's intent to
@@ -16,7 +16,7 @@ from typing import Any
 
 from walrus_sdk.errors import CODES
 from walrus_sdk.model.deployment import Status
-from walrus_sdk.model.reports import iso
+from walrus_sdk.model.performance import Failures, Performance
 from walrus_sdk.model.samples import Sample
 from walrus_sdk.watch.runs import Run, Try
 
@@ -25,10 +25,8 @@ __all__ = [
     "OTHER",
     "PHASES",
     "Endpoints",
-    "Failures",
     "Key",
     "Metric",
-    "Performance",
     "Sums",
     "figures",
     "performance",
@@ -46,88 +44,6 @@ _ENDED = frozenset({Status.COMPLETED.value, Status.FAILED.value, Status.CANCELLE
 
 
 # ── one deployment ────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, slots=True)
-class Failures:
-    """How often tries of a kind failed with a code at an endpoint (an origin; empty: not told)."""
-
-    kind: str
-    code: str
-    endpoint: str
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class Performance:
-    """Figures of one deployment; times in seconds, sizes in bytes, amounts in FROST and MIST.
-
-    `duration_s` is from the plan to the end, or to its last event. `phases_s`: see this module. `files_per_s` and
-    `bytes_per_s` are over the time from the first store to the last answer. `stored_*` is what this deployment
-    stored, `skipped_bytes` what was stored already. `cpu_s`, `peak_memory_bytes` and `peak_open_files` are those of
-    its process, as far as they were sampled; `None`: they were not.
-    """
-
-    deployment: str
-    status: str
-    began_ms: int
-    duration_s: float
-    files: int
-    stored_files: int
-    stored_bytes: int
-    skipped_bytes: int
-    files_per_s: float
-    bytes_per_s: float
-    tries: int
-    retries: int
-    owners: int
-    failures: tuple[Failures, ...]
-    phases_s: Mapping[str, float]
-    planned_frost: int
-    paid_frost: int
-    planned_mist: int
-    paid_mist: int
-    possibly_paid_in_vain: int
-    cpu_s: float | None = None
-    peak_memory_bytes: int | None = None
-    peak_open_files: int | None = None
-
-    @property
-    def error_rate(self) -> float:
-        """The share of tries that failed; 0 when there was none."""
-        return sum(one.count for one in self.failures) / self.tries if self.tries else 0.0
-
-    def to_json(self) -> dict[str, Any]:
-        """Return JSON-ready fields, amounts as decimal text."""
-        return {
-            "deployment_id": self.deployment,
-            "status": self.status,
-            "began": iso(self.began_ms),
-            "duration_s": self.duration_s,
-            "files": self.files,
-            "stored_files": self.stored_files,
-            "stored_bytes": self.stored_bytes,
-            "skipped_bytes": self.skipped_bytes,
-            "files_per_s": self.files_per_s,
-            "bytes_per_s": self.bytes_per_s,
-            "tries": self.tries,
-            "retries": self.retries,
-            "error_rate": self.error_rate,
-            "owners": self.owners,
-            "failures": [
-                {"kind": one.kind, "code": one.code, "endpoint": one.endpoint, "count": one.count}
-                for one in self.failures
-            ],
-            "phases_s": dict(self.phases_s),
-            "planned_frost": str(self.planned_frost),
-            "paid_frost": str(self.paid_frost),
-            "planned_mist": str(self.planned_mist),
-            "paid_mist": str(self.paid_mist),
-            "possibly_paid_in_vain": self.possibly_paid_in_vain,
-            "cpu_s": self.cpu_s,
-            "peak_memory_bytes": self.peak_memory_bytes,
-            "peak_open_files": self.peak_open_files,
-        }
 
 
 def performance(run: Run, samples: Iterable[Sample] = ()) -> Performance:
@@ -275,7 +191,7 @@ METRICS: Mapping[str, Metric] = _table(
            ("network",)),
     Metric("walrus_sdk_alerts_total", "counter", "Alerts that fired.", ("rule", "severity")),
     Metric("walrus_sdk_alerts_firing", "gauge", "Alerts that fire now.", ("rule", "severity")),
-    Metric("walrus_sdk_deployments", "gauge", "Deployments by where they stand now.", ("network", "status")),
+    Metric("walrus_sdk_deployments_standing", "gauge", "Deployments by where they stand now.", ("network", "status")),
     Metric("walrus_sdk_last_success_timestamp_seconds", "gauge", "When a deployment was last completed.",
            ("network",)),
     Metric("walrus_sdk_under_way_stores", "gauge", "Stores of the deployments under way.", ("network", "state")),

@@ -54,10 +54,10 @@ class SiteView:
 
 @dataclass(frozen=True, slots=True)
 class Wallet:
-    """What the owner of the sites has: MIST and FROST."""
+    """What the owner of the sites has: MIST, and FROST (`None` where WAL's type is not known)."""
 
     mist: int
-    frost: int
+    frost: int | None
 
 
 @dataclass(frozen=True, slots=True)
