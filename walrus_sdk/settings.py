@@ -17,7 +17,7 @@ from walrus_sdk.errors import ConfigurationError
 from walrus_sdk.model.network import LOCAL, MAINNET, TESTNET, Network
 from walrus_sdk.model.units import byte_size
 
-__all__ = ["ENVIRONMENT", "NETWORKS", "PROJECT_FILE", "Project", "Secret", "Settings", "load"]
+__all__ = ["ENVIRONMENT", "NETWORKS", "PROJECT_FILE", "Project", "Secret", "Settings", "load", "read_toml"]
 
 PROJECT_FILE = "walrus-sdk.toml"
 NETWORKS: Mapping[str, Network] = {network.name: network for network in (LOCAL, TESTNET, MAINNET)}
@@ -201,11 +201,16 @@ _TABLE_KEYS = {"alerts", "webhooks"}
 _COUNT_KEYS = {"epochs", "concurrency", "max_bodies", "max_memory"}
 
 
-def _read_project(path: Path) -> Project:
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file. Raises `ConfigurationError` ``setting_invalid`` with the file."""
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigurationError("setting_invalid", f"{path}: {error}", path=str(path)) from error
+
+
+def _read_project(path: Path) -> Project:
+    data = read_toml(path)
     known = {item.name for item in fields(Project)} - {"path"}
     values: dict[str, Any] = {}
     for key, value in data.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from walrus_sdk.errors import ConfigurationError
 from walrus_sdk.model.alerts import Alert, AlertOptions
@@ -15,6 +16,7 @@ from walrus_sdk.service.unfinished import plan_in
 from walrus_sdk.settings import Settings
 from walrus_sdk.watch.alerts import alerts, firing
 from walrus_sdk.watch.costs import costs_once, file_costs
+from walrus_sdk.watch.exporters import otel
 from walrus_sdk.watch.gather import Eyes
 from walrus_sdk.watch.metering import Meter
 from walrus_sdk.watch.metrics import performance
@@ -25,7 +27,7 @@ from walrus_sdk.watch.sinks import Post, Teller, Webhook, checked_webhook
 from walrus_sdk.watch.tail import Tail
 from walrus_sdk.watch.view import View, Wallet
 
-__all__ = ["Sight", "alerts_of", "costs_of", "meter", "monitor", "performance_of", "rules_of", "run_of"]
+__all__ = ["Sight", "alerts_of", "costs_of", "meter", "monitor", "performance_of", "rules_of", "run_of", "trace_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,13 @@ async def performance_of(sight: Sight, deployment: DeploymentId) -> Performance:
     """Return the figures of a deployment. Raises ``deployment_not_found``."""
     run = await run_of(sight.journal, deployment)
     return performance(run, await sight.tail.samples(deployment))
+
+
+async def trace_of(journal: Journal, deployment: DeploymentId, tracer_provider: Any) -> int:
+    """Hand a deployment to OpenTelemetry; returns the number of spans. Raises ``deployment_not_found``."""
+    run = await run_of(journal, deployment)
+    (row,) = await journal.rows("deployments", {"id": str(deployment)}, columns=("network", "verb"))
+    return otel.record_spans(run, row["network"] or "", row["verb"] or "", tracer_provider)
 
 
 async def costs_of(journal: Journal, deployment: DeploymentId) -> Sequence[FileCost]:

@@ -427,6 +427,14 @@ class Session:
         """Return what each file of a deployment was to cost, has cost and saved. Raises ``deployment_not_found``."""
         return await monitoring.costs_of(self._wiring.journal, reports.deployment_id(deployment))
 
+    async def trace(self, deployment: str | DeploymentId, *, tracer_provider: Any = None) -> int:
+        """Hand a deployment's effects to OpenTelemetry as spans with their true times; returns how many.
+
+        0 without the packages of the extra `otel`. Raises ``deployment_not_found``.
+        """
+        which = reports.deployment_id(deployment)
+        return await monitoring.trace_of(self._wiring.journal, which, tracer_provider)
+
     def meter(self) -> Meter:
         """Return what reads the figures of this home, for exporters (`walrus_sdk.watch.exporters`)."""
         return monitoring.meter(self._wiring.sight)

@@ -24,6 +24,7 @@ __all__ = [
     "METRICS",
     "OTHER",
     "PHASES",
+    "PORT",
     "Endpoints",
     "Key",
     "Metric",
@@ -35,6 +36,9 @@ __all__ = [
 
 PHASES = ("hash", "encode", "wait", "send", "certify", "chain", "verify")
 """The phases that are told apart."""
+
+PORT = 8917
+"""Where `walrus-sdk metrics --serve` listens unless another port is named."""
 
 OTHER = "other"
 """The label of what is beyond a bound: codes that are not of this package, endpoints after the first twenty."""

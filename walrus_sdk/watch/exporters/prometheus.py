@@ -16,16 +16,13 @@ from anyio.from_thread import BlockingPortal
 
 from walrus_sdk.errors import ConfigurationError, StateError
 from walrus_sdk.watch.metering import Meter
-from walrus_sdk.watch.metrics import METRICS, Key, Metric
+from walrus_sdk.watch.metrics import METRICS, PORT, Key, Metric
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric as Family
     from prometheus_client.registry import CollectorRegistry
 
-__all__ = ["PORT", "families", "registry", "serve", "write_textfile"]
-
-PORT = 8917
-"""The port of `walrus-sdk metrics --serve` unless another one is named."""
+__all__ = ["families", "registry", "serve", "write_textfile"]
 
 
 def families(figures: Mapping[Key, float]) -> Iterable[Family]:
