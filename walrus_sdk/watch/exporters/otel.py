@@ -64,7 +64,11 @@ def record_spans(run: Run, network: str, verb: str, tracer_provider: TracerProvi
         )
         for one in tries:
             if one.is_failure:
-                met: dict[str, str | int] = {"error.type": one.code, "walrus_sdk.try": one.number, "server.address": one.endpoint}
+                met: dict[str, str | int] = {
+                    "error.type": one.code,
+                    "walrus_sdk.try": one.number,
+                    "server.address": one.endpoint,
+                }
                 span.add_event("try failed", met, timestamp=(one.ended_ms or one.began_ms) * _MS)
         if last.outcome != "done":
             span.set_status(trace.StatusCode.ERROR, last.code)
