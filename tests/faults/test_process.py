@@ -246,12 +246,19 @@ def test_p7_a_process_that_was_stopped_is_fenced_off_before_its_next_effect(
     house: House, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resume, "HANDOVER_S", 0.0)
-    # One store at a time: a process that is stopped inside a commit would hold the journal until it goes on.
+    # A process that is stopped inside a commit would hold the journal until it goes on.
     sleeper = script("""
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+def between_commits():
+    with closing(sqlite3.connect(Path(home) / "state" / "journal.db", isolation_level=None)) as db:
+        db.execute("begin immediate")  # waits for a commit that is under way
 stopped = []
 def listen(progress):
     if progress.stores_confirmed >= 2 and not stopped:
         stopped.append(True)
+        between_commits()
         os.kill(os.getpid(), signal.SIGSTOP)
 asked["concurrency"] = 1
 print(json.dumps(told(lambda: deploy(listen))))
