@@ -24,8 +24,11 @@ async def name_of(world: World, operation: StoreOperation, n_shards: int) -> Blo
     return BlobId(raw)
 
 
-async def _whole(content: Content) -> bytes:
-    return b"".join([chunk async for chunk in content])
+async def _whole(content: Content) -> bytes | bytearray:
+    data = bytearray()  # grown, not joined: a large file is held once
+    async for chunk in content:
+        data += chunk
+    return data
 
 
 def request_of(
