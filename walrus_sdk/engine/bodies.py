@@ -25,9 +25,13 @@ async def name_of(world: World, operation: StoreOperation, n_shards: int) -> Blo
 
 
 async def _whole(content: Content) -> bytes | bytearray:
-    data = bytearray()  # grown, not joined: a large file is held once
+    data: bytes | bytearray = b""
     async for chunk in content:
-        data += chunk
+        if not data:
+            data = chunk
+        else:
+            data = bytearray(data) if isinstance(data, bytes) else data
+            data += chunk  # grown, not joined: a large file is held once
     return data
 
 
