@@ -41,8 +41,8 @@ class Connection:
 
     `store` gives the store with the time limits that are asked for, `signer` the key's signer (or raises
     ``key_missing``), `folder` opens a site folder, `commit` tells the commit that a folder was built from,
-    `is_live` whether a process works on a deployment. `asked` waits until somebody asks the owner of a deployment for
-    something (``cancel``, ``take_over``) and returns what. `hook` is for crash tests.
+    `is_live` whether a process works on a deployment. `asked` waits until what the owner of a deployment is asked for
+    (``cancel``, ``take_over``, ``pause``) is no longer what it knows, and returns it. `hook` is for crash tests.
     """
 
     network: Network
@@ -61,7 +61,7 @@ class Connection:
     folder: Callable[[Path], AbstractAsyncContextManager[Folder]]
     commit: Callable[[Path], Awaitable[str]]
     is_live: Callable[[DeploymentId], bool]
-    asked: Callable[[Ownership], Awaitable[str]]
+    asked: Callable[[Ownership, frozenset[str]], Awaitable[frozenset[str]]]
     hook: Hook = no_hook
 
     def context(self, owner: Ownership, folder: Folder, options: DeployOptions, feed: Feed) -> Context:
