@@ -7,14 +7,14 @@ Must not live here: an implementation. Adapters implement them for the real worl
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Container, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from walrus_sdk.model.chain import BlobObject, Coin, OwnedObject, Simulation, TransactionOutcome
 from walrus_sdk.model.deployment import Event
 from walrus_sdk.model.network import ChainState
-from walrus_sdk.model.plan import Snapshot, StoreKind
+from walrus_sdk.model.plan import Piece, Snapshot, StoreKind
 from walrus_sdk.model.site import SiteSnapshot
 from walrus_sdk.model.units import (
     BlobId,
@@ -37,9 +37,11 @@ __all__ = [
     "Content",
     "Drop",
     "Folder",
+    "FolderLook",
     "Hook",
     "Ids",
     "Journal",
+    "JsonText",
     "Ownership",
     "Part",
     "Put",
@@ -132,12 +134,17 @@ class Content(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One content of a store request: identifier (unused for a blob), size in bytes, SHA-256, and the bytes."""
+    """One content of a store request: identifier (unused for a blob), size in bytes, SHA-256, and the bytes.
+
+    `verified`: the content itself keeps its last chunk back until size and SHA-256 are those planned, as that of a
+    `Folder` does; any other is hashed by the store while it is sent.
+    """
 
     identifier: str
     size: int
     sha256: bytes
     content: Content
+    verified: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +175,12 @@ class StoreReceipt:
     patches: Mapping[str, QuiltPatchId] = field(default_factory=dict)
     endpoint: str = ""
     publisher: int = 0
+
+
+class JsonText(str):
+    """A part of a checkpoint that is JSON already: written once, it goes into each of them as it is."""
+
+    __slots__ = ()
 
 
 Release = Callable[[], Awaitable[None]]
@@ -312,8 +325,9 @@ class Change:
     drops: tuple[Drop, ...] = ()
 
 
-FREE_TABLES = frozenset({"locks", "requests", "versions"})
-"""Tables that may be written without owning a deployment: what people ask for, and what they mark."""
+FREE_TABLES = frozenset({"locks", "requests", "samples", "versions"})
+"""Tables that may be written without owning a deployment: what people ask for, what they mark, and what is only for
+eyes: a sample of an owner that was fenced off names its incarnation, and does no harm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,8 +355,10 @@ class Journal(Protocol):
         """Read the events of a deployment numbered above `after`, in order."""
         ...
 
-    async def rows(self, table: str, where: Mapping[str, Any] | None = None) -> Sequence[Mapping[str, Any]]:
-        """Read rows of a table by equality; in insertion order."""
+    async def rows(
+        self, table: str, where: Mapping[str, Any] | None = None, *, columns: Sequence[str] = ()
+    ) -> Sequence[Mapping[str, Any]]:
+        """Read rows of a table by equality, in insertion order: all their columns, or those that are named."""
         ...
 
     async def claim(self, deployment: DeploymentId, *, new: bool = False, take_over: bool = False) -> Ownership:
@@ -366,7 +382,7 @@ class Checkpoints(Protocol):
     """Self-contained files from which a deployment can go on, even on another machine."""
 
     async def write(self, deployment: DeploymentId, number: int, moment: str, data: Mapping[str, Any]) -> str:
-        """Write ``<nn>-<moment>.json.zst`` durably and return its name."""
+        """Write ``<nn>-<moment>.json.zst`` durably and return its name; values of `data` may be `JsonText`."""
         ...
 
     async def remove(self, deployment: DeploymentId) -> None:
@@ -396,15 +412,44 @@ class ScanProgress:
     bytes_hashed: int
 
 
+@dataclass(frozen=True, slots=True)
+class FolderLook:
+    """What a folder looks like: a digest of names and statuses, how many files it has (ignored ones too), their bytes.
+
+    `settled`: nothing in it is so young that it could change without looking different.
+    """
+
+    digest: bytes
+    files: int
+    size: int
+    settled: bool
+
+
 class Folder(Protocol):
     """The site folder."""
+
+    async def look(self) -> FolderLook | None:
+        """Look at the folder without reading a file; `None` when that does not tell what a scan would find.
+
+        Two looks that are equal, the first of them settled, mean that a scan after the first found what a scan would
+        find now.
+        """
+        ...
 
     async def scan(self, rules: ScanRules, progress: Callable[[ScanProgress], None]) -> Snapshot:
         """Walk, check and hash the folder. Raises `ValidationError` with the file that is at fault."""
         ...
 
+    async def doubt(self, sources: Collection[str]) -> Mapping[str, bytes]:
+        """Hash scanned files again whose hash was only remembered; returns the hashes that were wrong, by source."""
+        ...
+
     def content(self, source: str, size: int, sha256: bytes) -> Content:
-        """Open a scanned file for reading; the bytes must be those that were hashed."""
+        """Open a scanned file for reading; the last chunk comes only when the bytes are those that were hashed."""
+        ...
+
+    def contents(self, pieces: Sequence[Piece]) -> Sequence[Content]:
+        """Open the files of one store, to be read in this order: small ones may be read together. As `content`."""
         ...
 
     async def read(self, source: str, *, max_size: int) -> bytes | None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from walrus_sdk.errors import ConfigurationError
 from walrus_sdk.model.network import LOCAL, MAINNET, TESTNET, Network
+from walrus_sdk.model.units import byte_size
 
 __all__ = ["ENVIRONMENT", "NETWORKS", "PROJECT_FILE", "Project", "Secret", "Settings", "load"]
 
@@ -63,7 +64,7 @@ class Secret:
 class Project:
     """What ``walrus-sdk.toml`` may say; paths are relative to the file's folder, `None` means not said.
 
-    `max_memory` is in bytes.
+    `max_memory` is in bytes, `max_bandwidth` in bytes a second.
     """
 
     network: str | None = None
@@ -78,6 +79,7 @@ class Project:
     concurrency: int | None = None
     max_bodies: int | None = None
     max_memory: int | None = None
+    max_bandwidth: int | None = None
     path: Path | None = None
 
     @property
@@ -212,8 +214,20 @@ def _project_value(path: Path, key: str, value: Any) -> Any:
         items = [value] if isinstance(value, str) else value
         if isinstance(items, list) and all(isinstance(item, str) for item in items):
             return tuple(items)
+    if key == "max_bandwidth":
+        return _rate(path, key, value)
     expected = "a text" if key in _TEXT_KEYS else "a whole number from 1" if key in _COUNT_KEYS else "a list of texts"
     raise _bad(path, key, expected, value)
+
+
+def _rate(path: Path, key: str, value: Any) -> int:
+    try:
+        rate = byte_size(str(value)) if isinstance(value, str | int) and not isinstance(value, bool) else 0
+    except ValueError:
+        rate = 0
+    if rate < 1024:
+        raise _bad(path, key, "bytes a second, such as 500K or 50M, from 1024", value)
+    return rate
 
 
 def _bad(path: Path, key: str, expected: str, found: object) -> ConfigurationError:

@@ -26,7 +26,7 @@ def test_every_option_reaches_the_service(cli: Any) -> None:
         "--site-name my-app --object-id 0x7 --epochs 9 --message hi --ws-resources rules.json --ignore /a/* "
         "--ignore *.map --allow-file key.pem --write-object-id --deletable --fresh --verify sample --max-cost 0.5 "
         "--max-delete 25% --max-quilt-size 1MiB --max-quilt-files 10 --concurrency 4 --max-bodies 3 "
-        "--max-memory 64MiB --deadline 30m --settle-time 2s "
+        "--max-memory 64MiB --max-bandwidth 50M --deadline 30m --settle-time 2s "
         "--wal-price 0.4 --sui-price 3 --max-retries 1 --retry-delay 250ms --timeout 90s"
     ).split()
     assert cli("deploy", "out", *given).code == 0
@@ -49,6 +49,7 @@ def test_every_option_reaches_the_service(cli: Any) -> None:
         concurrency=4,
         max_bodies=3,
         max_memory=64 * 1024 * 1024,
+        max_bandwidth=50 * 1024 * 1024,
         deadline_s=1800.0,
         settle_s=2.0,
         wal_price=Decimal("0.4"),

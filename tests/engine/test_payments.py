@@ -10,7 +10,7 @@ import pytest
 
 from walrus_sdk.errors import BlockchainError, DeploymentStopped, LimitError, StorageError
 from walrus_sdk.model.deployment import Event
-from walrus_sdk.model.options import RecoveryOptions
+from walrus_sdk.model.options import RecoveryOptions, Verify
 from walrus_sdk.model.units import BlobId, DeploymentId, Frost
 from walrus_sdk.ports import Change, Ownership, Release, StoreReceipt, StoreRequest
 from walrus_sdk.testing import PAGES, SimulatedWorld, at_point, lost
@@ -302,3 +302,20 @@ async def test_a_stop_that_comes_just_before_the_last_bytes_lets_nothing_leave(m
     world.revive()
     await world.deploy()
     assert set(world.paid().values()) == {1}
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # the size is the point, and it takes seconds
+async def test_one_changed_file_of_five_thousand_sends_its_own_bytes_and_nothing_else() -> None:
+    pages = {f"{number // 100:02}/{number:04}.html": b"<p>%d</p>" % number for number in range(4_999)}
+    world = SimulatedWorld({"index.html": b"home", **pages}, n_shards=40)
+    await world.deploy(verify=Verify.NONE)
+    before = world.net.blobs.ledger()
+    world.files["07/0700.html"] = changed = b"<p>changed</p>"
+    result = await world.deploy(verify=Verify.NONE)
+    (row,) = world.net.blobs.ledger()[len(before) :]
+    assert row["bytes_received"] == len(changed)
+    assert row["paid"]
+    assert (result.cost.requests, result.cost.stored_bytes) == (1, len(changed))
+    site = world.chain.resources(result.site_id)
+    assert len(site) == 5_000
+    assert [path for path, resource in site.items() if str(resource.blob_id) == row["blob_id"]] == ["/07/0700.html"]

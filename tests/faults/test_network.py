@@ -87,7 +87,7 @@ async def test_n1_an_address_that_stays_down_is_asked_last_by_reads_and_by_quest
         async with user.services([], [line.url, net.url], clock=lambda: 0.0) as services:
             for expected in (2, 4, 6, 6, 6):
                 assert bytes((await user.get(services, request.blob_id)).data) == b"hello"
-                assert await chain.read(documents.STATE)
+                assert await chain.read(documents.STATE, {"keys": []})
                 assert line.taken == expected
 
 
@@ -181,7 +181,7 @@ async def test_n6_every_client_reads_how_long_a_service_asks_to_be_left_alone(
         chain = GraphQl(http, net.network.graphql_urls, wall_ms=now_ms)
         asked += [(await user.put(services)).error, (await user.get(services)).error]
         with pytest.raises(BlockchainError) as caught:
-            await chain.read(documents.STATE)
+            await chain.read(documents.STATE, {"keys": []})
         asked.append(caught.value)
     assert all(80 < error.fields["retry_after"] <= 91 for error in asked), [error.fields for error in asked]
 

@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import closing
@@ -26,7 +27,7 @@ from walrus_sdk.journal.reader import Reader
 from walrus_sdk.journal.store import SqliteJournal, journal_path, open_journal
 from walrus_sdk.machine.clock import SystemClock
 from walrus_sdk.model.units import DeploymentId
-from walrus_sdk.ports import Change, Ownership, Put
+from walrus_sdk.ports import Change, JsonText, Ownership, Put
 from walrus_sdk.service.unwrap import one_error
 
 ONE = DeploymentId("deploy_1800000000001_00000001")
@@ -151,6 +152,37 @@ def _append(journal: SqliteJournal, owner: Ownership) -> Callable[[], Coroutine[
         await journal.append(owner, [Change("good")])
 
     return good
+
+
+@pytest.mark.anyio
+async def test_sixteen_workers_share_a_commit_and_none_is_told_before_it(home: Path) -> None:
+    async with open_journal(home, SystemClock()) as journal:
+        owner = await journal.claim(ONE, new=True)
+        commit, goes_on, batches, told = journal.writer._commit, threading.Event(), [], []
+
+        def held(batch: Any) -> None:
+            batches.append(len(batch))
+            if len(batches) == 1:
+                goes_on.wait(20)
+            commit(batch)
+
+        journal.writer._commit = held  # type: ignore[method-assign]
+
+        async def worker(number: int) -> None:
+            await journal.append(owner, [Change("stored", {"number": number})])
+            told.append(number)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(worker, 0)
+            await anyio.wait_all_tasks_blocked()
+            for number in range(1, 16):
+                tasks.start_soon(worker, number)
+            await anyio.wait_all_tasks_blocked()  # not one of them holds the loop up, or is told anything
+            assert told == []
+            assert await journal.events(ONE) == [], "readers do not wait for the commit either"
+            goes_on.set()
+        assert batches == [1, 15]
+        assert sorted(told) == list(range(16))
 
 
 @pytest.mark.anyio
@@ -451,6 +483,15 @@ def test_a_checkpoint_is_read_as_it_was_written(home: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     found = read_checkpoint(path)
     assert (found["plan"], found["moment"], found["format"]) == ({"x": [1, "ü"]}, "upload-30", 1)
+
+
+def test_what_is_json_already_goes_into_a_checkpoint_as_it_is(home: Path) -> None:
+    data = {"plan": JsonText('{"x": [1, "ü"], "y": null}'), "errors": [{"b": 1}], "a": "{}"}
+    name = write_checkpoint(home, ONE, 3, "upload-30", data)
+    found = read_checkpoint(home / "checkpoints" / str(ONE) / name)
+    assert found == {
+        "plan": {"x": [1, "ü"], "y": None}, "errors": [{"b": 1}], "a": "{}", "format": 1, "moment": "upload-30",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("data", [b"", b"garbage", b"(\xb5/\xfd\x04\x00\x11\x00\x00[]\x9e"])

@@ -70,6 +70,14 @@ async def test_rows_keep_what_is_not_named_and_are_found_by_equality(opened: Ope
         assert [row["name"] for row in await journal.rows("sites", {"object_id": None})] == ["y"]
 
 
+async def test_only_the_columns_that_are_named_are_read(opened: Opened) -> None:
+    async with opened() as journal:
+        owner = await journal.claim(ONE, new=True)
+        await journal.append(owner, [Change("a", {}, (site("x", object_id="1"), site("y", object_id="2")))])
+        read = await journal.rows("sites", {"chain": "c"}, columns=("object_id", "name"))
+        assert [dict(row) for row in read] == [{"object_id": "1", "name": "x"}, {"object_id": "2", "name": "y"}]
+
+
 async def test_bytes_pass_unchanged(opened: Opened) -> None:
     put = Put("transactions", {"chain": "c", "digest": "d"}, {"bytes": b"\0\xff"})
     async with opened() as journal:

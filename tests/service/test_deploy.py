@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from walrus_sdk.engine.bandwidth import Bandwidth
 from walrus_sdk.errors import (
     BlockchainError,
     ConfigurationError,
@@ -21,6 +22,7 @@ from walrus_sdk.model.options import RecoveryOptions, Verify
 from walrus_sdk.model.progress import Phase, Progress
 from walrus_sdk.model.units import Frost, ObjectId, SuiAddress
 from walrus_sdk.service.session import open_session
+from walrus_sdk.settings import Project
 from walrus_sdk.sui.signers import KeySigner
 
 pytestmark = pytest.mark.anyio
@@ -357,6 +359,35 @@ async def test_the_wrong_chain_is_refused_before_anything_is_signed(house: Any) 
         with pytest.raises(BlockchainError) as caught:
             await sites.deploy(house.folder, site_name="tides")
     assert caught.value.code == "chain_mismatch"
+
+
+@pytest.mark.parametrize("where", ["option", "project file"])
+async def test_all_bodies_of_a_session_share_one_rate(house: Any, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    made: list[Any] = []
+
+    class Counting(Bandwidth):
+        def __init__(self, rate: int, clock: Any, sleep: Any) -> None:
+            super().__init__(rate, clock, sleep)
+            self.rate, self.taken = rate, 0
+            made.append(self)
+
+        async def take(self, size: int) -> float:
+            self.taken += size
+            return await super().take(size)
+
+    monkeypatch.setattr("walrus_sdk.service.session.Bandwidth", Counting)
+    settings, asked = house.settings, {}
+    if where == "option":
+        asked = {"max_bandwidth": 10**9}
+    else:
+        settings = replace(settings, project=Project(max_bandwidth=10**9))
+    async with open_session(settings, network=house.net.network, signer=KeySigner(house.net.key)) as sites:
+        for text in (b"one", b"two"):
+            house.write({"index.html": text})
+            await sites.deploy(house.folder, site_name="tides", max_quilt_files=2, **asked)
+    (rate,) = made
+    received = sum(row["bytes_received"] for row in house.net.ledger())
+    assert (rate.rate, rate.taken >= received > 0) == (10**9, True)
 
 
 async def test_a_file_of_authorities_that_is_set_is_used(house: Any, tmp_path: Path) -> None:

@@ -101,3 +101,16 @@ def test_an_unknown_network_is_refused_with_the_known_ones(tmp_path: Path) -> No
 def test_a_file_of_authorities_is_named_by_the_environment(tmp_path: Path) -> None:
     assert load({"HOME": "/h"}, folder=tmp_path).ca_file is None
     assert load({"HOME": "/h", "WALRUS_CA_FILE": "/etc/ours.pem"}, folder=tmp_path).ca_file == Path("/etc/ours.pem")
+
+
+@pytest.mark.parametrize(("text", "rate"), [('"500K"', 512_000), ('"1.5MB"', 1_500_000), ("4096", 4096)])
+def test_the_project_file_may_bound_the_bytes_sent_a_second(tmp_path: Path, text: str, rate: int) -> None:
+    project(tmp_path, f"max_bandwidth = {text}\n")
+    assert load({"HOME": str(tmp_path)}, folder=tmp_path).project.max_bandwidth == rate
+
+
+@pytest.mark.parametrize("text", ['"fast"', "1023", "true", "[1]", "-5"])
+def test_a_rate_that_is_none_is_refused_with_what_was_expected(tmp_path: Path, text: str) -> None:
+    project(tmp_path, f"max_bandwidth = {text}\n")
+    with pytest.raises(ConfigurationError, match="bytes a second"):
+        load({"HOME": str(tmp_path)}, folder=tmp_path)

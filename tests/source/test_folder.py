@@ -6,6 +6,7 @@ import hashlib
 import os
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ import pytest
 
 from walrus_sdk.errors import ValidationError
 from walrus_sdk.machine.clock import SystemClock
-from walrus_sdk.model.plan import FileStat, Snapshot
-from walrus_sdk.ports import ScanProgress, ScanRules
+from walrus_sdk.model.plan import FileStat, Piece, Snapshot
+from walrus_sdk.ports import Content, ScanProgress, ScanRules
 from walrus_sdk.sites.paths import site_path
 from walrus_sdk.source import content as content_module
 from walrus_sdk.source.folder import SiteFolder
@@ -299,6 +300,71 @@ async def test_content_can_be_read_again_and_an_empty_file_is_empty(
             assert b"".join([chunk async for chunk in body]) == (site / file.source).read_bytes()
 
 
+# ── the files of one store ────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def pieces_of(folder: SiteFolder, names: list[str]) -> list[Piece]:
+    files = {file.source: file for file in (await scan(folder)).files}
+    return [Piece("/" + name, name, files[name].size, files[name].sha256) for name in names]
+
+
+async def whole(content: Content) -> bytes:
+    return b"".join([chunk async for chunk in content])
+
+
+async def test_small_files_of_a_store_are_read_together_and_large_ones_by_chunks(
+    site: Path, opened: Callable[..., SiteFolder], threads: Inline
+) -> None:
+    sizes = {f"{n:02}": n * 1000 for n in range(40)} | {"15-large": 2_500_000}
+    for name, size in sizes.items():
+        (site / name).write_bytes((name.encode() * size)[:size])
+    folder, hops = opened(site), []
+    names = sorted(sizes)
+    pieces = await pieces_of(folder, names)
+    threads.before = lambda: hops.append(1)
+    contents = folder.contents(pieces)
+    for _ in range(2):  # a store that is tried again begins anew
+        hops.clear()
+        assert [await whole(content) for content in contents] == [(site / name).read_bytes() for name in names]
+        assert len(hops) == 1 + 3, "one for the small ones (780 kB), three for the large one"
+
+
+async def test_no_more_than_a_mebibyte_of_small_files_is_held(
+    site: Path, opened: Callable[..., SiteFolder], threads: Inline
+) -> None:
+    for n in range(50):
+        (site / f"{n:02}").write_bytes(bytes([n]) * 60_000)
+    folder, hops = opened(site), []
+    contents = folder.contents(await pieces_of(folder, [f"{n:02}" for n in range(50)]))
+    threads.before = lambda: hops.append(1)
+    for n, content in enumerate(contents):
+        assert await whole(content) == bytes([n]) * 60_000
+    assert len(hops) == 3, "17 files a MiB"
+
+
+@pytest.mark.parametrize("how", ["grow", "shrink", "edit", "remove"])
+async def test_f1_a_small_file_that_changed_is_an_error_of_its_own_content_and_gives_nothing(
+    site: Path, opened: Callable[..., SiteFolder], how: str
+) -> None:
+    names = ["1", "2", "3"]
+    for name in names:
+        (site / name).write_bytes(name.encode() * 100)
+    folder = opened(site)
+    first, second, third = folder.contents(await pieces_of(folder, names))
+    changes: dict[str, Callable[[], object]] = {
+        "grow": lambda: (site / "2").write_bytes(b"2" * 101),
+        "shrink": lambda: (site / "2").write_bytes(b"2" * 99),
+        "edit": lambda: (site / "2").write_bytes(b"x" * 100),
+        "remove": lambda: (site / "2").unlink(),
+    }
+    changes[how]()
+    assert await whole(first) == b"1" * 100
+    with pytest.raises(ValidationError) as caught:
+        await anext(aiter(second))
+    assert caught.value.code == ("file_unreadable" if how == "remove" else "file_changed")
+    assert await whole(third) == b"3" * 100
+
+
 async def test_a_reading_that_is_given_up_leaves_no_descriptor(site: Path, opened: Callable[..., SiteFolder]) -> None:
     (site / "big").write_bytes(b"x" * 3_000_000)
     folder = opened(site)
@@ -318,9 +384,9 @@ async def test_unchanged_files_are_not_hashed_again_and_young_ones_are(
     hashed: list[str] = []
     real = content_module.hash_file
 
-    def spy(root: int, name: str, stat: FileStat, *, scan: bool) -> Any:
+    def spy(root: int, name: str, stat: FileStat) -> Any:
         hashed.append(name)
-        return real(root, name, stat, scan=scan)
+        return real(root, name, stat)
 
     monkeypatch.setattr("walrus_sdk.source.folder.hash_file", spy)
     first = opened(site)
@@ -349,6 +415,84 @@ async def test_the_first_scan_of_fresh_files_caches_nothing(site: Path, opened: 
     folder = opened(site)
     await scan(folder)
     assert StatCache.load(folder.cache.dump()).get((await scan(folder)).files[0].stat) is None
+
+
+async def test_a_cache_with_a_flipped_bit_is_an_empty_one(
+    site: Path, opened: Callable[..., SiteFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = opened(site)
+    monkeypatch.setattr(folder, "_clock", Later())
+    stats = [file.stat for file in (await scan(folder)).files]
+    kept = folder.cache.dump()
+    assert all(StatCache.load(kept).get(stat) for stat in stats)
+    for place in (20, 60, len(kept) - 1):
+        flipped = kept[:place] + bytes([kept[place] ^ 4]) + kept[place + 1 :]
+        assert not any(StatCache.load(flipped).get(stat) for stat in stats)
+
+
+async def test_what_is_gone_is_forgotten(
+    site: Path, opened: Callable[..., SiteFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = opened(site)
+    monkeypatch.setattr(folder, "_clock", Later())
+    gone = next(file.stat for file in (await scan(folder)).files if file.path == "/index.html")
+    (site / "index.html").unlink()
+    await scan(folder)
+    assert StatCache.load(folder.cache.dump()).get(gone) is None
+
+
+async def test_a_secret_that_was_allowed_is_found_when_it_is_not_any_more(
+    site: Path, opened: Callable[..., SiteFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (site / "token.txt").write_text("ghp_" + "a1B2" * 9)
+    folder = opened(site)
+    monkeypatch.setattr(folder, "_clock", Later())
+    await scan(folder, replace(RULES, allow_files=frozenset({"token.txt"})))
+    assert (await refused(folder)).code == "secret_found"
+
+
+async def test_the_cache_is_read_when_it_is_needed_and_kept_after_each_scan_that_learnt_something(
+    site: Path, threads: Inline
+) -> None:
+    kept: list[bytes] = []
+    asked: list[bytes | None] = []
+
+    async def remember(value: bytes | None) -> bytes | None:
+        asked.append(value)
+        if value is not None:
+            kept.append(value)
+        return kept[-1] if kept else None
+
+    for _ in range(2):
+        folder = SiteFolder(site, threads, Later(), remember=remember)
+        assert await folder.look() is not None
+        await scan(folder)
+        await folder.save()
+        folder.close()
+    assert [value is None for value in asked] == [True, False, True]
+
+
+async def test_a_scan_that_is_cancelled_keeps_the_hashes_that_it_made(
+    site: Path, threads: Inline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[bytes] = []
+
+    async def remember(value: bytes | None) -> bytes | None:
+        kept.extend([value] if value is not None else [])
+        return None
+
+    def cancel(progress: ScanProgress) -> None:
+        if progress.hashed:
+            scope.cancel()
+
+    monkeypatch.setattr("walrus_sdk.source.folder._BATCH_FILES", 1)
+    monkeypatch.setattr("walrus_sdk.source.folder._HASHERS", 1)
+    folder = SiteFolder(site, threads, Later(), remember=remember)
+    with anyio.CancelScope() as scope:
+        await folder.scan(RULES, cancel)
+    folder.close()
+    assert scope.cancelled_caught
+    assert len(StatCache.load(kept[-1])._old) == 1
 
 
 @pytest.mark.parametrize("damaged", [b"", b"{", b"[]", b'{"format": 1, "files": {"a": "zz"}}', b'{"format": 9}'])

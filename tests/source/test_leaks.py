@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import fnmatch
 
 import pytest
 
+from walrus_sdk.source import leaks
 from walrus_sdk.source.leaks import look_inside, suspicious_name, warning_name
 
 KEY_LINES = base64.b64encode(bytes(range(48)) * 2).decode()
@@ -89,3 +91,39 @@ def test_talk_about_secrets_is_let_through(text: str) -> None:
 def test_a_source_map_is_worth_a_warning_only() -> None:
     assert warning_name("app.js.map")
     assert warning_name("app.js") is None
+
+
+def test_every_listed_name_is_known_wherever_it_stands_as_the_shell_would_match_it() -> None:
+    """The table, the endings and the expressions together decide what the list of shell patterns says."""
+    parts = sorted({part for name in leaks._NAMES for part in name.replace("*", "").split("/")} | {"a", "x.env", ""})
+    tried = {
+        prefix + name + suffix
+        for pattern in leaks._NAMES
+        for name in (pattern.replace("*", filler) for filler in ("", "a", "-x.y", "a/b"))
+        for prefix in ("", "x", ".", "/", "d/", "d.aws/")
+        for suffix in ("", "x", ".bak", "/", "/y", "\n")
+    } | {f"{one}/{other}" for one in parts for other in parts}
+    assert len(tried) > 5000
+    for name in tried:
+        assert suspicious_name(name) == by_the_list(name), name
+
+
+def by_the_list(relative: str) -> bool:
+    lower = relative.lower()
+    name = lower.rpartition("/")[2]
+    return name not in leaks._HARMLESS_NAMES and any(
+        fnmatch.fnmatchcase(lower, pattern) or fnmatch.fnmatchcase(lower, f"*/{pattern}")
+        if "/" in pattern
+        else fnmatch.fnmatchcase(name, pattern)
+        for pattern in leaks._NAMES
+    )
+
+
+def test_a_file_is_looked_into_wherever_a_mark_of_a_secret_stands_in_it() -> None:
+    for _, marks, _ in leaks._PATTERNS:
+        for mark in marks:
+            for text in (mark, b"x" * 1000 + mark, mark + b"x", b"A" + mark[:-1] + b"g" + mark):
+                assert any(sign(text) for sign in leaks._SIGNS), text
+    assert not any(
+        sign(b"AKI ghp glpat github_pat xo suiprivkey PRIVATE_KEY .ey k_liv npm pypi-Ag") for sign in leaks._SIGNS
+    )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import Any, Generic, TypeVar
 
 import click
 
 from walrus_sdk.errors import WalrusError
-from walrus_sdk.model.units import Frost, Mist, ObjectId, SuiAddress
+from walrus_sdk.model.units import Frost, Mist, ObjectId, SuiAddress, byte_size
 
 __all__ = ["ADDRESS", "DURATION", "OBJECT_ID", "PRICE", "SHARE", "SIZE", "SUI", "WAL"]
 
@@ -18,12 +18,6 @@ T = TypeVar("T")
 
 _COIN = 1_000_000_000
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
-_BYTES: Mapping[str, int] = {
-    "": 1, "b": 1,
-    "k": 1024, "kb": 1000, "kib": 1024,
-    "m": 1024**2, "mb": 1000**2, "mib": 1024**2,
-    "g": 1024**3, "gb": 1000**3, "gib": 1024**3,
-}  # fmt: skip
 _NUMBER = r"[0-9]{1,18}(?:\.[0-9]{1,18})?"
 
 
@@ -76,14 +70,6 @@ def _share(text: str) -> float:
     return share
 
 
-def _size(text: str) -> int:
-    """Read ``"10MiB"``, ``"500kB"`` or a number of bytes."""
-    match = re.fullmatch(rf"({_NUMBER})\s*([a-z]*)", text.lower())
-    if match is None or match[2] not in _BYTES:
-        raise ValueError(f"expected a size such as 10MiB, 500kB or 1000000, found {text!r:.40}")
-    return int(Decimal(match[1]) * _BYTES[match[2]])
-
-
 def _price(text: str) -> Decimal:
     if not re.fullmatch(_NUMBER, text):
         raise ValueError(f"expected USD as a decimal number such as 0.42, found {text!r:.40}")
@@ -94,7 +80,7 @@ DURATION = _Kind("time", _duration)
 WAL = _Kind("wal", lambda text: Frost(_units(text, "wal", "frost")))
 SUI = _Kind("sui", lambda text: Mist(_units(text, "sui", "mist")))
 SHARE = _Kind("share", _share)
-SIZE = _Kind("size", _size)
+SIZE = _Kind("size", byte_size)
 PRICE = _Kind("usd", _price)
 OBJECT_ID = _Kind("object id", ObjectId.parse)
 ADDRESS = _Kind("address", SuiAddress.parse)

@@ -81,6 +81,8 @@ CARRY_OUT: Sequence[Decorator[Any]] = (
                  help=f"Most bodies being sent to one publisher (default {_LIMITS_OF.bodies})."),
     click.option("--max-memory", type=kinds.SIZE, metavar="SIZE",
                  help=f"Content held while it is encoded (default {_LIMITS_OF.memory // 2**20}MiB)."),
+    click.option("--max-bandwidth", type=kinds.SIZE, metavar="RATE",
+                 help="Most bytes sent a second, all stores together: 500K, 50M (of 1024), or bytes; bytes, not bits."),
     click.option("--deadline", "deadline_s", type=kinds.DURATION, metavar="TIME",
                  help="Stop after 30m, 90s, …; the same command goes on later."),
     click.option("--settle-time", "settle_s", type=kinds.DURATION, metavar="TIME",

@@ -6,7 +6,7 @@ from walrus_sdk.codecs import tasks
 from walrus_sdk.engine.feed import Feed, counted
 from walrus_sdk.model.plan import StoreKind, StoreOperation
 from walrus_sdk.model.units import BlobId, SuiAddress
-from walrus_sdk.ports import Part, StoreRequest, World
+from walrus_sdk.ports import Content, Part, StoreRequest, World
 
 __all__ = ["name_of", "request_of"]
 
@@ -16,7 +16,7 @@ async def name_of(world: World, operation: StoreOperation, n_shards: int) -> Blo
 
     Takes as much memory as the operation's content. Raises `ValidationError` ``file_changed``.
     """
-    contents = [await _whole(world, piece.source, piece.size, piece.sha256) for piece in operation.pieces]
+    contents = [await _whole(content) for content in world.folder.contents(operation.pieces)]
     if operation.kind is StoreKind.BLOB:
         return BlobId(await world.threads.compute(tasks.blob_name, contents[0], n_shards))
     names = [piece.identifier for piece in operation.pieces]
@@ -24,11 +24,8 @@ async def name_of(world: World, operation: StoreOperation, n_shards: int) -> Blo
     return BlobId(raw)
 
 
-async def _whole(world: World, source: str, size: int, sha256: bytes) -> bytes:
-    data = bytearray()
-    async for chunk in world.folder.content(source, size, sha256):
-        data += chunk
-    return bytes(data)
+async def _whole(content: Content) -> bytes:
+    return b"".join([chunk async for chunk in content])
 
 
 def request_of(
@@ -42,13 +39,9 @@ def request_of(
     feed: Feed,
 ) -> StoreRequest:
     """Return the request that stores an operation; its bytes count as sent while they are read."""
+    contents = world.folder.contents(operation.pieces)
     parts = tuple(
-        Part(
-            piece.identifier,
-            piece.size,
-            piece.sha256,
-            counted(world.folder.content(piece.source, piece.size, piece.sha256), feed),
-        )
-        for piece in operation.pieces
+        Part(piece.identifier, piece.size, piece.sha256, counted(content, feed, operation.key), verified=True)
+        for piece, content in zip(operation.pieces, contents, strict=True)
     )
     return StoreRequest(operation.kind, blob_id, parts, epochs, owner, deletable)

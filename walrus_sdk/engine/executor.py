@@ -9,7 +9,7 @@ from typing import Any
 from walrus_sdk.engine.context import Context
 from walrus_sdk.engine.journaling import Diary
 from walrus_sdk.engine.perform import Performer
-from walrus_sdk.engine.reading import current_site
+from walrus_sdk.engine.reading import read_site, remember_site
 from walrus_sdk.engine.retries import Retries
 from walrus_sdk.engine.transactions import SiteWriter, target_resources
 from walrus_sdk.engine.uploads import Uploads
@@ -128,6 +128,7 @@ class Executor:
         site = await self._world.chain.site(site_id, known=self._writer.site)
         if site is None:
             raise BlockchainError("site_not_found", f"site {site_id} is not there", site_id=str(site_id))
+        await remember_site(self._world, self._plan.chain_id, site)  # the next plan need not read it again
         target = target_resources(self._plan, stored)
         check_records(target, site)
         seed = str(self._context.owner.deployment)
@@ -148,7 +149,7 @@ class Executor:
         """Complete a plan that changes nothing, if the site is still what it was when the plan was made."""
         target, checked = self._plan.target, "chain"
         assert target.site_id is not None
-        site = await current_site(self._world, self._plan.chain_id, target.site_id)
+        site = await read_site(self._world, self._plan.chain_id, target.site_id)
         if site is None:
             raise BlockchainError("site_not_found", f"site {target.site_id} is not there")
         if (site.version, site.digest) != (target.version, target.digest):

@@ -12,9 +12,13 @@ from walrus_sdk.errors import OwnershipError
 from walrus_sdk.model import events
 from walrus_sdk.model.deployment import Status, may_move
 from walrus_sdk.model.plan import Plan
-from walrus_sdk.ports import Change, Put
+from walrus_sdk.ports import Change, JsonText, Put
 
 __all__ = ["Diary"]
+
+
+_OF_OPERATIONS = ("kind", "name", "operation", "state", "released_wall_ms", "outcome")
+_OF_TRANSACTIONS = ("step", "digest", "expires", "expected_id", "state")
 
 
 class Diary:
@@ -26,7 +30,9 @@ class Diary:
         self.status = status
         self._checkpoints = 0
         self._tenth = 0
-        self._written_plan: Any = None
+        self._written_plan: JsonText | None = None
+        self._errors: list[dict[str, Any]] = []
+        self._last_event = 0
 
     def _row(self, **values: Any) -> Put:
         now = self._context.world.clock.wall_ms()
@@ -71,7 +77,7 @@ class Diary:
             self._checkpoints = len(await journal.rows("checkpoints", {"deployment": str(deployment)}))
         self._checkpoints += 1
         number = self._checkpoints
-        past = await journal.events(deployment)
+        await self._read_on()
         data = {
             "deployment": str(deployment),
             "chain_id": self._plan.chain_id,
@@ -79,8 +85,8 @@ class Diary:
             "plan": await self._plan_json(),
             "operations": await self._operations(),
             "transactions": await self._transactions(),
-            "errors": [dict(e.data) for e in past if e.type in (events.EFFECT_FAILED, events.EFFECT_UNKNOWN)],
-            "last_event": past[-1].number if past else 0,
+            "errors": list(self._errors),
+            "last_event": self._last_event,
         }
         name = await self._context.world.checkpoints.write(deployment, number, moment, data)
         key = {"deployment": str(deployment), "n": number}
@@ -88,15 +94,25 @@ class Diary:
         row = Put("checkpoints", key, {"moment": moment, "file": name, "created_ms": now, "event": data["last_event"]})
         await self._append(Change(events.CHECKPOINT, {"number": number, "moment": moment, "file": name}, (row,)))
 
-    async def _plan_json(self) -> Any:
+    async def _read_on(self) -> None:
+        """Take over the errors among the events since the last checkpoint."""
+        past = await self._context.world.journal.events(self._context.owner.deployment, after=self._last_event)
+        for event in past:
+            if event.number <= self._last_event:
+                continue  # another checkpoint, written at the same time, has read it too
+            self._last_event = event.number
+            if event.type in (events.EFFECT_FAILED, events.EFFECT_UNKNOWN):
+                self._errors.append(dict(event.data))
+
+    async def _plan_json(self) -> JsonText:
         if self._written_plan is None:  # it never changes
-            rows = await self._context.world.journal.rows("plans", {"digest": self._plan.digest})
-            self._written_plan = json.loads(rows[0]["json"])
+            rows = await self._context.world.journal.rows("plans", {"digest": self._plan.digest}, columns=("json",))
+            self._written_plan = JsonText(rows[0]["json"])
         return self._written_plan
 
     async def _operations(self) -> list[dict[str, Any]]:
         mine = {"deployment": str(self._context.owner.deployment)}
-        rows = await self._context.world.journal.rows("operations", mine)
+        rows = await self._context.world.journal.rows("operations", mine, columns=_OF_OPERATIONS)
         return [
             {
                 "kind": row["kind"],
@@ -111,6 +127,7 @@ class Diary:
 
     async def _transactions(self) -> list[dict[str, Any]]:
         mine = {"deployment": str(self._context.owner.deployment)}
-        rows = await self._context.world.journal.rows("transactions", mine)
         # No signed bytes: whoever has the file must not be able to send them.
-        return [{name: row[name] for name in ("step", "digest", "expires", "expected_id", "state")} for row in rows]
+        return [
+            dict(row) for row in await self._context.world.journal.rows("transactions", mine, columns=_OF_TRANSACTIONS)
+        ]

@@ -331,11 +331,12 @@ class Sender:
         `sent_only`: what never left this machine is declared dead instead of being sent.
         """
         where = {"deployment": str(self._context.owner.deployment)}
-        rows = sorted(await self._world.journal.rows("transactions", where), key=lambda row: row["step"])
-        for row in rows:
-            self.step = max(self.step, row["step"])
-            if row["state"] == "dead" or Digest.parse(row["digest"]) in self.digests:
+        signed = await self._world.journal.rows("transactions", where, columns=("step", "digest", "state"))
+        for known in sorted(signed, key=lambda row: row["step"]):
+            self.step = max(self.step, known["step"])
+            if known["state"] == "dead" or Digest.parse(known["digest"]) in self.digests:
                 continue
+            (row,) = await self._world.journal.rows("transactions", {**where, "digest": known["digest"]})
             if row["state"] == "failed":
                 await self._note_failed(row["digest"])
             elif row["bytes"] is None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache, partial
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -17,9 +17,12 @@ import httpx
 
 from walrus_sdk.errors import ConfigurationError, NetworkError, ProtocolError, WalrusError
 from walrus_sdk.http import failures, fields, origins, redact
-from walrus_sdk.http.wire import LINE, Line, Outgoing, Transport, WatchedStream
+from walrus_sdk.http.striped import Striped
+from walrus_sdk.http.wire import LINE, Line, Outgoing, Stream, Transport
 
 __all__ = ["MAX_ANSWER", "MAX_REFUSAL", "Answer", "Body", "HttpClient", "Reading", "Timeouts", "usual_tls"]
+
+_LOG = logging.getLogger(__name__)
 
 MAX_ANSWER = 8 * 1024 * 1024
 """Bytes of a small answer: a quilt's 666 patches with identifiers of 2 KiB, escaped as JSON, fit."""
@@ -97,7 +100,7 @@ class Reading:
         self.secrets = secrets
         self._chunks: _Chunks | None = None
         self.status = response.status_code
-        self.headers: Mapping[str, str] = {name.lower(): value for name, value in response.headers.items()}
+        self.headers = fields.received(response.headers.raw)
 
     @property
     def endpoint(self) -> str:
@@ -163,7 +166,7 @@ class Reading:
         if self._chunks is None or self._chunks.ended:
             return
         stream = self._response.extensions.get("network_stream")
-        if isinstance(stream, WatchedStream):
+        if isinstance(stream, Stream):
             stream.stop()
             with suppress(httpx.HTTPError):
                 async for _ in self._chunks.raw:
@@ -211,8 +214,8 @@ class HttpClient:
     """One client for a session's services; close it with `aclose` or use it as a context manager.
 
     TLS is always verified (`ca_file` adds an own authority, read with the first request); environment proxies and
-    .netrc are not read; redirects are followed for reads only, within one origin, at most three. `transport` replaces
-    the network in tests.
+    .netrc are not read, cookies not kept; redirects are followed for reads only, within one origin, at most three.
+    Each exchange is a line in the log at INFO. `transport` replaces the network in tests.
     """
 
     def __init__(
@@ -223,16 +226,11 @@ class HttpClient:
         ca_file: str | Path | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        redact.quiet_library_log()
         self.timeouts = timeouts or Timeouts()
-        own = transport is None
-        self._client = httpx.AsyncClient(
-            transport=Transport(partial(_tls, ca_file), keepalive_s=_KEEPALIVE_S) if own else transport,
-            trust_env=False,
-            follow_redirects=False,
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),  # of nobody: none is kept, none is sent
-            headers={"user-agent": user_agent, "accept-encoding": "identity"},
-        )
+        self._transport = _network(ca_file) if transport is None else transport
+        self._usual = {
+            "accept": "*/*", "accept-encoding": "identity", "connection": "keep-alive", "user-agent": user_agent,
+        }  # fmt: skip
 
     async def __aenter__(self) -> Self:
         return self
@@ -243,7 +241,7 @@ class HttpClient:
     async def aclose(self) -> None:
         """Close all connections."""
         with anyio.CancelScope(shield=True), anyio.move_on_after(_CLOSE_S):
-            await self._client.aclose()
+            await self._transport.aclose()
 
     async def get(
         self,
@@ -294,8 +292,10 @@ class HttpClient:
         comes through unchanged. Cancellation closes the connection.
         """
         limits = timeouts or self.timeouts
-        line = Line()
-        async with self._limited(address, limits), _closing(body.chunks(line)) as chunks:
+        async with (
+            self._limited(address, limits) as scope,
+            _closing(body.chunks(line := Line(scope))) as chunks,
+        ):
             outgoing = Outgoing(chunks)
             fixed = {**(headers or {}), "content-length": str(body.size)}
             request = self._request(method, address, fixed, limits, stream=outgoing)
@@ -322,9 +322,9 @@ class HttpClient:
     # ── inside ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     @asynccontextmanager
-    async def _limited(self, address: str, limits: Timeouts) -> AsyncIterator[None]:
+    async def _limited(self, address: str, limits: Timeouts) -> AsyncIterator[anyio.CancelScope]:
         with anyio.move_on_after(limits.total_s) as scope:
-            yield
+            yield scope
         if scope.cancelled_caught:
             endpoint = redact.url(address)
             message = f"{endpoint}: not done within {limits.total_s:g} s"
@@ -334,21 +334,24 @@ class HttpClient:
         self, method: str, address: str, headers: Mapping[str, str] | None, limits: Timeouts, **body: Any
     ) -> httpx.Request:
         url, credentials = origins.split_user(origins.checked(address))
-        phases = httpx.Timeout(
-            connect=limits.connect_s, write=limits.send_s, read=limits.read_s, pool=limits.total_s
-        ).as_dict()
+        phases = {
+            "connect": limits.connect_s, "write": limits.send_s, "read": limits.read_s, "pool": limits.total_s,
+        }  # fmt: skip
         # httpx names the host only where it makes the body itself.
-        host = {"host": httpx.URL(url).netloc.decode("ascii")}
-        merged = {**self._client.headers, **host, **credentials, **fields.checked(headers or {})}
+        host = {"host": url.netloc.decode("ascii")}
+        merged = {**self._usual, **host, **credentials, **fields.checked(headers or {})}
         return httpx.Request(method, url, headers=merged, extensions={"timeout": phases}, **body)
 
     async def _send(self, request: httpx.Request, address: str) -> Reading:
         secrets = origins.secrets_of(origins.checked(address), request.headers)
         try:
-            return Reading(await self._client.send(request, stream=True, auth=None), address, secrets)
+            response = await self._transport.handle_async_request(request)
         except Exception as error:
             mapped = _mapped(error, address, secrets)
             raise mapped from mapped.__cause__
+        if _LOG.isEnabledFor(logging.INFO):
+            _LOG.info("%s %s %d", request.method, redact.url(address), response.status_code)
+        return Reading(response, address, secrets)
 
     async def _send_watched(self, request: httpx.Request, outgoing: Outgoing, line: Line, address: str) -> Reading:
         failure: Exception | None = None
@@ -416,6 +419,11 @@ def _redirected(reading: Reading, target: httpx.URL) -> NetworkError:
     shown = redact.url(redact.text(str(target), reading.secrets))
     message = f"{reading.endpoint}: redirects to {shown} ({reading.status}), which is not followed"
     return NetworkError("redirect_refused", message, endpoint=reading.endpoint, found=shown)
+
+
+def _network(ca_file: str | Path | None) -> httpx.AsyncBaseTransport:
+    tls = cache(partial(_tls, ca_file))  # read once for all stripes
+    return Striped(lambda: Transport(tls, keepalive_s=_KEEPALIVE_S))
 
 
 def _tls(ca_file: str | Path | None) -> ssl.SSLContext:

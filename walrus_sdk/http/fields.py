@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 from walrus_sdk.errors import ConfigurationError
 
-__all__ = ["MAX_RETRY_AFTER_S", "checked", "retry_after"]
+__all__ = ["MAX_RETRY_AFTER_S", "checked", "received", "retry_after"]
 
 MAX_RETRY_AFTER_S = 86_400.0
 """Longest wait in seconds that is believed; absurd values are cut to it."""
@@ -27,6 +27,25 @@ def checked(fields: Mapping[str, str]) -> dict[str, str]:
                 "option_invalid", f"the header {shown} has characters that cannot be sent", header=shown
             )
     return {name.lower(): value for name, value in fields.items()}
+
+
+def received(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Return the fields of an answer by lower-case name; those that came more than once are joined by commas.
+
+    Values are taken as UTF-8, others as ISO 8859-1 (RFC 9110, 5.5: bytes beyond ASCII have no agreed meaning).
+    """
+    found: dict[str, str] = {}
+    for name, value in raw:
+        key, text = name.decode("ascii").lower(), _text(value)
+        found[key] = f"{found[key]}, {text}" if key in found else text
+    return found
+
+
+def _text(value: bytes) -> str:
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.decode("iso-8859-1")
 
 
 def retry_after(fields: Mapping[str, str], wall_ms: int) -> float | None:

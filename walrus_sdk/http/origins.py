@@ -6,6 +6,7 @@ import base64
 import ipaddress
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 import httpx
 
@@ -19,6 +20,11 @@ _HOST = re.compile(rb"[A-Za-z0-9._:-]+")
 
 def checked(address: str | httpx.URL) -> httpx.URL:
     """Return the address parsed. Raises `ConfigurationError` ``setting_invalid`` or ``insecure_url``."""
+    return _checked(address)
+
+
+@lru_cache(maxsize=64)  # parsing takes longer than sending a KiB, and a session asks the same few addresses
+def _checked(address: str | httpx.URL) -> httpx.URL:
     try:
         url = httpx.URL(address)
     except (httpx.InvalidURL, TypeError, UnicodeError):
@@ -69,6 +75,11 @@ def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
 
 def join(base: str, path: str, params: Mapping[str, str] | None = None) -> str:
     """Append `path` (with its leading ``/``) and `params` to a configured base URL; a query of the base is kept."""
+    return _joined(base, path, tuple((params or {}).items()))
+
+
+@lru_cache(maxsize=64)  # a publisher's stores share one address
+def _joined(base: str, path: str, params: tuple[tuple[str, str], ...]) -> str:
     url = checked(base)
     joined = url.copy_with(path=url.path.rstrip("/") + path, fragment=None)
     return str(joined.copy_merge_params(dict(params)) if params else joined)

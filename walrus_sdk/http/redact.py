@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
-import httpx
-
-__all__ = ["MAX_TEXT", "UrlFilter", "headers", "hidden", "quiet_library_log", "text", "url"]
+__all__ = ["MAX_TEXT", "headers", "hidden", "text", "url"]
 
 MAX_TEXT = 512
 """Characters of a foreign text that an error may carry."""
@@ -74,20 +71,3 @@ def hidden(foreign: str) -> str:
 
 def _printable(foreign: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in foreign)
-
-
-class UrlFilter(logging.Filter):
-    """Shortens addresses in log records: httpx logs each request's whole URL at INFO, its query included."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Replace every URL among the record's arguments; keeps the record."""
-        if isinstance(record.args, tuple):
-            record.args = tuple(url(str(arg)) if isinstance(arg, httpx.URL) else arg for arg in record.args)
-        return True
-
-
-def quiet_library_log() -> None:
-    """Put a `UrlFilter` on httpx's logger, once for the process."""
-    logger = logging.getLogger("httpx")
-    if not any(isinstance(entry, UrlFilter) for entry in logger.filters):
-        logger.addFilter(UrlFilter())

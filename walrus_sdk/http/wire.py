@@ -16,7 +16,17 @@ import anyio
 import httpcore
 import httpx
 
-__all__ = ["LINE", "Line", "Outgoing", "StopSending", "Transport", "WatchedStream", "is_answer"]
+__all__ = [
+    "LINE",
+    "JoiningStream",
+    "Line",
+    "Outgoing",
+    "StopSending",
+    "Stream",
+    "Transport",
+    "WatchedStream",
+    "is_answer",
+]
 
 LINE = "line"
 """Name of the request extension that holds a `Line`; such a request gets a connection of its own."""
@@ -25,6 +35,8 @@ _PROBE_S = 0.02
 _WATCH_EVERY_S = 0.1
 _PROBE_BYTES = 65_536
 _MAX_CONNECTIONS = 100
+_JOINED_BYTES = 65_536
+"""Up to this size a body's first chunk is joined to its head: beyond, the copy costs more than a system call."""
 
 
 _INTERIM = re.compile(rb"HTTP/1\.1 1(?!01)\d\d[ \r\n]")
@@ -53,22 +65,88 @@ class StopSending(Exception):
     """Raised by a body when its service has answered already: nothing more is sent, the answer is read."""
 
 
-class WatchedStream(httpcore.AsyncNetworkStream):
-    """A connection that can look for early bytes without losing them, and that can be told to stop.
+class Stream(httpcore.AsyncNetworkStream):
+    """A connection whose reading can be stopped, and that knows whether anything was heard since the last request."""
+
+    def __init__(self, inner: httpcore.AsyncNetworkStream) -> None:
+        self._inner = inner
+        self._stopped = False
+        self.heard = False
+        """Whether bytes were taken since the last were sent: without any, an answer was there before its request."""
+
+    def stop(self) -> None:
+        """Let every later read fail: iterators over the answer then end from within, and leave nothing suspended."""
+        self._stopped = True
+
+    def go_on(self) -> None:
+        """Let reads through again: the answer came to its end without one."""
+        self._stopped = False
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """Return the next bytes; ``b""`` at the end."""
+        self.heard = True
+        if self._stopped:
+            raise httpcore.ReadError("reading was stopped")
+        return await self._inner.read(max_bytes, timeout)
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        await self._inner.aclose()
+
+    async def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.AsyncNetworkStream:
+        """Return the connection wrapped in TLS, a stream of the same kind."""
+        return type(self)(await self._inner.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> Any:
+        """Return what the wrapped stream knows."""
+        return self._inner.get_extra_info(info)
+
+
+class JoiningStream(Stream):
+    """A kept connection: the head of a request goes out together with what follows it.
+
+    One system call instead of two for each small request, and one packet where both fit.
+    """
+
+    def __init__(self, inner: httpcore.AsyncNetworkStream) -> None:
+        super().__init__(inner)
+        self._waiting = b""
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Send bytes; the end of a head waits for the next write, which may be empty, or the next read."""
+        self.heard = False
+        if not self._waiting and buffer.endswith(b"\r\n\r\n"):
+            self._waiting = buffer
+            return
+        waiting, self._waiting = self._waiting, b""
+        if waiting and len(buffer) > _JOINED_BYTES:
+            await self._inner.write(waiting, timeout)
+            waiting = b""
+        if joined := waiting + buffer if waiting else buffer:
+            await self._inner.write(joined, timeout)
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """Return the next bytes; ``b""`` at the end."""
+        if self._waiting:
+            await self.write(b"", timeout)
+        return await super().read(max_bytes, timeout)
+
+
+class WatchedStream(Stream):
+    """A connection that can look for early bytes without losing them.
 
     Looking has to read: on TLS a readable socket may hold session tickets only. What was read is kept for `read`.
     """
 
     def __init__(self, inner: httpcore.AsyncNetworkStream) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._lock = anyio.Lock()
         self._kept = b""
         self._answered = False
         self._settled = False
-        self._stopped = False
         self._writing: anyio.CancelScope | None = None
-        self.heard = False
-        """Whether bytes were taken since the last were sent: without any, an answer was there before its request."""
 
     async def answered(self) -> bool:
         """Whether bytes, or the end of the stream, came from the peer; ends a write that is under way if so."""
@@ -98,25 +176,15 @@ class WatchedStream(httpcore.AsyncNetworkStream):
         self._kept += found
         return not found or len(self._kept) > _PROBE_BYTES or is_answer(self._kept)
 
-    def stop(self) -> None:
-        """Let every later read fail: iterators over the answer then end from within, and leave nothing suspended."""
-        self._stopped = True
-
-    def go_on(self) -> None:
-        """Let reads through again: the answer came to its end without one."""
-        self._stopped = False
-
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Return the next bytes, those kept by a look first; ``b""`` at the end."""
         async with self._lock:
             self._settled = True
-        self.heard = True
-        if self._stopped:
-            raise httpcore.ReadError("reading was stopped")
-        if self._kept:
+        if self._kept and not self._stopped:
+            self.heard = True
             data, self._kept = self._kept[:max_bytes], self._kept[max_bytes:]
             return data
-        return await self._inner.read(max_bytes, timeout)
+        return await super().read(max_bytes, timeout)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Send bytes; fails with `httpcore.WriteError` when an early answer is noticed meanwhile."""
@@ -130,28 +198,19 @@ class WatchedStream(httpcore.AsyncNetworkStream):
         if scope.cancelled_caught:
             raise httpcore.WriteError("the service answered before the body was sent")
 
-    async def aclose(self) -> None:
-        """Close the connection."""
-        await self._inner.aclose()
-
-    async def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore.AsyncNetworkStream:
-        """Return the connection wrapped in TLS, watched as well."""
-        return WatchedStream(await self._inner.start_tls(ssl_context, server_hostname, timeout))
-
     def get_extra_info(self, info: str) -> Any:
         """Return what the wrapped stream knows; bytes kept by a look count as readable."""
         if info == "is_readable" and self._kept:
             return True
-        return self._inner.get_extra_info(info)
+        return super().get_extra_info(info)
 
 
 class _Backend(httpcore.AsyncNetworkBackend):
-    """Opens watched connections; anyio's backend serves asyncio and trio alike."""
+    """Opens connections of one kind; anyio's backend serves asyncio and trio alike."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: type[Stream]) -> None:
         self._inner = httpcore.AnyIOBackend()
+        self._kind = kind
 
     async def connect_tcp(
         self,
@@ -161,7 +220,7 @@ class _Backend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        return WatchedStream(await self._inner.connect_tcp(host, port, timeout, local_address, socket_options))
+        return self._kind(await self._inner.connect_tcp(host, port, timeout, local_address, socket_options))
 
     async def sleep(self, seconds: float) -> None:
         await anyio.sleep(seconds)
@@ -170,9 +229,15 @@ class _Backend(httpcore.AsyncNetworkBackend):
 class Line:
     """The connection of one request, as its body sees it; with a transport of a test there is none to see."""
 
-    def __init__(self) -> None:
+    def __init__(self, scope: anyio.CancelScope | None = None) -> None:
         self._stream: WatchedStream | None = None
         self._settled = False
+        self._scope = scope
+
+    def held_up(self, seconds: float) -> None:
+        """Give the exchange so much more time: its body waited for something that is not the service's fault."""
+        if self._scope is not None:
+            self._scope.deadline += seconds
 
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """Take the connection as httpcore opens it (its ``trace`` request extension)."""
@@ -256,7 +321,8 @@ class _Incoming(httpx.AsyncByteStream):
         self._chunks: AsyncIterator[bytes] | None = None
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        self._chunks = self._stream.__aiter__()
+        if self._chunks is None:  # who iterates again goes on
+            self._chunks = self._stream.__aiter__()
         return self
 
     async def __anext__(self) -> bytes:
@@ -282,13 +348,17 @@ class Transport(httpx.AsyncBaseTransport):
         self._pools: tuple[httpcore.AsyncConnectionPool, ...] = ()
 
     def _open(self) -> tuple[httpcore.AsyncConnectionPool, ...]:
-        common: dict[str, Any] = {
-            "ssl_context": self._tls(), "max_connections": _MAX_CONNECTIONS, "network_backend": _Backend(),
-        }  # fmt: skip
+        common: dict[str, Any] = {"ssl_context": self._tls(), "max_connections": _MAX_CONNECTIONS}
         kept = httpcore.AsyncConnectionPool(
-            **common, max_keepalive_connections=_MAX_CONNECTIONS, keepalive_expiry=self._keepalive_s
+            **common,
+            network_backend=_Backend(JoiningStream),
+            max_keepalive_connections=_MAX_CONNECTIONS,
+            keepalive_expiry=self._keepalive_s,
         )
-        return kept, httpcore.AsyncConnectionPool(**common, max_keepalive_connections=0)
+        fresh = httpcore.AsyncConnectionPool(
+            **common, network_backend=_Backend(WatchedStream), max_keepalive_connections=0
+        )
+        return kept, fresh
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request. Raises the exceptions of httpx."""
@@ -312,7 +382,7 @@ class Transport(httpx.AsyncBaseTransport):
         with _as_httpx():
             answer = await (kept if line is None else fresh).handle_async_request(sent)
         stream = answer.extensions.get("network_stream")
-        if isinstance(stream, WatchedStream) and not stream.heard:
+        if isinstance(stream, Stream) and not stream.heard:
             await answer.aclose()
             raise httpx.RemoteProtocolError("an answer that came before its request")
         return httpx.Response(

@@ -15,6 +15,7 @@ from walrus_sdk.errors import StateError
 from walrus_sdk.journal.database import make_folder, sync_folder
 from walrus_sdk.journal.failures import unwritable
 from walrus_sdk.model.units import DeploymentId
+from walrus_sdk.ports import JsonText
 
 __all__ = ["FORMAT", "read_checkpoint", "remove_checkpoints", "write_checkpoint"]
 
@@ -30,7 +31,7 @@ def write_checkpoint(home: Path, deployment: DeploymentId, number: int, moment: 
     assert _MOMENT.fullmatch(moment), moment
     folder = make_folder(make_folder(home / "checkpoints") / str(deployment))
     name = f"{number:02}-{moment}.json.zst"
-    text = json.dumps({"format": FORMAT, "moment": moment, **data}, ensure_ascii=False, sort_keys=True)
+    text = _text({"format": FORMAT, "moment": moment, **data})
     packed = zstandard.ZstdCompressor(level=3, write_checksum=True).compress(text.encode())
     beside = folder / f".{name}.{os.getpid()}"
     try:
@@ -43,6 +44,13 @@ def write_checkpoint(home: Path, deployment: DeploymentId, number: int, moment: 
     except OSError as error:
         raise unwritable(folder / name, error) from error
     return name
+
+
+def _text(data: Mapping[str, Any]) -> str:
+    def written(value: Any) -> str:
+        return value if isinstance(value, JsonText) else json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+    return "{" + ", ".join(f"{json.dumps(name)}: {written(data[name])}" for name in sorted(data)) + "}"
 
 
 def remove_checkpoints(home: Path, deployment: DeploymentId) -> None:

@@ -79,9 +79,11 @@ class SqliteJournal:
         """Read a deployment's events; see the port."""
         return await to_thread.run_sync(self._reader.events, deployment, after, limiter=self._readers)
 
-    async def rows(self, table: str, where: Mapping[str, Any] | None = None) -> Sequence[Mapping[str, Any]]:
+    async def rows(
+        self, table: str, where: Mapping[str, Any] | None = None, *, columns: Sequence[str] = ()
+    ) -> Sequence[Mapping[str, Any]]:
         """Read rows; see the port."""
-        return await to_thread.run_sync(self._reader.rows, table, where, limiter=self._readers)
+        return await to_thread.run_sync(self._reader.rows, table, where, columns, limiter=self._readers)
 
     async def claim(self, deployment: DeploymentId, *, new: bool = False, take_over: bool = False) -> Ownership:
         """Become the owner; see the port. `new` says that nobody can know the deployment yet."""

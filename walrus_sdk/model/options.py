@@ -113,7 +113,8 @@ class DeployOptions:
     `max_cost` stops before anything is spent. `max_delete` is the share of a site's pages that may go (1.0: all).
     `deadline_s` stops resumably. `max_quilt_size` is in bytes of the assembled quilt. `concurrency`: most store
     requests in flight (default 16); `max_bodies`: most bodies being sent to one publisher (2); `max_memory`: bytes of
-    content held while it is encoded (256 MiB); see `Limits`. `wal_price`, `sui_price`: USD per coin.
+    content held while it is encoded (256 MiB); see `Limits`. `max_bandwidth` is the most bytes a second that all bodies
+    of the session send together. `wal_price`, `sui_price`: USD per coin.
     `tags` are kept with the version. `gas_budget` is the most that one transaction may use, instead of what a
     simulation says. `rollback_on_bad_verify` goes back to the last version when wrong bytes are proven to be served.
     `keep_old_s` leaves replaced assets with a hash in their name on the site for so many seconds.
@@ -137,6 +138,7 @@ class DeployOptions:
     concurrency: int | None = None
     max_bodies: int | None = None
     max_memory: int | None = None
+    max_bandwidth: int | None = None
     deadline_s: float | None = None
     settle_s: float | None = None
     wal_price: Decimal | None = None
@@ -153,6 +155,7 @@ class DeployOptions:
             ("max_delete", 0 <= self.max_delete <= 1, "a share from 0 to 1"),
             ("max_quilt_files", self.max_quilt_files is None or self.max_quilt_files >= 1, "at least 1"),
             ("max_quilt_size", self.max_quilt_size is None or self.max_quilt_size >= 1, "at least 1 byte"),
+            ("max_bandwidth", self.max_bandwidth is None or self.max_bandwidth >= 1024, "at least 1024 bytes a second"),
             ("deadline_s", self.deadline_s is None or self.deadline_s > 0, "more than 0 seconds"),
             ("settle_s", self.settle_s is None or self.settle_s >= 0, "0 seconds or more"),
             ("keep_old_s", 0 <= self.keep_old_s <= _YEARS_S, "0 seconds to 10 years"),
@@ -203,6 +206,7 @@ class Asked(TypedDict, total=False):
     concurrency: int | None
     max_bodies: int | None
     max_memory: int | None
+    max_bandwidth: int | None
     deadline_s: float | None
     settle_s: float | None
     wal_price: Decimal | None

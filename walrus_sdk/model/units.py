@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Self
 
@@ -26,9 +28,16 @@ __all__ = [
     "SuiAddress",
     "SuiEpoch",
     "WalrusEpoch",
+    "byte_size",
 ]
 
 _UNITS_PER_COIN = 1_000_000_000
+_BYTES: Mapping[str, int] = {
+    "": 1, "b": 1,
+    "k": 1024, "kb": 1000, "kib": 1024,
+    "m": 1024**2, "mb": 1000**2, "mib": 1024**2,
+    "g": 1024**3, "gb": 1000**3, "gib": 1024**3,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -286,3 +295,14 @@ def json_number(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | str) or not re.fullmatch(r"[0-9]{1,20}", str(value)):
         raise CodecError("malformed", f"not a whole number: {value!r:.80}")
     return int(value)
+
+
+def byte_size(text: str) -> int:
+    """Read bytes as people write them: ``"10MiB"``, ``"500kB"``, ``"50M"`` (of 1024, as curl does), or a number.
+
+    Raises `ValueError`.
+    """
+    match = re.fullmatch(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*([a-z]*)", text.lower())
+    if match is None or match[2] not in _BYTES:
+        raise ValueError(f"expected a size such as 10MiB, 500kB or 1000000, found {text!r:.40}")
+    return int(Decimal(match[1]) * _BYTES[match[2]])

@@ -12,7 +12,7 @@ from walrus_sdk.model.network import ChainState, Network
 from walrus_sdk.model.options import DeployOptions
 from walrus_sdk.model.plan import Cost, Entry, Plan, SiteChange, SiteTarget, Snapshot, Stored, StoreKind, StoreOperation
 from walrus_sdk.model.site import PATCH_HEADER, Resource, SiteSnapshot
-from walrus_sdk.model.units import BlobId, ObjectId, QuiltPatchId, WalrusEpoch
+from walrus_sdk.model.units import BlobId, QuiltPatchId, WalrusEpoch
 from walrus_sdk.planning import packing, request
 from walrus_sdk.planning.plan_json import plan_digest
 from walrus_sdk.planning.retire import retire
@@ -52,15 +52,17 @@ _PLACEHOLDER_PATCH = QuiltPatchId(_PLACEHOLDER_BLOB, 1, 2)
 class Facts:
     """Everything that a plan is made from.
 
-    `name` is the site name to write, `None` to leave it. `asked` is the object id that somebody wrote down, whatever
-    site was found: it is part of the request, so that a request stays the same once its site exists. `retiring` is
-    what the last plan left on the site for a time, `now_ms` the time (milliseconds since 1970 UTC).
+    `request_digest` names what was asked for, `entries` is the manifest of `snapshot`. `name` is the site name to
+    write, `None` to leave it. `retiring` is what the last plan left on the site for a time, `now_ms` the time
+    (milliseconds since 1970 UTC).
     """
 
     network: Network
     chain: ChainState
     snapshot: Snapshot
+    entries: Mapping[str, Entry]
     rules: WsResources
+    request_digest: str
     target: SiteTarget
     site: SiteSnapshot | None
     stored: tuple[Stored, ...]
@@ -69,7 +71,6 @@ class Facts:
     epochs: int
     commit: str = ""
     name: str | None = None
-    asked: ObjectId | None = None
     retiring: Mapping[str, int] = field(default_factory=dict)
     now_ms: int = 0
 
@@ -107,8 +108,8 @@ def record(entry: Entry, stored: Stored) -> Resource:
 
 
 def draft(facts: Facts) -> Draft:
-    """Decide everything but the gas. Raises errors of `packing`, `cost` and ``no_index``."""
-    entries = entries_of(facts.snapshot, facts.rules)
+    """Decide everything but the gas. Raises errors of `packing` and `cost`."""
+    entries = facts.entries
     now = facts.chain.walrus_epoch
     current = facts.site.content if facts.site is not None else None
 
@@ -131,15 +132,7 @@ def draft(facts: Facts) -> Draft:
     )
     plan = Plan(
         digest="",
-        request_digest=request.request_digest(
-            entries,
-            facts.rules,
-            facts.options,
-            chain_id=facts.chain.chain_id,
-            owner=facts.target.owner,
-            site_id=facts.asked,
-            name=facts.target.name,
-        ),
+        request_digest=facts.request_digest,
         chain_id=facts.chain.chain_id,
         network=facts.network.name,
         n_shards=facts.chain.n_shards,

@@ -11,7 +11,7 @@ from walrus_sdk.engine.context import Context
 from walrus_sdk.engine.feed import Feed
 from walrus_sdk.engine.patience import Patience
 from walrus_sdk.model.network import Network
-from walrus_sdk.model.options import DeployOptions, RecoveryOptions
+from walrus_sdk.model.options import DeployOptions
 from walrus_sdk.model.units import DeploymentId
 from walrus_sdk.ports import (
     BlobStore,
@@ -30,6 +30,7 @@ from walrus_sdk.ports import (
     World,
     no_hook,
 )
+from walrus_sdk.service.sampling import Sampler
 from walrus_sdk.settings import Project
 
 __all__ = ["Connection"]
@@ -39,10 +40,11 @@ __all__ = ["Connection"]
 class Connection:
     """One network, connected.
 
-    `store` gives the store with the time limits that are asked for, `signer` the key's signer (or raises
+    `store` gives the store with the limits that are asked for, `signer` the key's signer (or raises
     ``key_missing``), `folder` opens a site folder, `commit` tells the commit that a folder was built from,
     `is_live` whether a process works on a deployment. `asked` waits until what the owner of a deployment is asked for
     (``cancel``, ``take_over``, ``pause``) is no longer what it knows, and returns it. `hook` is for crash tests.
+    `sampler` makes what tells other processes of progress.
     """
 
     network: Network
@@ -56,13 +58,14 @@ class Connection:
     ids: Ids
     threads: Threads
     patience: Patience
-    store: Callable[[RecoveryOptions], BlobStore]
+    store: Callable[[DeployOptions], BlobStore]
     signer: Callable[[], Signer]
     folder: Callable[[Path], AbstractAsyncContextManager[Folder]]
     commit: Callable[[Path], Awaitable[str]]
     is_live: Callable[[DeploymentId], bool]
     asked: Callable[[Ownership, frozenset[str]], Awaitable[frozenset[str]]]
     hook: Hook = no_hook
+    sampler: Callable[[Ownership, Feed], Sampler] | None = None
 
     def context(self, owner: Ownership, folder: Folder, options: DeployOptions, feed: Feed) -> Context:
         """Return what the engine needs to work on a deployment."""
@@ -78,7 +81,7 @@ class Connection:
             random=self.random,
             ids=self.ids,
             threads=self.threads,
-            store=self.store(options.recovery),
+            store=self.store(options),
             chain=self.chain,
             signer=self.signer(),
             journal=self.journal,

@@ -23,11 +23,11 @@ from walrus_sdk.planning.agreed import beyond
 from walrus_sdk.planning.request import asked_again, is_answered
 from walrus_sdk.planning.state import is_unfinished
 from walrus_sdk.ports import Folder, ScanRules
-from walrus_sdk.service import locks
+from walrus_sdk.service import locks, prepass
 from walrus_sdk.service.connection import Connection
 from walrus_sdk.service.lifecycle import Unfinished, as_planned, begin, carry_out, matters
 from walrus_sdk.service.pricing import priced
-from walrus_sdk.service.survey import Request, Survey, facts_of, locate, scan_report, survey
+from walrus_sdk.service.survey import Request, Survey, doubted, facts_of, locate, scan_report, survey
 from walrus_sdk.service.unfinished import SUPERSEDED, site_of, take_up
 from walrus_sdk.sites.paths import site_path
 
@@ -37,8 +37,12 @@ __all__ = ["apply", "check_files", "deadline_of", "deploy", "plan", "until"]
 async def plan(connection: Connection, place: Path, options: DeployOptions, feed: Feed) -> Plan:
     """Return what a deployment of the folder `place` would do; nothing is spent and nothing is written."""
     async with connection.folder(place) as folder:
+        sight = await prepass.look(connection, folder, place, feed)
+        recalled = await prepass.recall(connection, folder, place, options, sight, feed)
+        if recalled is not None and (frozen := await recalled.confirmed(connection)) is not None:
+            return _within_limits(frozen, options)
         found = await survey(connection, folder, place, options, feed)
-        return await _plan(connection, found, place, options)
+        return await _plan(connection, folder, found, place, options, sight)
 
 
 async def deploy(connection: Connection, place: Path, options: DeployOptions, feed: Feed) -> DeployResult:
@@ -46,11 +50,20 @@ async def deploy(connection: Connection, place: Path, options: DeployOptions, fe
     deadline = deadline_of(options)
     async with connection.folder(place) as folder:
         with until(deadline):
-            found = await survey(connection, folder, place, options, feed)
-            await locks.check(connection, found.state.chain_id, await site_of(connection, found.request))
-            unfinished = await take_up(connection, found.request, folder, options, feed)
+            sight = await prepass.look(connection, folder, place, feed)
+            recalled = await prepass.recall(connection, folder, place, options, sight, feed)
+            if recalled is not None:
+                found, request = None, recalled.request
+            else:
+                found = await survey(connection, folder, place, options, feed)
+                request = found.request
+            await locks.check(connection, request.chain_id, await site_of(connection, request))
+            unfinished = await take_up(connection, request, folder, options, feed)
             if unfinished is None:
-                frozen = await _plan(connection, found, place, options)
+                frozen = await recalled.confirmed(connection) if recalled is not None else None
+                if frozen is None:
+                    found = found or await survey(connection, folder, place, options, feed)
+                    frozen = await _plan(connection, folder, found, place, options, sight)
                 await locks.check(connection, frozen.chain_id, frozen.target.site_id)
                 unfinished = Unfinished(await begin(connection, frozen), frozen, Status.PENDING)
         return await carry_out(connection, unfinished, folder, options, feed, deadline)
@@ -71,7 +84,7 @@ async def apply(connection: Connection, frozen: Plan, options: DeployOptions, fe
     async with connection.folder(Path(frozen.root)) as folder:
         with until(deadline):
             feed.phase(Phase.SCAN)
-            await check_files(folder, frozen, feed)
+            await check_files(connection, folder, Path(frozen.root), frozen, feed)
             request = Request.of_plan(frozen)
             options = as_planned(options, frozen)
             await _check_stale(connection, frozen, options)
@@ -115,7 +128,7 @@ async def _after_older(
         if not is_answered(agreed, found.entries, found.rules, again):
             text = "files, headers or rules (ws-resources.json) changed since the plan; nothing of it was done"
             raise ValidationError("file_changed", text, paths=[]) from error
-        now = await _decide(connection, found, place, again)
+        now = await _decide(connection, folder, found, place, again)
         await locks.check(connection, now.chain_id, now.target.site_id)
         target = now.target
         assert target.site_id is not None, "the site is there: it changed"
@@ -175,18 +188,38 @@ def deadline_of(options: DeployOptions) -> float:
     return math.inf if options.deadline_s is None else anyio.current_time() + options.deadline_s
 
 
-async def _plan(connection: Connection, found: Survey, place: Path, options: DeployOptions) -> Plan:
+async def _plan(
+    connection: Connection,
+    folder: Folder,
+    found: Survey,
+    place: Path,
+    options: DeployOptions,
+    sight: prepass.Sight,
+) -> Plan:
     """Decide everything. Raises `LimitError` when a limit says no."""
-    frozen = await _decide(connection, found, place, options)
+    return _within_limits(await _decide(connection, folder, found, place, options, sight), options)
+
+
+def _within_limits(frozen: Plan, options: DeployOptions) -> Plan:
     cost.check_limits(frozen, options)
     return frozen
 
 
-async def _decide(connection: Connection, found: Survey, place: Path, options: DeployOptions) -> Plan:
+async def _decide(
+    connection: Connection,
+    folder: Folder,
+    found: Survey,
+    place: Path,
+    options: DeployOptions,
+    sight: prepass.Sight | None = None,
+) -> Plan:
     target, site = await locate(connection, found)
+    found = await doubted(folder, found, site, options)
     commit = await connection.commit(place)
-    draft = build.draft(await facts_of(connection, found, target, site, options, commit))
-    return await priced(connection, draft, site)
+    facts = await facts_of(connection, found, target, site, options, commit)
+    frozen = await priced(connection, build.draft(facts), site)
+    await prepass.keep(connection, place, sight, found, facts, frozen)
+    return frozen
 
 
 async def _check_plan(connection: Connection, frozen: Plan) -> None:
@@ -216,8 +249,13 @@ async def _check_site(connection: Connection, frozen: Plan) -> None:
             raise BlockchainError("site_changed", text, site_id=rows[0]["object_id"])
 
 
-async def check_files(folder: Folder, frozen: Plan, feed: Feed) -> None:
-    """Compare the folder with what the plan was made from. Raises `ValidationError` ``file_changed`` with the list."""
+async def check_files(connection: Connection, folder: Folder, place: Path, frozen: Plan, feed: Feed) -> None:
+    """Compare the folder at `place` with what the plan was made from.
+
+    Raises `ValidationError` ``file_changed`` with the list.
+    """
+    if await prepass.is_as_planned(connection, folder, place, frozen, feed):
+        return
     if frozen.verb != "deploy":
         await _check_pieces(folder, frozen, feed)
         return

@@ -14,7 +14,7 @@ from walrus_sdk.model import events
 from walrus_sdk.model.chain import BlobObject
 from walrus_sdk.model.deployment import PUBLISHING, Status
 from walrus_sdk.model.health import Finding
-from walrus_sdk.model.options import DeployOptions, RecoveryOptions
+from walrus_sdk.model.options import DeployOptions
 from walrus_sdk.model.site import SiteSnapshot
 from walrus_sdk.model.units import BlobId, DeploymentId, Digest, ObjectId
 from walrus_sdk.planning.plan_json import canonical, dump
@@ -100,7 +100,7 @@ async def _key(connection: Connection) -> list[Finding]:
 
 async def _aggregator(connection: Connection) -> list[Finding]:
     """Ask for a blob that nobody has: "not found" is the answer of one that works."""
-    store = connection.store(RecoveryOptions())
+    store = connection.store(DeployOptions())
     try:
         await store.read(BlobId(bytes(31) + b"\1"), lambda _: None, span=(0, 1), max_size=1)
     except WalrusError as error:

@@ -24,6 +24,7 @@ from walrus_sdk.planning.state import can_resume, is_failure, is_same_site, is_u
 from walrus_sdk.ports import Change, Folder, Ownership, Put
 from walrus_sdk.service import requests
 from walrus_sdk.service.connection import Connection
+from walrus_sdk.service.sampling import sampled
 
 __all__ = [
     "Unfinished",
@@ -296,7 +297,7 @@ async def _run(connection: Connection, context: Context, executor: Executor, dea
 
             tasks.start_soon(listen)
             try:
-                results.append(await executor.run())
+                results.append(await sampled(connection.sampler, owner, context.feed, executor.run))
             except Exception as error:  # carried out of the task group as it is, not as a group
                 errors.append(error)
         tasks.cancel_scope.cancel()

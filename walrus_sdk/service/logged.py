@@ -32,9 +32,11 @@ class LoggedJournal:
         """Read events; see the port."""
         return await self._inner.events(deployment, after=after)
 
-    async def rows(self, table: str, where: Mapping[str, Any] | None = None) -> Sequence[Mapping[str, Any]]:
+    async def rows(
+        self, table: str, where: Mapping[str, Any] | None = None, *, columns: Sequence[str] = ()
+    ) -> Sequence[Mapping[str, Any]]:
         """Read rows; see the port."""
-        return await self._inner.rows(table, where)
+        return await self._inner.rows(table, where, columns=columns)
 
     async def claim(self, deployment: DeploymentId, *, new: bool = False, take_over: bool = False) -> Ownership:
         """Become the owner; see the port."""

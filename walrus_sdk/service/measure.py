@@ -67,11 +67,15 @@ class _Made(NoFolder):
     """A folder whose files are made of their names."""
 
     def __init__(self, contents: Mapping[str, bytes]) -> None:
-        self._contents = contents
+        self._made = contents
 
     def content(self, source: str, size: int, sha256: bytes) -> _Chunks:
         """Return a file's bytes."""
-        return _Chunks(self._contents[source])
+        return _Chunks(self._made[source])
+
+    def contents(self, pieces: Sequence[Piece]) -> Sequence[_Chunks]:
+        """Return the bytes of files."""
+        return [_Chunks(self._made[piece.source]) for piece in pieces]
 
 
 @dataclass(frozen=True, slots=True)

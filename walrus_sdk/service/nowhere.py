@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from walrus_sdk.errors import ValidationError
-from walrus_sdk.model.plan import Snapshot
-from walrus_sdk.ports import Content, ScanProgress, ScanRules
+from walrus_sdk.model.plan import Piece, Snapshot
+from walrus_sdk.ports import Content, FolderLook, ScanProgress, ScanRules
 
 __all__ = ["NoFolder"]
 
@@ -18,7 +18,19 @@ class NoFolder:
         """Raise ``folder_missing``."""
         raise self._error()
 
+    async def look(self) -> FolderLook | None:
+        """There is nothing to see."""
+        return None
+
+    async def doubt(self, sources: Collection[str]) -> Mapping[str, bytes]:
+        """Raise ``folder_missing``."""
+        raise self._error()
+
     def content(self, source: str, size: int, sha256: bytes) -> Content:
+        """Raise ``folder_missing``."""
+        raise self._error()
+
+    def contents(self, pieces: Sequence[Piece]) -> Sequence[Content]:
         """Raise ``folder_missing``."""
         raise self._error()
 

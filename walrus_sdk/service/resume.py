@@ -70,7 +70,7 @@ async def resume(
         if wanted:
             feed.phase(Phase.SCAN)
             try:
-                await check_files(opened, plan, feed)
+                await check_files(connection, opened, place, plan, feed)
             except ValidationError as error:
                 if error.code != "file_changed" or not replan or plan.verb != "deploy":
                     error.fields |= {"deployment_id": str(deployment), "resumable": True}

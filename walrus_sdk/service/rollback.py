@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from walrus_sdk.engine.feed import Feed
+from walrus_sdk.engine.reading import read_site
 from walrus_sdk.errors import BlockchainError, ConfigurationError, StorageError, WalrusError
 from walrus_sdk.model import events
 from walrus_sdk.model.deployment import PUBLISHING, Status
@@ -16,7 +17,7 @@ from walrus_sdk.model.network import ChainState
 from walrus_sdk.model.options import DeployOptions, DeployResult
 from walrus_sdk.model.plan import Plan, SiteTarget, Stored
 from walrus_sdk.model.site import Resource, SiteContent, SiteSnapshot
-from walrus_sdk.model.units import BlobId, ObjectId, QuiltPatchId, WalrusEpoch
+from walrus_sdk.model.units import BlobId, ObjectId, QuiltPatchId
 from walrus_sdk.planning import cost, history
 from walrus_sdk.planning.build import DEFAULT_EPOCHS
 from walrus_sdk.planning.plan_json import load_plan
@@ -28,7 +29,7 @@ from walrus_sdk.service.lifecycle import Unfinished, as_planned, begin, carry_ou
 from walrus_sdk.service.nowhere import NoFolder
 from walrus_sdk.service.pricing import priced
 from walrus_sdk.service.sites import find_site
-from walrus_sdk.service.survey import Request, lifetimes_of, read_site, retiring_of
+from walrus_sdk.service.survey import Request, lifetimes_of, retiring_of
 from walrus_sdk.service.unfinished import take_up
 from walrus_sdk.service.versions import content_of, rows_of
 
@@ -184,7 +185,7 @@ async def _plan(
     wanted, state = content_of(row), await connection.chain.state()
     dead = await _dead(connection, wanted, options, state)
     lapsed = history.lapsed(wanted, dead)
-    known = await _known(connection, lapsed.values(), state.walrus_epoch) if lapsed else {}
+    known = await _known(connection, lapsed.values(), state) if lapsed else {}
     missing = any(resource.blob_hash not in known for resource in lapsed.values())
     root, at_hand = await _at_hand(connection, row, source) if missing else ("", {})
     owner = connection.signer().address
@@ -208,11 +209,12 @@ async def _plan(
     return await priced(connection, history.rollback(facts), now)
 
 
-async def _known(connection: Connection, lapsed: Iterable[Resource], now: WalrusEpoch) -> dict[bytes, Stored]:
+async def _known(connection: Connection, lapsed: Iterable[Resource], state: ChainState) -> dict[bytes, Stored]:
     """Return where the content of lapsed resources lives all the same: in a blob of another version."""
-    wanted, ends = {resource.blob_hash for resource in lapsed}, await lifetimes_of(connection)
+    wanted, now = {resource.blob_hash for resource in lapsed}, state.walrus_epoch
+    ends = await lifetimes_of(connection, state.chain_id)
     found: dict[bytes, Stored] = {}
-    for row in await connection.journal.rows("patches", {"chain": (await connection.chain.state()).chain_id}):
+    for row in await connection.journal.rows("patches", {"chain": state.chain_id}):
         sha256, blob_id = bytes.fromhex(row["sha256"]), BlobId.parse(row["blob_id"])
         end = ends.get(blob_id)
         if sha256 in wanted and end is not None and end.number > now.number + 1:
@@ -230,8 +232,8 @@ async def _dead(
 
     Raises errors of the aggregators when none of them can tell.
     """
-    now, ends = state.walrus_epoch, await lifetimes_of(connection)
-    store = connection.store(options.recovery)
+    now, ends = state.walrus_epoch, await lifetimes_of(connection, state.chain_id)
+    store = connection.store(options)
     rows = await connection.journal.rows("blobs", {"chain": state.chain_id, "deletable": 1})
     doubtful = {BlobId.parse(row["blob_id"]) for row in rows}
     dead: set[BlobId] = set()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from anyio import to_thread
 
 from walrus_sdk import local
 from walrus_sdk import settings as environment
+from walrus_sdk.engine.bandwidth import Bandwidth
+from walrus_sdk.engine.feed import Feed
 from walrus_sdk.engine.patience import Patience
 from walrus_sdk.http import redact
 from walrus_sdk.http.client import HttpClient
@@ -25,25 +27,27 @@ from walrus_sdk.journal.backup import backup, restore
 from walrus_sdk.journal.checkpoints import read_checkpoint
 from walrus_sdk.journal.examine import examine_home
 from walrus_sdk.journal.log_file import LogFile
-from walrus_sdk.journal.store import CheckpointFiles, SqliteJournal, open_journal
+from walrus_sdk.journal.store import CheckpointFiles, SqliteJournal, journal_path, open_journal
+from walrus_sdk.journal.tail import JournalTail
 from walrus_sdk.machine.clock import SystemClock, SystemIds, SystemRandom, sleep
 from walrus_sdk.machine.headroom import check_headroom
+from walrus_sdk.machine.resources import read_resources
 from walrus_sdk.machine.threads import SystemThreads, open_threads
 from walrus_sdk.model.health import Finding
 from walrus_sdk.model.network import Network
-from walrus_sdk.model.options import RecoveryOptions
+from walrus_sdk.model.options import DeployOptions
 from walrus_sdk.model.units import DeploymentId, ObjectId
 from walrus_sdk.ports import BlobStore, Folder, Ownership, Signer
 from walrus_sdk.service import doctor, requests
 from walrus_sdk.service.connection import Connection
 from walrus_sdk.service.logged import LoggedJournal
+from walrus_sdk.service.sampling import Sampler
 from walrus_sdk.service.unwrap import one_error
 from walrus_sdk.service.verbs import Listener, Session
 from walrus_sdk.settings import Settings
 from walrus_sdk.source.commit import git_commit
 from walrus_sdk.source.folder import SiteFolder
 from walrus_sdk.source.rules_file import write_site_id
-from walrus_sdk.source.stat_cache import StatCache
 from walrus_sdk.sui.chain import GraphQlChain
 from walrus_sdk.sui.graphql import GraphQl
 from walrus_sdk.sui.signers import KeySigner, find_key, key_of_file
@@ -126,7 +130,8 @@ async def open_session(
         client = HttpClient(ca_file=found.ca_file)
         async with open_journal(found.home, clock) as journal, open_threads() as threads, client as http:
             wiring = _Wiring(found, chosen, addresses, signer, publisher_token, shards, clock, journal, threads, http)
-            yield Session(wiring)
+            with closing(wiring.tail):
+                yield Session(wiring)
 
 
 def _place(folder: str | Path) -> Path:
@@ -155,6 +160,7 @@ class _Wiring:
     ) -> None:
         self.settings = settings
         self.journal = journal
+        self.tail = JournalTail(journal_path(settings.home))
         self._network = network
         self._addresses = addresses
         self._signer = signer
@@ -166,7 +172,7 @@ class _Wiring:
         self._connection: Connection | None = None
         self._connecting = anyio.Lock()
         self._dev_key: Path | None = None
-        self._stores: dict[float, BlobStore] = {}
+        self._stores: dict[tuple[float, int | None], BlobStore] = {}
 
     def _settings_token(self) -> TokenProvider | None:
         secret = self.settings.publisher_token
@@ -229,13 +235,18 @@ class _Wiring:
             ids=SystemIds(self._clock),
             threads=self._threads,
             patience=Patience(),
-            store=lambda recovery: self._store(network, recovery),
+            store=lambda options: self._store(network, options),
             signer=self._find_signer,
             folder=self._folder,
             commit=self._commit,
             is_live=self.is_live,
             asked=self._asked,
+            sampler=self._sampler,
         )
+
+    def _sampler(self, owner: Ownership, feed: Feed) -> Sampler:
+        look = partial(self._threads.run, read_resources, self.settings.home)
+        return Sampler(self.journal, owner, feed, clock=self._clock, resources=look)
 
     async def _asked(self, owner: Ownership, known: frozenset[str]) -> frozenset[str]:
         """Look for requests to the owner of a deployment four times a second."""
@@ -246,17 +257,20 @@ class _Wiring:
     def _start_local(self) -> local.Local:
         return local.ensure_running(self.settings.home, shards=self._shards)
 
-    def _store(self, network: Network, recovery: RecoveryOptions) -> BlobStore:
-        # One for each patience, for the whole session: it remembers which addresses failed and which tokens are spent.
-        if recovery.timeout_s not in self._stores:
+    def _store(self, network: Network, options: DeployOptions) -> BlobStore:
+        # One for each patience and pace, for the whole session: it remembers which addresses failed and which tokens
+        # are spent, and its bodies share the bandwidth.
+        timeout_s, rate = options.recovery.timeout_s, options.max_bandwidth or self.settings.project.max_bandwidth
+        if (timeout_s, rate) not in self._stores:
             wall_ms, clock = self._clock.wall_ms, self._clock.monotonic
+            pace = Bandwidth(rate, clock, sleep) if rate is not None else None
             publishers = [
-                Publisher(self._http, url, wall_ms=wall_ms, token=self._token, store_s=recovery.timeout_s)
+                Publisher(self._http, url, wall_ms=wall_ms, token=self._token, store_s=timeout_s, pace=pace)
                 for url in network.publisher_urls
             ]
             aggregators = Aggregators(self._http, network.aggregator_urls, wall_ms=wall_ms, clock=clock)
-            self._stores[recovery.timeout_s] = HttpBlobStore(publishers, aggregators, clock=clock)
-        return self._stores[recovery.timeout_s]
+            self._stores[timeout_s, rate] = HttpBlobStore(publishers, aggregators, clock=clock)
+        return self._stores[timeout_s, rate]
 
     def _find_signer(self) -> Signer:
         if self._signer is None:
@@ -270,16 +284,14 @@ class _Wiring:
 
     @asynccontextmanager
     async def _folder(self, place: Path) -> AsyncIterator[Folder]:
-        key = f"stat:{place}"
-        cache = StatCache.load(await self.journal.cache(key))
-        folder = SiteFolder(place, self._threads, self._clock, cache)
+        remember = partial(self.journal.cache, f"stat:{place}")
+        folder = SiteFolder(place, self._threads, self._clock, remember=remember)
         try:
             yield folder
         finally:
+            with anyio.CancelScope(shield=True):
+                await folder.save()
             folder.close()
-            if cache.learnt:
-                with anyio.CancelScope(shield=True):
-                    await self.journal.cache(key, cache.dump())
 
     async def _commit(self, place: Path) -> str:
         return self.settings.commit or await self._threads.run(git_commit, place)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from walrus_sdk.engine.feed import Feed
 from walrus_sdk.engine.verify import check_bytes, choose
 from walrus_sdk.errors import BlockchainError, CodecError, ConfigurationError
-from walrus_sdk.model.options import RecoveryOptions, Verify
+from walrus_sdk.model.options import DeployOptions, Verify
 from walrus_sdk.model.progress import Phase
 from walrus_sdk.model.reports import VerifyReport
 from walrus_sdk.model.site import SiteSnapshot
@@ -58,7 +58,7 @@ async def verify(connection: Connection, text: str, how: Verify, feed: Feed) -> 
     site = await _read(connection, await find_site(connection, text))
     done, paths = choose(list(site.content.resources), [], how, str(site.site_id))
     feed.phase(Phase.VERIFY)
-    await check_bytes(connection.store(RecoveryOptions()), connection.sleep, site, paths, feed)
+    await check_bytes(connection.store(DeployOptions()), connection.sleep, site, paths, feed)
     feed.phase(Phase.DONE)
     url, version = url_of(connection, site.site_id), await _version(connection, site)
     return VerifyReport(site.site_id, site.content.name, url, done, len(paths), version)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from walrus_sdk.engine.feed import Feed
-from walrus_sdk.engine.reading import current_site
-from walrus_sdk.errors import BlockchainError, CodecError, ConfigurationError, ValidationError
+from walrus_sdk.engine.reading import read_site
+from walrus_sdk.errors import BlockchainError, ConfigurationError, ValidationError
 from walrus_sdk.model.network import ChainState
 from walrus_sdk.model.options import DeployOptions
 from walrus_sdk.model.plan import Entry, Plan, SiteTarget, Snapshot, Stored
@@ -17,7 +17,6 @@ from walrus_sdk.model.progress import Phase
 from walrus_sdk.model.site import SiteSnapshot
 from walrus_sdk.model.units import BlobId, ObjectId, QuiltPatchId, SuiAddress, WalrusEpoch
 from walrus_sdk.planning.build import DEFAULT_EPOCHS, Facts, entries_of
-from walrus_sdk.planning.plan_json import dump, load
 from walrus_sdk.planning.request import request_digest
 from walrus_sdk.planning.target import Name, choose_name, choose_site
 from walrus_sdk.ports import Folder, ScanProgress, ScanRules
@@ -28,12 +27,16 @@ from walrus_sdk.sites.ws_resources import FILE_NAME, MAX_FILE, WsResources, pars
 
 __all__ = [
     "Request",
+    "RulesData",
     "Survey",
+    "check_place",
+    "doubted",
     "facts_of",
     "lifetimes_of",
     "locate",
-    "read_site",
+    "recorded_site",
     "retiring_of",
+    "rules_data",
     "scan_report",
     "survey",
 ]
@@ -58,9 +61,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """Files and rules, for whom, under which name, on which chain; `asked` is the object id that was written down."""
+    """Files and rules, for whom, under which name, on which chain; `asked` is the object id that was written down.
+
+    `rules_data` are the bytes of ws-resources.json, `None` when there is none.
+    """
 
     snapshot: Snapshot
+    rules_data: bytes | None
     rules: WsResources
     entries: Mapping[str, Entry]
     owner: SuiAddress
@@ -78,23 +85,42 @@ class Survey:
 
 async def survey(connection: Connection, folder: Folder, place: Path, options: DeployOptions, feed: Feed) -> Survey:
     """Read and check everything that a request is made of. Raises errors of the folder, the rules and the chain."""
-    rules, own_files = await _rules(connection, folder, place, options)
+    source = await rules_data(connection, folder, place, options)
+    rules = source.parsed
     name = choose_name(options.site_name, rules.site_name, connection.project.name, place.name)
     feed.phase(Phase.SCAN)
-    snapshot = await folder.scan(_scan_rules(rules, own_files, place, connection, options), scan_report(feed))
+    snapshot = await folder.scan(_scan_rules(rules, source.own_files, place, connection, options), scan_report(feed))
     entries = entries_of(snapshot, rules)
     feed.phase(Phase.PLAN)
     owner, state = connection.signer().address, await connection.chain.state()
     asked = options.object_id or rules.object_id
     if asked is None and not name.explicit:
-        await _check_place(connection, state.chain_id, owner, name.text, place)
-    digest = request_digest(
-        entries, rules, options, chain_id=state.chain_id, owner=owner, site_id=asked, name=name.text
-    )
-    return Survey(snapshot, rules, entries, owner, state, name, asked, _epochs(connection, options, state), digest)
+        await check_place(connection, state.chain_id, owner, name.text, place)
+    digest = _digest(entries, rules, options, state, owner, asked, name.text)
+    epochs = _epochs(connection, options, state)
+    return Survey(snapshot, source.data, rules, entries, owner, state, name, asked, epochs, digest)
 
 
-async def _check_place(connection: Connection, chain_id: str, owner: SuiAddress, name: str, place: Path) -> None:
+def _digest(
+    entries: Mapping[str, Entry],
+    rules: WsResources,
+    options: DeployOptions,
+    state: ChainState,
+    owner: SuiAddress,
+    asked: ObjectId | None,
+    name: str,
+) -> str:
+    return request_digest(entries, rules, options, chain_id=state.chain_id, owner=owner, site_id=asked, name=name)
+
+
+def _request_of(found: Survey, name: str, options: DeployOptions) -> str:
+    """Return the digest of the request under a name; its files are gone through again only for another name."""
+    if name == found.name.text or found.asked is not None:
+        return found.digest
+    return _digest(found.entries, found.rules, options, found.state, found.owner, found.asked, name)
+
+
+async def check_place(connection: Connection, chain_id: str, owner: SuiAddress, name: str, place: Path) -> None:
     """Check that a folder's own name, which nobody wrote down, is not that of another folder's site.
 
     Raises `ConfigurationError` ``name_ambiguous`` with both folders.
@@ -116,20 +142,30 @@ def _epochs(connection: Connection, options: DeployOptions, state: ChainState) -
     return epochs
 
 
-async def _rules(
-    connection: Connection, folder: Folder, place: Path, options: DeployOptions
-) -> tuple[WsResources, frozenset[str]]:
-    """Return the rules, and the configuration files inside the folder, which are not published."""
+@dataclass(frozen=True, slots=True)
+class RulesData:
+    """The bytes of ws-resources.json (`None`: there is none), and the files in the folder that are no pages for it."""
+
+    data: bytes | None
+    own_files: frozenset[str]
+
+    @property
+    def parsed(self) -> WsResources:
+        """What it says. Raises `ValidationError` with line and key."""
+        return parse(self.data) if self.data is not None else WsResources()
+
+
+async def rules_data(connection: Connection, folder: Folder, place: Path, options: DeployOptions) -> RulesData:
+    """Read the rules, and tell which configuration files inside the folder are not published."""
     if options.ws_resources is None:
-        data = await folder.read(FILE_NAME, max_size=MAX_FILE)
-        return (parse(data) if data is not None else WsResources()), frozenset({FILE_NAME})
+        return RulesData(await folder.read(FILE_NAME, max_size=MAX_FILE), frozenset({FILE_NAME}))
     path = place / options.ws_resources  # absolute, or from the folder
     async with connection.folder(path.parent) as beside:
         data = await beside.read(path.name, max_size=MAX_FILE)
     if data is None:
         raise ValidationError("ws_resources_invalid", f"there is no file {path}", path=str(path))
     inside = {path.relative_to(place).as_posix()} if path.is_relative_to(place) else set()
-    return parse(data), frozenset({FILE_NAME, *inside})
+    return RulesData(data, frozenset({FILE_NAME, *inside}))
 
 
 def _scan_rules(
@@ -169,9 +205,7 @@ async def locate(connection: Connection, found: Survey) -> tuple[SiteTarget, Sit
 
     Raises `BlockchainError` ``site_not_found`` or ``site_not_owned``, `ConfigurationError` ``name_ambiguous``.
     """
-    key = {"chain": found.state.chain_id, "owner": str(found.owner), "name": found.name.text}
-    rows = await connection.journal.rows("sites", key)
-    recorded = ObjectId.parse(rows[0]["object_id"]) if rows and rows[0]["object_id"] else None
+    recorded = await recorded_site(connection, found.state.chain_id, found.owner, found.name.text)
     settled = found.asked or recorded
     on_chain = [] if settled or not found.name.explicit else await connection.chain.sites(found.owner)
     choice = choose_site(None, found.asked, recorded, on_chain, found.name)
@@ -190,21 +224,28 @@ async def locate(connection: Connection, found: Survey) -> tuple[SiteTarget, Sit
     return SiteTarget(name, found.owner, site.site_id, site.version, site.digest, choice.how), site
 
 
-async def read_site(connection: Connection, chain_id: str, site_id: ObjectId) -> SiteSnapshot | None:
-    """Read a site; one request when it is as this home saw it last."""
-    key = f"site:{chain_id}:{site_id}"
-    known = _snapshot(await connection.journal.cache(key))
-    site = await current_site(connection, chain_id, site_id, known)
-    if site is not None and site is not known:
-        await connection.journal.cache(key, json.dumps(dump(site), separators=(",", ":")).encode())
-    return site
+async def recorded_site(connection: Connection, chain_id: str, owner: SuiAddress, name: str) -> ObjectId | None:
+    """Return the site that this home knows by a name."""
+    rows = await connection.journal.rows("sites", {"chain": chain_id, "owner": str(owner), "name": name})
+    return ObjectId.parse(rows[0]["object_id"]) if rows and rows[0]["object_id"] else None
 
 
-def _snapshot(data: bytes | None) -> SiteSnapshot | None:
-    try:
-        return load(SiteSnapshot, json.loads(data)) if data is not None else None
-    except (ValueError, CodecError):
-        return None  # the cache may be of another version, or damaged
+async def doubted(folder: Folder, found: Survey, site: SiteSnapshot | None, options: DeployOptions) -> Survey:
+    """Return the survey with files hashed again whose remembered hash is not what the site says of them.
+
+    A file that changed without showing it, or a cache that was damaged, must not decide what is stored; a file that did
+    change is hashed already.
+    """
+    there = site.content.resources if site is not None else {}
+    others = [e.source for path, e in found.entries.items() if path in there and there[path].blob_hash != e.sha256]
+    wrong = await folder.doubt(others) if others else {}
+    if not wrong:
+        return found
+    files = tuple(replace(file, sha256=wrong.get(file.source, file.sha256)) for file in found.snapshot.files)
+    snapshot = replace(found.snapshot, files=files)
+    entries = entries_of(snapshot, found.rules)
+    digest = _digest(entries, found.rules, options, found.state, found.owner, found.asked, found.name.text)
+    return replace(found, snapshot=snapshot, entries=entries, digest=digest)
 
 
 # ── what is stored ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -234,7 +275,9 @@ async def facts_of(
         network=connection.network,
         chain=found.state,
         snapshot=found.snapshot,
+        entries=found.entries,
         rules=found.rules,
+        request_digest=_request_of(found, target.name, options),
         target=target,
         site=site,
         stored=stored,
@@ -243,17 +286,18 @@ async def facts_of(
         epochs=found.epochs,
         commit=commit,
         name=found.name.text if found.name.explicit else None,
-        asked=found.asked,
-        retiring=await _retiring(connection, target),
+        retiring=await _retiring(connection, site, found.entries),
         now_ms=connection.clock.wall_ms(),
     )
 
 
-async def _retiring(connection: Connection, target: SiteTarget) -> Mapping[str, int]:
-    """Return what the plan of the site's last version left on it for a time."""
-    if target.site_id is None:
+async def _retiring(
+    connection: Connection, site: SiteSnapshot | None, entries: Mapping[str, Entry]
+) -> Mapping[str, int]:
+    """Return what the plan of the site's last version left on it for a time, if anything is to go from it."""
+    if site is None or site.content.resources.keys() <= entries.keys():
         return {}
-    versions = await connection.journal.rows("versions", {"site_id": str(target.site_id)})
+    versions = await connection.journal.rows("versions", {"site_id": str(site.site_id)})
     if not versions:
         return {}
     return await retiring_of(connection, max(versions, key=lambda row: int(row["n"]))["deployment"])
@@ -267,15 +311,15 @@ async def retiring_of(connection: Connection, deployment: str) -> Mapping[str, i
     return found if isinstance(found, dict) else {}
 
 
-async def lifetimes_of(connection: Connection) -> Mapping[BlobId, WalrusEpoch]:
-    """Return the end epochs of all blobs that this home stored on the connected chain."""
-    rows = await connection.journal.rows("blobs", {"chain": (await connection.chain.state()).chain_id})
+async def lifetimes_of(connection: Connection, chain_id: str) -> Mapping[BlobId, WalrusEpoch]:
+    """Return the end epochs of all blobs that this home stored on a chain."""
+    rows = await connection.journal.rows("blobs", {"chain": chain_id})
     return {BlobId.parse(row["blob_id"]): WalrusEpoch(row["end_epoch"]) for row in rows}
 
 
 async def _lifetimes(connection: Connection, found: Survey, site: SiteSnapshot | None) -> Mapping[BlobId, WalrusEpoch]:
     """Return the end epochs of known blobs; the owner's Blob objects are listed only when the journal lacks some."""
-    ends = dict(await lifetimes_of(connection))
+    ends = dict(await lifetimes_of(connection, found.state.chain_id))
     needed = {resource.blob_id for resource in site.content.resources.values()} if site is not None else set()
     if needed - ends.keys():
         for blob in await connection.chain.blobs(found.owner):

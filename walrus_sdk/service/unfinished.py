@@ -6,6 +6,7 @@ they are found or settled, its transactions too, so that a site is never made tw
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from functools import lru_cache
@@ -26,7 +27,7 @@ from walrus_sdk.ports import Folder, Ownership
 from walrus_sdk.service.connection import Connection
 from walrus_sdk.service.lifecycle import Unfinished, as_planned, give_up, inherited, matters
 from walrus_sdk.service.nowhere import NoFolder
-from walrus_sdk.service.survey import Request
+from walrus_sdk.service.survey import Request, recorded_site
 
 __all__ = [
     "HANDOVER_S",
@@ -143,9 +144,7 @@ async def site_of(connection: Connection, request: Request) -> ObjectId | None:
     """Return the site that a request is about: the one that was given, else that of its name in this home."""
     if request.site_id is not None:
         return request.site_id
-    key = {"chain": request.chain_id, "owner": str(request.owner), "name": request.name}
-    named = await connection.journal.rows("sites", key)
-    return ObjectId.parse(named[0]["object_id"]) if named and named[0]["object_id"] else None
+    return await recorded_site(connection, request.chain_id, request.owner, request.name)
 
 
 async def _of_site(connection: Connection, request: Request) -> list[Mapping[str, Any]]:
@@ -156,20 +155,24 @@ async def _of_site(connection: Connection, request: Request) -> list[Mapping[str
 
 
 @lru_cache(maxsize=1)
-def _read(text: str) -> tuple[Plan, str]:
-    """Read a plan and take its digest; a verb asks for the same one several times."""
+def _read(text: str, digest: str) -> tuple[Plan, bool]:
+    """Read a plan and tell whether it is the one that `digest` names; a verb asks for the same one several times."""
     data = json.loads(text)
-    return load_plan(data), data_digest(data)
+    plan = load_plan(data)
+    # What is stored is the form that the digest is taken of, but for the digest itself: no need to write it again.
+    frozen = text.replace(f'"digest":"{digest}"', '"digest":""', 1).encode("utf-8", "surrogatepass")
+    is_frozen = hashlib.sha256(frozen).hexdigest() == digest or data_digest(data) == digest
+    return plan, is_frozen and plan.digest == digest
 
 
 async def plan_of(connection: Connection, row: Mapping[str, Any]) -> Plan:
     """Return the frozen plan of a deployment. Raises `StateError` ``state_damaged`` when it is not what was frozen."""
     found = await connection.journal.rows("plans", {"digest": row["plan_digest"]})
     try:
-        plan, digest = _read(found[0]["json"])
+        plan, is_frozen = _read(found[0]["json"], row["plan_digest"])
     except (IndexError, ValueError, CodecError) as error:
         raise StateError("state_damaged", f"the plan of {row['id']} cannot be read") from error
-    if digest != row["plan_digest"]:
+    if not is_frozen:
         raise StateError("state_damaged", f"the plan of {row['id']} is not the one that was frozen")
     return plan
 

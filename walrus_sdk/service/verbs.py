@@ -42,6 +42,7 @@ from walrus_sdk.service import (
 from walrus_sdk.service.connection import Connection
 from walrus_sdk.service.unwrap import one_error
 from walrus_sdk.sites.ws_resources import FILE_NAME
+from walrus_sdk.watch.tail import Tail
 
 __all__ = ["Listener", "Session", "Wiring"]
 
@@ -57,6 +58,11 @@ class Wiring(Protocol):
     @property
     def journal(self) -> Journal:
         """The journal of the home."""
+        ...
+
+    @property
+    def tail(self) -> Tail:
+        """Its end, for watchers."""
         ...
 
     async def connection(self) -> Connection:

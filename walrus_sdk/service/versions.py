@@ -43,7 +43,8 @@ async def versions(connection: Connection, site: str) -> list[Version]:
     """Return the versions of a site that this home knows, newest first."""
     site_id = await find_site(connection, site)
     now = await connection.chain.site(site_id)
-    ends = await lifetimes_of(connection)
+    chain_id = (await connection.chain.state()).chain_id
+    ends = await lifetimes_of(connection, chain_id)
     made = {row["id"]: row for row in await connection.journal.rows("deployments", {"site_id": str(site_id)})}
     rows = await rows_of(connection, site_id)
     latest = {row["digest"]: row["n"] for row in rows}
@@ -179,7 +180,7 @@ async def download(connection: Connection, version: str, target: Path, options: 
     `StorageError` ``content_mismatch`` for wrong bytes.
     """
     content = await _state(connection, version, options, feed)
-    store = connection.store(options.recovery)
+    store = connection.store(options)
     queue, there, read = [], 0, 0
     for path, resource in sorted(content.resources.items()):
         place = _inside(target, path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from walrus_sdk.errors import ValidationError
 from walrus_sdk.sites.content_types import content_type
@@ -39,8 +40,13 @@ def headers_for(path: str, rules: Sequence[tuple[Glob, Mapping[str, str]]]) -> t
     for rule in rules:
         if rule[0].matches(path) and (best is None or rule[0].depth > best[0].depth):
             best = rule
-    headers = {"content-encoding": "identity", "content-type": content_type(path)}
-    if best is not None:
-        # Names that differ in case fall together; the last in sort order wins, as in the official tool.
-        headers |= {name.lower(): best[1][name] for name in sorted(best[1])}
+    if best is None:
+        return _defaults(content_type(path))
+    # Names that differ in case fall together; the last in sort order wins, as in the official tool.
+    headers = dict(_defaults(content_type(path))) | {name.lower(): best[1][name] for name in sorted(best[1])}
     return tuple(sorted(headers.items()))
+
+
+@lru_cache(maxsize=256)
+def _defaults(kind: str) -> tuple[tuple[str, str], ...]:
+    return ("content-encoding", "identity"), ("content-type", kind)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ __all__ = ["MAX_PATH_BCS", "Conflict", "escaped", "find_conflicts", "is_html", "
 
 MAX_PATH_BCS = 2050
 """Bytes of a path in BCS, as the official tool limits it (walrus-sites ``site/resource.rs``)."""
+
+_PLAIN = re.compile(r"[ -\[\]-~]{1,2000}")
+"""Paths of which nothing needs to be looked at: printable ASCII without a backslash, and short enough."""
 
 _BIDI = {"LRE", "RLE", "PDF", "LRO", "RLO", "LRI", "RLI", "FSI", "PDI"}
 
@@ -33,15 +37,17 @@ def site_path(relative: str) -> str:
     `ValidationError` ``path_invalid`` for names that a URL cannot reach or that hide what they are: control and bidi
     characters, backslashes, lone surrogates, empty, ``.`` or ``..`` parts, more than 2,050 bytes.
     """
+    path = "/" + relative
+    if path[-1] == "/" or "//" in path or "/." in path:
+        _check_parts(relative)
+    if _PLAIN.fullmatch(path):
+        return path
     shown = escaped(relative)
-    if any(part in ("", ".", "..") for part in relative.split("/")):
-        raise _bad(shown, "empty, '.' and '..' are not names")
     for char in relative:
         if unicodedata.category(char) == "Cc" or unicodedata.bidirectional(char) in _BIDI:
             raise _bad(shown, "control characters cannot be part of it")
         if char == "\\":
             raise _bad(shown, "browsers turn a backslash into a slash, so it would never be found")
-    path = "/" + relative
     try:
         size = len(bytes(Writer().string(path)))
     except CodecError as error:
@@ -49,6 +55,11 @@ def site_path(relative: str) -> str:
     if size > MAX_PATH_BCS:
         raise _bad(shown[:100] + "…", f"expected at most {MAX_PATH_BCS} bytes, found {size}")
     return path
+
+
+def _check_parts(relative: str) -> None:
+    if any(part in ("", ".", "..") for part in relative.split("/")):
+        raise _bad(escaped(relative), "empty, '.' and '..' are not names")
 
 
 def _bad(shown: str, why: str) -> ValidationError:
@@ -66,10 +77,13 @@ class Conflict:
 
 def find_conflicts(paths: Iterable[str]) -> list[Conflict]:
     """Return paths that differ in Unicode form only (fatal), or in case only (worth a warning)."""
+    listed = sorted(paths)
+    if all(map(str.isascii, listed)) and len(set(map(str.lower, listed))) == len(listed):
+        return []
     forms: dict[str, str] = {}
     cases: dict[str, str] = {}
     found = []
-    for path in sorted(paths):
+    for path in listed:
         form = unicodedata.normalize("NFC", path)
         if form in forms:
             found.append(Conflict(forms[form], path, fatal=True))

@@ -1,14 +1,14 @@
 """Reading files: once to hash them, again to send them, and never a mixture of two states (invariant CONTENT-2).
 
 The status is compared before and after hashing, through one descriptor. What is sent is hashed once more while it is
-read, and the last chunk is held back until size and SHA-256 are those of the plan.
+read, in the reading thread, and the last chunk is given out only when size and SHA-256 are those of the plan.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from walrus_sdk.errors import ValidationError
@@ -21,7 +21,7 @@ from walrus_sdk.source.walk import file_stat, open_beneath
 __all__ = ["CHUNK", "FileContent", "Hashed", "hash_file"]
 
 CHUNK = 1024 * 1024
-"""Bytes read at once: one hop to a thread each; memory is one chunk held back and one on its way, per file."""
+"""Bytes read, and hashed, in one hop to a thread. Of 64 KiB each, hops cost more than reading; memory is one chunk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,8 @@ def changed(relative: str) -> ValidationError:
     return ValidationError("file_changed", f"{shown} changed while it was read", path=shown)
 
 
-def hash_file(root: int, real: str, expected: FileStat, *, scan: bool) -> Hashed:
-    """Hash a file through one descriptor, and look for secrets in it where `scan`.
+def hash_file(root: int, real: str, expected: FileStat) -> Hashed:
+    """Hash a file through one descriptor, and look for secrets in it where it is small enough to hold one.
 
     Raises `ValidationError` ``file_changed`` when it is not what the walk saw, or changes under the reading;
     ``file_unreadable``.
@@ -48,9 +48,9 @@ def hash_file(root: int, real: str, expected: FileStat, *, scan: bool) -> Hashed
     try:
         descriptor = open_beneath(root, real)
     except OSError as error:
-        raise _unreadable(real, error) from error
+        raise unreadable(real, error) from error
     digest, kept = hashlib.sha256(), bytearray()
-    keep = scan and expected.size <= MAX_SCANNED
+    keep = expected.size <= MAX_SCANNED
     try:
         if file_stat(os.fstat(descriptor)) != expected:
             raise changed(real)
@@ -62,7 +62,7 @@ def hash_file(root: int, real: str, expected: FileStat, *, scan: bool) -> Hashed
                 raise changed(real)
         status = file_stat(os.fstat(descriptor))
     except OSError as error:
-        raise _unreadable(real, error) from error
+        raise unreadable(real, error) from error
     finally:
         os.close(descriptor)
     if status != expected:
@@ -70,36 +70,58 @@ def hash_file(root: int, real: str, expected: FileStat, *, scan: bool) -> Hashed
     return Hashed(digest.digest(), status, look_inside(real, bytes(kept)) if keep else None)
 
 
-def _unreadable(real: str, error: OSError) -> ValidationError:
+def unreadable(real: str, error: OSError) -> ValidationError:
+    """Return the error for a file that cannot be read."""
     shown = escaped(real)
     return ValidationError("file_unreadable", f"cannot read {shown}: {error.strerror}", path=shown)
 
 
 class FileContent:
-    """A scanned file's bytes (port `Content`); every iteration opens the file anew."""
+    """A scanned file's bytes (port `Content`); every iteration opens the file anew.
 
-    def __init__(self, root: int, real: str, size: int, sha256: bytes, threads: Threads, chunk: int = CHUNK) -> None:
+    `doubt` is called when they are not those that were planned.
+    """
+
+    def __init__(
+        self,
+        root: int,
+        real: str,
+        size: int,
+        sha256: bytes,
+        threads: Threads,
+        chunk: int = CHUNK,
+        doubt: Callable[[], None] = lambda: None,
+    ) -> None:
         self._root = root
         self._real = real
         self._size = size
         self._sha256 = sha256
         self._threads = threads
         self._chunk = chunk
+        self._doubt = doubt
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        return _Reading(self._root, self._real, self._size, self._sha256, self._threads, self._chunk)
+        return _Reading(self._root, self._real, self._size, self._sha256, self._threads, self._chunk, self._doubt)
 
 
 class _Reading:
     """One pass over a file. A class, not a generator: those are not closed in time under trio when cancelled."""
 
-    def __init__(self, root: int, real: str, size: int, sha256: bytes, threads: Threads, chunk: int) -> None:
+    def __init__(
+        self,
+        root: int,
+        real: str,
+        size: int,
+        sha256: bytes,
+        threads: Threads,
+        chunk: int,
+        doubt: Callable[[], None],
+    ) -> None:
         self._root, self._real, self._size, self._expected = root, real, size, sha256
-        self._threads, self._chunk = threads, chunk
+        self._threads, self._chunk, self._doubt = threads, chunk, doubt
         self._descriptor: int | None = None
         self._digest = hashlib.sha256()
         self._read = 0
-        self._held: bytes | None = None
         self._done = False
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -109,40 +131,32 @@ class _Reading:
         if self._done:
             raise StopAsyncIteration
         try:
-            while True:
-                chunk = await self._threads.run(self._next)
-                held, self._held = self._held, chunk
-                if not chunk:
-                    return self._last(held)
-                if held is not None:
-                    return held
+            chunk = await self._threads.run(self._next)
         except BaseException:
             await self.aclose()
             raise
+        if not chunk:
+            raise StopAsyncIteration
+        return chunk
 
     def _next(self) -> bytes:
-        """Read the next chunk; runs in a thread."""
+        """Read and hash the next chunk, and with the last one see that the file ends there; runs in a thread."""
         try:
             if self._descriptor is None:
                 self._descriptor = open_beneath(self._root, self._real)
             chunk = os.read(self._descriptor, self._chunk)
+            self._read += len(chunk)
+            self._done = self._read >= self._size or not chunk
+            more = self._done and os.read(self._descriptor, 1)
         except OSError as error:
-            raise _unreadable(self._real, error) from error
+            raise unreadable(self._real, error) from error
         self._digest.update(chunk)
-        self._read += len(chunk)
-        if self._read > self._size:
-            raise changed(self._real)
+        if self._done:
+            self._close()
+            if more or self._read != self._size or self._digest.digest() != self._expected:
+                self._doubt()
+                raise changed(self._real)
         return chunk
-
-    def _last(self, held: bytes | None) -> bytes:
-        """End the pass: the held chunk goes out only when the whole file was the planned one."""
-        self._done = True
-        self._close()
-        if self._read != self._size or self._digest.digest() != self._expected:
-            raise changed(self._real)
-        if held is None:
-            raise StopAsyncIteration
-        return held
 
     def _close(self) -> None:
         if self._descriptor is not None:

@@ -9,22 +9,23 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from walrus_sdk.errors import ValidationError
 from walrus_sdk.model.plan import FileStat
 from walrus_sdk.sites.paths import escaped
 
-__all__ = ["JUNK", "Found", "file_stat", "open_beneath", "walk"]
+__all__ = ["JUNK", "JUNK_ENDINGS", "OPEN_FOLDER", "Found", "file_stat", "is_junk", "open_beneath", "walk"]
 
 JUNK = {".git", ".hg", ".svn", ".DS_Store", "Thumbs.db", "desktop.ini", "__MACOSX"}
-_SWAP_ENDINGS = (".swp", ".swo", ".swx", "~")
+JUNK_ENDINGS = (".swp", ".swo", ".swx", "~")
 _MAX_LINKS = 40
 
 _OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ def file_stat(status: os.stat_result) -> FileStat:
 
 def is_junk(name: str) -> bool:
     """Return whether a name is one of version control, the operating system or an editor, never of a site."""
-    return name in JUNK or (name.startswith(".") and name.endswith(_SWAP_ENDINGS[:3])) or name.endswith("~")
+    return name in JUNK or (name.endswith(JUNK_ENDINGS) and (name[0] == "." or name[-1] == "~"))
 
 
 def open_beneath(root: int, relative: str, flags: int = _OPEN_FILE) -> int:
@@ -52,7 +53,7 @@ def open_beneath(root: int, relative: str, flags: int = _OPEN_FILE) -> int:
     folder = os.dup(root)
     try:
         for part in parents:
-            deeper = os.open(part, _OPEN_FOLDER, dir_fd=folder)
+            deeper = os.open(part, OPEN_FOLDER, dir_fd=folder)
             os.close(folder)
             folder = deeper
         return os.open(name, flags, dir_fd=folder)
@@ -60,29 +61,58 @@ def open_beneath(root: int, relative: str, flags: int = _OPEN_FILE) -> int:
         os.close(folder)
 
 
+_Pending: TypeAlias = tuple[str, str, tuple[str, ...]]
+"""A folder to walk: where it is served from, where it is, the real folders that led there."""
+
+
 class _Walk:
     def __init__(self, root: int, place: str, leave_out: Callable[[str], str | None]) -> None:
         self.root = root
         self.place = place
         self.leave_out = leave_out
+        self.pending: list[_Pending] = []
+        self.found: list[Found] = []
         self.ignored: list[tuple[str, str]] = []
         self.unreadable: list[str] = []
 
-    def run(self) -> Iterator[Found]:
-        # (where it is served from, where it is, the real folders that led here)
-        pending: list[tuple[str, str, tuple[str, ...]]] = [("", "", ())]
-        while pending:
-            relative, real, above = pending.pop()
-            for name in self._names(relative, real):
-                yield from self._entry(_join(relative, name), _join(real, name), (*above, real), pending)
-
-    def _names(self, relative: str, real: str) -> list[str]:
-        try:
-            folder = open_beneath(self.root, real, _OPEN_FOLDER) if real else os.dup(self.root)
+    def run(self) -> list[Found]:
+        self.pending.append(("", "", ()))
+        while self.pending:
+            relative, real, above = self.pending.pop()
             try:
-                return sorted(os.listdir(folder))  # noqa: PTH208  # by descriptor, which pathlib does not have
+                folder = self._folder(real)
+            except OSError as error:
+                self._unreadable(relative or ".", error)
+                continue
+            try:
+                self._entries(relative, real, (*above, real), folder)
             finally:
                 os.close(folder)
+        return self.found
+
+    def _entries(self, relative: str, real: str, above: tuple[str, ...], folder: int) -> None:
+        for name in self._names(relative, folder):
+            served = _join(relative, name)
+            place = served if real == relative else _join(real, name)
+            if is_junk(name):
+                self.ignored.append((escaped(served), "junk"))
+                continue
+            try:
+                status = os.lstat(name, dir_fd=folder)  # by descriptor, as above
+                if stat.S_ISREG(status.st_mode):
+                    if not self._is_left_out(served):
+                        self.found.append(Found(served, place, file_stat(status)))
+                else:
+                    self._other(served, place, above, status)
+            except OSError as error:
+                self._unreadable(served, error)
+
+    def _folder(self, real: str) -> int:
+        return open_beneath(self.root, real, OPEN_FOLDER) if real else os.dup(self.root)
+
+    def _names(self, relative: str, folder: int) -> list[str]:
+        try:
+            return sorted(os.listdir(folder))  # by descriptor, which pathlib does not have
         except OSError as error:
             self._unreadable(relative or ".", error)
             return []
@@ -95,36 +125,31 @@ class _Walk:
         if not real:
             return os.fstat(self.root)
         parent, _, name = real.rpartition("/")
-        folder = open_beneath(self.root, parent, _OPEN_FOLDER) if parent else os.dup(self.root)
+        folder = self._folder(parent)
         try:
             return os.stat(name, dir_fd=folder, follow_symlinks=False)
         finally:
             os.close(folder)
 
-    def _entry(
-        self, relative: str, real: str, above: tuple[str, ...], pending: list[tuple[str, str, tuple[str, ...]]]
-    ) -> Iterator[Found]:
-        if is_junk(relative.rpartition("/")[2]):
-            self.ignored.append((escaped(relative), "junk"))
+    def _is_left_out(self, relative: str) -> bool:
+        reason = self.leave_out(relative)
+        if reason is not None:
+            self.ignored.append((escaped(relative), reason))
+        return reason is not None
+
+    def _other(self, relative: str, real: str, above: tuple[str, ...], status: os.stat_result) -> None:
+        """Look at what is no regular file: a folder, a link, or nothing to publish. Raises `OSError`."""
+        if not stat.S_ISDIR(status.st_mode) and self._is_left_out(relative):
             return
-        try:
+        if stat.S_ISLNK(status.st_mode):
+            real = self._target(relative, real)
             status = self._status(real)
-            reason = None if stat.S_ISDIR(status.st_mode) else self.leave_out(relative)
-            if reason is not None:
-                self.ignored.append((escaped(relative), reason))
-                return
-            if stat.S_ISLNK(status.st_mode):
-                real = self._target(relative, real)
-                status = self._status(real)
-        except OSError as error:
-            self._unreadable(relative, error)
-            return
         if stat.S_ISDIR(status.st_mode):
             if real in above:
                 raise _link("link_broken", relative, "leads in a circle")
-            pending.append((relative, real, above))
+            self.pending.append((relative, real, above))
         elif stat.S_ISREG(status.st_mode):
-            yield Found(relative, real, file_stat(status))
+            self.found.append(Found(relative, real, file_stat(status)))
         else:
             kind = stat.filemode(status.st_mode)[0]
             what = {"p": "a FIFO", "s": "a socket", "c": "a device", "b": "a device"}.get(kind, "a special file")
@@ -161,7 +186,7 @@ class _Walk:
     def _read_link(self, shown: str, step: str, real: str, rest: list[str]) -> list[str]:
         """Return the parts that a link stands for, with ``/`` in front when they start at the folder's root."""
         parent, _, name = step.rpartition("/")
-        folder = open_beneath(self.root, parent, _OPEN_FOLDER) if parent else os.dup(self.root)
+        folder = self._folder(parent)
         try:
             target = os.readlink(name, dir_fd=folder)
         finally:
@@ -198,7 +223,7 @@ def walk(root: int, place: str, leave_out: Callable[[str], str | None]) -> tuple
     ``special_file``, ``link_outside``, ``link_broken``.
     """
     state = _Walk(root, place, leave_out)
-    found = list(state.run())
+    found = state.run()
     if state.unreadable:
         listed = ", ".join(state.unreadable[:10]) + (" …" if len(state.unreadable) > 10 else "")
         raise ValidationError("file_unreadable", f"cannot read {listed}", paths=state.unreadable)

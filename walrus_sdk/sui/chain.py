@@ -38,25 +38,32 @@ class GraphQlChain:
         self._network = network
         self._sites = SiteReader(graphql, network)
         self._blob_package: ObjectId | None = None
+        self._inner_id: ObjectId | None = None
 
     # ── reading ───────────────────────────────────────────────────────────────────────────────────────────────
 
     async def state(self) -> ChainState:
-        """Read the chain's state. Raises `BlockchainError` ``chain_mismatch`` when the node serves another chain."""
-        data = await self._graphql.read(documents.STATE)
+        """Read the chain's state: one request, and a second one when Walrus was upgraded or is read for the first time.
+
+        Raises `BlockchainError` ``chain_mismatch`` when the node serves another chain.
+        """
+        system_id = self._network.system_object
+        assert system_id is not None, "a network in use has its System object"
+        ids = [system_id] if self._inner_id is None else [system_id, self._inner_id]
+        data = await self._graphql.read(documents.STATE, {"keys": _keys(ids)})
         chain, epoch, price = _state(data)
         short = chain.raw[:4].hex()
         if self._network.chain_id and short != self._network.chain_id:
             text = f"the node serves chain {short}, {self._network.name} is {self._network.chain_id}"
             raise BlockchainError("chain_mismatch", text, found=short, expected=self._network.chain_id)
-        system_id = self._network.system_object
-        assert system_id is not None, "a network in use has its System object"
-        kind, body = await self._contents(system_id)
+        nodes = dict(zip(ids, _listed(data, ids), strict=True))
+        kind, body = self._contents(system_id, nodes[system_id])
         system = _system(body)
-        key = system.version.to_bytes(8, "little")
-        _, field = await self._contents(dynamic_field_id(system_id, key, PrimitiveTag("u64")))
-        inner = _inner(field)
-        self._blob_package = _package(kind)
+        inner_id = dynamic_field_id(system_id, system.version.to_bytes(8, "little"), PrimitiveTag("u64"))
+        if inner_id not in nodes:
+            (nodes[inner_id],) = await self._nodes([inner_id])
+        inner = _inner(self._contents(inner_id, nodes[inner_id])[1])
+        self._inner_id, self._blob_package = inner_id, _package(kind)
         return ChainState(
             chain_id=short,
             sui_epoch=epoch,
@@ -69,8 +76,7 @@ class GraphQlChain:
             blob_package=self._blob_package,
         )
 
-    async def _contents(self, id_: ObjectId) -> tuple[str, bytes]:
-        (node,) = await self._nodes([id_])
+    def _contents(self, id_: ObjectId, node: Mapping[str, Any] | None) -> tuple[str, bytes]:
         if node is None:
             raise BlockchainError("object_not_found", f"no object {id_} on {self._network.name}", object_id=str(id_))
         return decode.contents(node)
@@ -79,8 +85,7 @@ class GraphQlChain:
         found: list[Mapping[str, Any] | None] = []
         for start in range(0, len(ids), _KEYS):
             part = ids[start : start + _KEYS]
-            keys = [{"address": str(id_)} for id_ in part]
-            data = await self._graphql.read(documents.OBJECTS, {"keys": keys})
+            data = await self._graphql.read(documents.OBJECTS, {"keys": _keys(part)})
             found += _listed(data, part)
         return found
 
@@ -146,6 +151,10 @@ class GraphQlChain:
         if _is_unknown(data):
             return None
         return _named(decode.outcome(_effects(data, "transaction")), digest)
+
+
+def _keys(ids: Sequence[ObjectId]) -> list[dict[str, str]]:
+    return [{"address": str(id_)} for id_ in ids]
 
 
 def _base64(data: bytes) -> str:

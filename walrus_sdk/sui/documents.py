@@ -23,8 +23,11 @@ _EFFECTS = (
     " nodes{address idCreated idDeleted outputState{version digest owner{__typename}}}}"
 )
 
-STATE = "query{chainIdentifier epoch{epochId referenceGasPrice}}"
-"""The chain's id, its epoch, the gas price."""
+STATE = (
+    "query($keys:[ObjectKey!]!){chainIdentifier epoch{epochId referenceGasPrice}"
+    f"multiGetObjects(keys:$keys){{{_OBJECT}}}}}"
+)
+"""The chain's id, its epoch, the gas price, and objects by id."""
 
 OBJECTS = f"query($keys:[ObjectKey!]!){{multiGetObjects(keys:$keys){{{_OBJECT}}}}}"
 """Objects by id, `null` where there is none."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 
 from walrus_sdk.errors import ValidationError
-from walrus_sdk.model.plan import FileStat, Snapshot, SourceFile
-from walrus_sdk.ports import Content, ScanProgress, ScanRules
+from walrus_sdk.model.plan import FileStat, Piece, Snapshot, SourceFile
+from walrus_sdk.ports import Content, FolderLook, ScanProgress, ScanRules
 from walrus_sdk.testing.death import Life
 from walrus_sdk.testing.virtual import turn
 
@@ -37,9 +37,25 @@ class MemoryFolder:
         progress(ScanProgress(len(found), len(found), size))
         return Snapshot(self._place, tuple(sorted(found, key=lambda file: file.path)))
 
+    async def look(self) -> FolderLook | None:
+        """Look at the folder; see the port. In memory nothing is young, and the look is at the bytes."""
+        await turn()
+        self._life.check()
+        seen = repr(sorted((name, hashlib.sha256(data).hexdigest()) for name, data in self.files.items()))
+        size = sum(map(len, self.files.values()))
+        return FolderLook(hashlib.sha256(seen.encode()).digest(), len(self.files), size, settled=True)
+
+    async def doubt(self, sources: Collection[str]) -> Mapping[str, bytes]:
+        """Nothing is remembered here."""
+        return {}
+
     def content(self, source: str, size: int, sha256: bytes) -> Content:
         """Return a file's bytes; see the port."""
         return _Content(self.files.get(source), source, sha256)
+
+    def contents(self, pieces: Sequence[Piece]) -> Sequence[Content]:
+        """Return the bytes of files; see the port."""
+        return [self.content(piece.source, piece.size, piece.sha256) for piece in pieces]
 
     async def read(self, source: str, *, max_size: int) -> bytes | None:
         """Read a small file; see the port."""

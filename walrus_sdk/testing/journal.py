@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import anyio
@@ -11,13 +12,14 @@ import anyio
 from walrus_sdk.errors import OwnershipError
 from walrus_sdk.journal.schema import COLUMNS, KEYS
 from walrus_sdk.model.deployment import Event
+from walrus_sdk.model.samples import Sample
 from walrus_sdk.model.units import DeploymentId
-from walrus_sdk.ports import FREE_TABLES, Change, Clock, Drop, Ownership, Put
+from walrus_sdk.ports import FREE_TABLES, Change, Clock, Drop, JsonText, Ownership, Put
 from walrus_sdk.service import requests
 from walrus_sdk.testing.death import Life
 from walrus_sdk.testing.virtual import turn
 
-__all__ = ["Disk", "MemoryCheckpoints", "MemoryJournal"]
+__all__ = ["Disk", "MemoryCheckpoints", "MemoryJournal", "MemoryTail"]
 
 _LEAVES = (str, int, float, bool, type(None))
 _KEYS = {table: frozenset(names) for table, names in KEYS.items()}
@@ -155,11 +157,14 @@ class MemoryJournal:
         self._life.check()
         return [event for event in self.disk.events.get(str(deployment), []) if event.number > after]
 
-    async def rows(self, table: str, where: Mapping[str, Any] | None = None) -> Sequence[Mapping[str, Any]]:
+    async def rows(
+        self, table: str, where: Mapping[str, Any] | None = None, *, columns: Sequence[str] = ()
+    ) -> Sequence[Mapping[str, Any]]:
         """Read rows; see the port."""
         await turn()
         self._life.check()
-        return [dict(row) for row in self.disk.find(table, dict(where or {}))]
+        found = self.disk.find(table, dict(where or {}))
+        return [{name: row[name] for name in columns} if columns else dict(row) for row in found]
 
     async def claim(self, deployment: DeploymentId, *, new: bool = False, take_over: bool = False) -> Ownership:
         """Become the owner; see the port."""
@@ -201,6 +206,35 @@ class MemoryJournal:
         return self.disk.cache.get(key)
 
 
+@lru_cache(maxsize=64)
+def _read(text: JsonText) -> Any:
+    """Read what several checkpoints have in common once."""
+    return json.loads(text)
+
+
+class MemoryTail:
+    """Implements `watch.tail.Tail` on a `Disk`."""
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+        self._looks = 0
+
+    async def changed(self) -> int:
+        """Return another number each time: a look costs nothing here."""
+        self._looks += 1
+        return self._looks
+
+    async def samples(self, deployment: DeploymentId, *, after: int = 0) -> Sequence[Sample]:
+        """Read samples; see the protocol."""
+        rows = enumerate(self._disk.find("samples", {"deployment": str(deployment)}), start=1)
+        return [Sample.of(number, row["wall_ms"], row["data"]) for number, row in rows if number > after]
+
+    async def latest(self, deployment: DeploymentId) -> Sample | None:
+        """Read the last sample; see the protocol."""
+        found = await self.samples(deployment)
+        return found[-1] if found else None
+
+
 class MemoryCheckpoints:
     """Implements `ports.Checkpoints` on a `Disk`."""
 
@@ -212,7 +246,8 @@ class MemoryCheckpoints:
         """Keep a checkpoint; see the port."""
         await self._life.commit("checkpoint.before")
         name = f"{number:02}-{moment}.json.zst"
-        self._disk.checkpoints[f"{deployment}/{name}"] = data
+        read = {key: _read(value) if isinstance(value, JsonText) else value for key, value in data.items()}
+        self._disk.checkpoints[f"{deployment}/{name}"] = read
         return name
 
     async def remove(self, deployment: DeploymentId) -> None:

@@ -14,7 +14,7 @@ from walrus_sdk.http import origins, redact
 from walrus_sdk.http.client import Answer, HttpClient
 from walrus_sdk.model.plan import StoreKind
 from walrus_sdk.ports import Release, StoreReceipt, StoreRequest
-from walrus_sdk.walrus.body import HeldBody
+from walrus_sdk.walrus.body import HeldBody, Pace
 from walrus_sdk.walrus.framing import Framing, boundary_of, quilt_form
 from walrus_sdk.walrus.receipts import read_receipt
 from walrus_sdk.walrus.refusals import failed, refused
@@ -35,7 +35,8 @@ class Publisher:
     """Stores over `PUT /v1/blobs` and `PUT /v1/quilts` of one publisher.
 
     `wall_ms` is the wall clock in milliseconds (to read Retry-After dates). A store may take `store_s` seconds plus
-    `per_mib_s` for each MiB of its body, for sending, the wait and the answer together.
+    `per_mib_s` for each MiB of its body, for sending, the wait and the answer together; what it waits for `pace`, a
+    limit of bytes a second, comes on top.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Publisher:
         token: TokenProvider | None = None,
         store_s: float = 300.0,
         per_mib_s: float = 1.0,
+        pace: Pace | None = None,
     ) -> None:
         origins.checked(url)
         self._http = http
@@ -55,6 +57,7 @@ class Publisher:
         self._token = token
         self._store_s = store_s
         self._per_mib_s = per_mib_s
+        self._pace = pace
         self._spent: set[bytes] = set()
 
     @property
@@ -71,7 +74,7 @@ class Publisher:
         assert request.epochs >= 1, "a store lasts at least one Walrus epoch"
         token = await self._next_token() if self._token is not None else None
         framing, route = _framed(request)
-        body = HeldBody(framing, release)
+        body = HeldBody(framing, release, self._pace)
         authorization = {"authorization": f"Bearer {token}"} if token is not None else {}
         headers = {"content-type": framing.content_type, **authorization}
         if body.size == 0:

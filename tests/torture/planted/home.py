@@ -240,8 +240,8 @@ def _leased(self: ownership.Locks, path: Path, deployment: DeploymentId, *, take
     return _usual_lock(self, path, deployment, take_over=take_over or old)
 
 
-def _by_time(stat: FileStat) -> str:
-    return f"{stat.inode}:{stat.mtime_ns}"
+def _by_time(stat: FileStat) -> tuple[int, ...]:
+    return 0, stat.inode, 0, stat.mtime_ns, 0
 
 
 BUGS = (
