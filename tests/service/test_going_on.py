@@ -258,6 +258,37 @@ async def test_a_deployment_that_another_session_works_on_is_refused(house: Any)
         tasks.cancel_scope.cancel()
 
 
+async def test_a_deployment_is_paused_and_continued_from_another_session_of_the_home(house: Any) -> None:
+    house.net.faults.reshape(latency_s=0.2)
+    seen: list[bool] = []
+    async with anyio.create_task_group() as tasks, house.session() as other:
+        storing, paused = anyio.Event(), anyio.Event()
+
+        def listen(progress: Progress) -> None:
+            seen.append(progress.paused)
+            if progress.phase is Phase.STORE:
+                storing.set()
+            if progress.paused:
+                paused.set()
+
+        async def first() -> None:
+            async with house.session() as sites:
+                await sites.deploy(house.folder, site_name="tides", max_quilt_files=1, concurrency=1, progress=listen)
+
+        tasks.start_soon(first)
+        await storing.wait()
+        (item,) = await other.list()
+        asked = await other.pause(item.deployment_id, reason="lunch")
+        assert (asked.status, (await other.list())[0].status) == ("paused", "paused")
+        with anyio.fail_after(20):
+            await paused.wait()
+        assert (await other.unpause()).status in ("pending", "uploading")
+    assert (True in seen, seen[-1]) == (True, False)
+    async with house.session() as sites:
+        assert [item.status for item in await sites.list()] == ["completed"]
+    assert set(house.paid().values()) == {1}
+
+
 async def test_two_first_deploys_at_the_same_moment_make_one_site(house: Any) -> None:
     codes: list[str] = []
 

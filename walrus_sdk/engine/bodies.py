@@ -48,7 +48,7 @@ def request_of(
     """Return the request that stores an operation; its bytes count as sent while they are read."""
     contents = world.folder.contents(operation.pieces)
     parts = tuple(
-        Part(piece.identifier, piece.size, piece.sha256, counted(content, feed), verified=True)
+        Part(piece.identifier, piece.size, piece.sha256, counted(content, feed, operation.key), verified=True)
         for piece, content in zip(operation.pieces, contents, strict=True)
     )
     return StoreRequest(operation.kind, blob_id, parts, epochs, owner, deletable)

@@ -20,12 +20,17 @@ _NAMES = frozenset(item.name for item in fields(Progress))
 
 
 class Feed:
-    """Holds the latest `Progress` and hands each change to one listener, which must be quick and may fail."""
+    """Holds the latest `Progress` and hands each change to one listener, which must be quick and may fail.
+
+    `sending` are the bytes sent of each store that is under way; `entered` is told of each phase as it begins.
+    """
 
     def __init__(self, listener: Callable[[Progress], object] | None = None) -> None:
         self._listener = listener
         self._values: dict[str, Any] = {}
         self._now: Progress | None = None
+        self.sending: dict[str, int] = {}
+        self.entered: Callable[[Phase], object] | None = None
 
     @property
     def now(self) -> Progress:
@@ -49,7 +54,18 @@ class Feed:
 
     def phase(self, phase: Phase) -> None:
         """Enter a phase."""
+        if self.entered is not None:
+            self.entered(phase)
         self.set(phase=phase, waiting="")
+
+    def sent(self, operation: str, size: int) -> None:
+        """Count bytes of a store as sent."""
+        self.sending[operation] = self.sending.get(operation, 0) + size
+        self.add(bytes_sent=size)
+
+    def ended(self, operation: str) -> None:
+        """Say that a try of a store is over."""
+        self.sending.pop(operation, None)
 
     def _publish(self) -> None:
         self._now = None
@@ -66,31 +82,33 @@ class Feed:
             _LOG.warning("a progress view failed, and is not called again", exc_info=True)
 
 
-def counted(content: Content, feed: Feed) -> Content:
-    """Wrap content so that its bytes count as sent while they are read."""
-    return _Counted(content, feed)
+def counted(content: Content, feed: Feed, operation: str) -> Content:
+    """Wrap content of a store so that its bytes count as sent while they are read."""
+    return _Counted(content, feed, operation)
 
 
 class _Counted:
-    def __init__(self, content: Content, feed: Feed) -> None:
+    def __init__(self, content: Content, feed: Feed, operation: str) -> None:
         self._content = content
         self._feed = feed
+        self._operation = operation
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        return _CountedIterator(self._content.__aiter__(), self._feed)
+        return _CountedIterator(self._content.__aiter__(), self._feed, self._operation)
 
 
 class _CountedIterator:
-    def __init__(self, inner: AsyncIterator[bytes], feed: Feed) -> None:
+    def __init__(self, inner: AsyncIterator[bytes], feed: Feed, operation: str) -> None:
         self._inner = inner
         self._feed = feed
+        self._operation = operation
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
         chunk = await self._inner.__anext__()
-        self._feed.add(bytes_sent=len(chunk))
+        self._feed.sent(self._operation, len(chunk))
         return chunk
 
     async def aclose(self) -> None:

@@ -105,6 +105,7 @@ class Uploads:
             random=world.random,
             feed=self._context.feed,
             stores=len(self._plan.operations),
+            gate=self._context.gate,
         )
 
     async def settle(self) -> None:
@@ -263,6 +264,8 @@ class Uploads:
         except WalrusError:
             self._state = None  # read anew before each repeat
             raise
+        finally:
+            self._context.feed.ended(operation.key)
         turn.stored(at=receipt.publisher, is_new=not receipt.already_certified)
         self._check(receipt, blob_id)
         return Outcome(_receipt_json(receipt), self._puts(operation, blob_id, receipt))

@@ -12,6 +12,7 @@ from walrus_sdk.errors import StateError
 from walrus_sdk.journal.database import failures, open_reader
 from walrus_sdk.journal.schema import COLUMNS
 from walrus_sdk.model.deployment import Event
+from walrus_sdk.model.samples import Sample
 from walrus_sdk.model.units import DeploymentId
 
 __all__ = ["Reader"]
@@ -55,6 +56,28 @@ class Reader:
                 tuple((where or {}).values()),
             )
             return [dict(zip(names, row, strict=True)) for row in cursor]
+
+    def samples(self, deployment: DeploymentId, after: int = 0) -> Sequence[Sample]:
+        """Return the samples of a deployment numbered above `after`, in order."""
+        query = "select rowid, wall_ms, data from samples where deployment = ? and rowid > ? order by rowid"
+        return self._samples(deployment, query, (str(deployment), after))
+
+    def latest(self, deployment: DeploymentId) -> Sample | None:
+        """Return the last sample of a deployment."""
+        query = (
+            "select rowid, wall_ms, data from samples where deployment = ? order by wall_ms desc, rowid desc limit 1"
+        )
+        found = self._samples(deployment, query, (str(deployment),))
+        return found[0] if found else None
+
+    def _samples(self, deployment: DeploymentId, query: str, values: tuple[Any, ...]) -> Sequence[Sample]:
+        with failures(self._path):
+            rows = self._db.execute(query, values).fetchall()
+        try:
+            return [Sample.of(number, wall_ms, data) for number, wall_ms, data in rows]
+        except ValueError as error:
+            text = f"{self._path}: a sample of {deployment} cannot be read"
+            raise StateError("state_damaged", text, path=str(self._path)) from error
 
     def data_version(self) -> int:
         """Return a number that differs when another connection has changed the file."""

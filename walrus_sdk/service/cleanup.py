@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from walrus_sdk.engine.deletes import Deletes
@@ -35,6 +36,7 @@ from walrus_sdk.service.connection import Connection
 from walrus_sdk.service.deploy import deadline_of, until
 from walrus_sdk.service.lifecycle import begin, give_up, matters
 from walrus_sdk.service.nowhere import NoFolder
+from walrus_sdk.service.sampling import sampled
 from walrus_sdk.service.unfinished import end_cleanup, plan_of, row_of, settle_and_end
 from walrus_sdk.service.versions import content_of
 
@@ -93,7 +95,8 @@ async def cleanup(
             raise OwnershipError("row_changed", text)
         async with requests.at_work(connection, ownership.deployment):
             with until(deadline):
-                return await _carry_out(connection, ownership, plan, decision, options, feed)
+                work = partial(_carry_out, connection, ownership, plan, decision, options, feed)
+                return await sampled(connection.sampler, ownership, feed, work)
     except WalrusError as error:
         error.fields |= {"deployment_id": str(ownership.deployment)}
         mine = {"deployment": str(ownership.deployment), "state": "released"}

@@ -30,6 +30,7 @@ from walrus_sdk.ports import (
     World,
     no_hook,
 )
+from walrus_sdk.service.sampling import Sampler
 from walrus_sdk.settings import Project
 
 __all__ = ["Connection"]
@@ -41,8 +42,9 @@ class Connection:
 
     `store` gives the store with the limits that are asked for, `signer` the key's signer (or raises
     ``key_missing``), `folder` opens a site folder, `commit` tells the commit that a folder was built from,
-    `is_live` whether a process works on a deployment. `asked` waits until somebody asks the owner of a deployment for
-    something (``cancel``, ``take_over``) and returns what. `hook` is for crash tests.
+    `is_live` whether a process works on a deployment. `asked` waits until what the owner of a deployment is asked for
+    (``cancel``, ``take_over``, ``pause``) is no longer what it knows, and returns it. `hook` is for crash tests.
+    `sampler` makes what tells other processes of progress.
     """
 
     network: Network
@@ -61,8 +63,9 @@ class Connection:
     folder: Callable[[Path], AbstractAsyncContextManager[Folder]]
     commit: Callable[[Path], Awaitable[str]]
     is_live: Callable[[DeploymentId], bool]
-    asked: Callable[[Ownership], Awaitable[str]]
+    asked: Callable[[Ownership, frozenset[str]], Awaitable[frozenset[str]]]
     hook: Hook = no_hook
+    sampler: Callable[[Ownership, Feed], Sampler] | None = None
 
     def context(self, owner: Ownership, folder: Folder, options: DeployOptions, feed: Feed) -> Context:
         """Return what the engine needs to work on a deployment."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from anyio import to_thread
 from walrus_sdk import local
 from walrus_sdk import settings as environment
 from walrus_sdk.engine.bandwidth import Bandwidth
+from walrus_sdk.engine.feed import Feed
 from walrus_sdk.engine.patience import Patience
 from walrus_sdk.http import redact
 from walrus_sdk.http.client import HttpClient
@@ -26,9 +27,11 @@ from walrus_sdk.journal.backup import backup, restore
 from walrus_sdk.journal.checkpoints import read_checkpoint
 from walrus_sdk.journal.examine import examine_home
 from walrus_sdk.journal.log_file import LogFile
-from walrus_sdk.journal.store import CheckpointFiles, SqliteJournal, open_journal
+from walrus_sdk.journal.store import CheckpointFiles, SqliteJournal, journal_path, open_journal
+from walrus_sdk.journal.tail import JournalTail
 from walrus_sdk.machine.clock import SystemClock, SystemIds, SystemRandom, sleep
 from walrus_sdk.machine.headroom import check_headroom
+from walrus_sdk.machine.resources import read_resources
 from walrus_sdk.machine.threads import SystemThreads, open_threads
 from walrus_sdk.model.health import Finding
 from walrus_sdk.model.network import Network
@@ -38,6 +41,7 @@ from walrus_sdk.ports import BlobStore, Folder, Ownership, Signer
 from walrus_sdk.service import doctor, requests
 from walrus_sdk.service.connection import Connection
 from walrus_sdk.service.logged import LoggedJournal
+from walrus_sdk.service.sampling import Sampler
 from walrus_sdk.service.unwrap import one_error
 from walrus_sdk.service.verbs import Listener, Session
 from walrus_sdk.settings import Settings
@@ -126,7 +130,8 @@ async def open_session(
         client = HttpClient(ca_file=found.ca_file)
         async with open_journal(found.home, clock) as journal, open_threads() as threads, client as http:
             wiring = _Wiring(found, chosen, addresses, signer, publisher_token, shards, clock, journal, threads, http)
-            yield Session(wiring)
+            with closing(wiring.tail):
+                yield Session(wiring)
 
 
 def _place(folder: str | Path) -> Path:
@@ -155,6 +160,7 @@ class _Wiring:
     ) -> None:
         self.settings = settings
         self.journal = journal
+        self.tail = JournalTail(journal_path(settings.home))
         self._network = network
         self._addresses = addresses
         self._signer = signer
@@ -235,15 +241,18 @@ class _Wiring:
             commit=self._commit,
             is_live=self.is_live,
             asked=self._asked,
+            sampler=self._sampler,
         )
 
-    async def _asked(self, owner: Ownership) -> str:
+    def _sampler(self, owner: Ownership, feed: Feed) -> Sampler:
+        look = partial(self._threads.run, read_resources, self.settings.home)
+        return Sampler(self.journal, owner, feed, clock=self._clock, resources=look)
+
+    async def _asked(self, owner: Ownership, known: frozenset[str]) -> frozenset[str]:
         """Look for requests to the owner of a deployment four times a second."""
-        while True:
-            for row in await self.journal.rows("requests", {"deployment": str(owner.deployment)}):
-                if requests.is_for(row, owner):
-                    return str(row["kind"])
+        while (found := await requests.asked_of(self.journal, owner)) == known:
             await sleep(_POLL_S)
+        return found
 
     def _start_local(self) -> local.Local:
         return local.ensure_running(self.settings.home, shards=self._shards)

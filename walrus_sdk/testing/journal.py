@@ -12,13 +12,14 @@ import anyio
 from walrus_sdk.errors import OwnershipError
 from walrus_sdk.journal.schema import COLUMNS, KEYS
 from walrus_sdk.model.deployment import Event
+from walrus_sdk.model.samples import Sample
 from walrus_sdk.model.units import DeploymentId
 from walrus_sdk.ports import FREE_TABLES, Change, Clock, Drop, JsonText, Ownership, Put
 from walrus_sdk.service import requests
 from walrus_sdk.testing.death import Life
 from walrus_sdk.testing.virtual import turn
 
-__all__ = ["Disk", "MemoryCheckpoints", "MemoryJournal"]
+__all__ = ["Disk", "MemoryCheckpoints", "MemoryJournal", "MemoryTail"]
 
 _LEAVES = (str, int, float, bool, type(None))
 _KEYS = {table: frozenset(names) for table, names in KEYS.items()}
@@ -184,15 +185,15 @@ class MemoryJournal:
         if self._life.alive and self.disk.incarnations.get(str(owner.deployment)) == owner.incarnation:
             self.disk.held.discard(str(owner.deployment))
 
-    async def asked(self, owner: Ownership) -> str:
-        """Wait until somebody asks the owner of a deployment for something; returns what."""
+    async def asked(self, owner: Ownership, known: frozenset[str]) -> frozenset[str]:
+        """Wait until what the owner of a deployment is asked for is no longer what it knows; returns it."""
         while True:
             change = anyio.Event()
             self.disk.waiting.add(change)
             try:
-                for row in await self.rows("requests", {"deployment": str(owner.deployment)}):
-                    if requests.is_for(row, owner):
-                        return str(row["kind"])
+                found = await requests.asked_of(self, owner)
+                if found != known:
+                    return found
                 await change.wait()
             finally:
                 self.disk.waiting.discard(change)
@@ -209,6 +210,29 @@ class MemoryJournal:
 def _read(text: JsonText) -> Any:
     """Read what several checkpoints have in common once."""
     return json.loads(text)
+
+
+class MemoryTail:
+    """Implements `watch.tail.Tail` on a `Disk`."""
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+        self._looks = 0
+
+    async def changed(self) -> int:
+        """Return another number each time: a look costs nothing here."""
+        self._looks += 1
+        return self._looks
+
+    async def samples(self, deployment: DeploymentId, *, after: int = 0) -> Sequence[Sample]:
+        """Read samples; see the protocol."""
+        rows = enumerate(self._disk.find("samples", {"deployment": str(deployment)}), start=1)
+        return [Sample.of(number, row["wall_ms"], row["data"]) for number, row in rows if number > after]
+
+    async def latest(self, deployment: DeploymentId) -> Sample | None:
+        """Read the last sample; see the protocol."""
+        found = await self.samples(deployment)
+        return found[-1] if found else None
 
 
 class MemoryCheckpoints:

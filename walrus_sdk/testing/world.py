@@ -28,7 +28,7 @@ from walrus_sdk.settings import Project
 from walrus_sdk.testing.chain import MemoryChain
 from walrus_sdk.testing.death import Life, is_death
 from walrus_sdk.testing.folder import MemoryFolder
-from walrus_sdk.testing.journal import Disk, MemoryCheckpoints, MemoryJournal
+from walrus_sdk.testing.journal import Disk, MemoryCheckpoints, MemoryJournal, MemoryTail
 from walrus_sdk.testing.machine import InlineThreads, ManualClock, SeededRandom, SequentialIds
 from walrus_sdk.testing.store import MemoryStore
 from walrus_sdk.testing.virtual import VirtualClock
@@ -61,6 +61,7 @@ class _Wiring:
     def __init__(self, world: SimulatedWorld) -> None:
         self._world = world
         self.journal = world.journal
+        self.tail = MemoryTail(world.disk)
 
     async def connection(self) -> Connection:
         return self._world.connection
