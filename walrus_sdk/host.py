@@ -319,6 +319,14 @@ class Connection:
         """Cancel a deployment; see `Session.cancel`."""
         return self._start(lambda listen: self._session.cancel(deployment, reason=reason, progress=listen))
 
+    def pause(self, deployment: str | None = None, *, reason: str = "") -> Handle[DeploymentSummary]:
+        """Let a deployment begin nothing new; see `Session.pause`."""
+        return self._start(lambda _: self._session.pause(deployment, reason=reason))
+
+    def unpause(self, deployment: str | None = None) -> Handle[DeploymentSummary]:
+        """Let a paused deployment go on; see `Session.unpause`."""
+        return self._start(lambda _: self._session.unpause(deployment))
+
     def rollback(
         self,
         site: str,

@@ -58,6 +58,26 @@ def test_a_connection_lasts_and_its_handles_tell_how_far_they_are(house: Any, op
         assert sites.url("tides").wait() == result.url
 
 
+def test_pause_and_unpause_work_without_an_event_loop(house: Any, options: dict[str, Any]) -> None:
+    house.net.faults.reshape(latency_s=0.2)
+    storing, paused = threading.Event(), threading.Event()
+
+    def listen(progress: ws.Progress) -> None:
+        if progress.phase is Phase.STORE:
+            storing.set()
+        if progress.paused:
+            paused.set()
+
+    with ws.connect(**options) as sites:
+        handle = sites.deploy(house.folder, site_name="tides", max_quilt_files=1, concurrency=1, progress=listen)
+        assert storing.wait(30)
+        assert ws.run.pause(**options).status == "paused"
+        assert paused.wait(30)
+        assert not handle.done
+        ws.run.unpause(**options)
+        assert handle.wait(60).version == 1
+
+
 def test_a_cancelled_handle_leaves_a_deployment_that_goes_on(house: Any, options: dict[str, Any]) -> None:
     house.net.faults.reshape(latency_s=0.5)
     storing = threading.Event()

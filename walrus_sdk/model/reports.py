@@ -21,9 +21,10 @@ def iso(ms: int | None) -> str | None:
 class DeploymentSummary:
     """One deployment in a line.
 
-    `status` is a `Status` value, or ``interrupted`` when its owner is gone before the end. `progress` is the share
-    of its files that are stored, 0 to 1. Times are milliseconds since 1970 UTC. `resumable`: the same command goes on.
-    `verb` is what it is a run of: ``deploy``, ``rollback``, ``cleanup`` (which is about no site), or a record of:
+    `status` is a `Status` value, or ``interrupted`` when its owner is gone before the end, or ``paused`` when its owner
+    is asked to begin nothing new. `progress` is the share of its files that are stored, 0 to 1. Times are milliseconds
+    since 1970 UTC. `resumable`: the same command goes on. `verb` is what it is a run of: ``deploy``, ``rollback``,
+    ``cleanup`` (which is about no site), or a record of:
     ``adopt``, ``forget``.
     """
 

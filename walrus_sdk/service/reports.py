@@ -13,6 +13,7 @@ from walrus_sdk.model.reports import DeploymentReport, DeploymentSummary
 from walrus_sdk.model.units import DeploymentId, ObjectId
 from walrus_sdk.planning.state import LIVE, is_unfinished
 from walrus_sdk.ports import Journal
+from walrus_sdk.service import requests
 
 __all__ = ["deployment_id", "report", "summaries"]
 
@@ -49,11 +50,12 @@ async def report(journal: Journal, deployment: DeploymentId, is_live: IsLive) ->
 async def _summary(journal: Journal, row: Mapping[str, Any], is_live: IsLive) -> DeploymentSummary:
     deployment, status = DeploymentId(row["id"]), Status(row["status"])
     interrupted = status in LIVE and not is_live(deployment)
+    paused = status in LIVE and not interrupted and await requests.is_paused(journal, deployment)
     return DeploymentSummary(
         deployment_id=deployment,
         site_name=row["site_name"] or "",
         network=row["network"] or "",
-        status="interrupted" if interrupted else status.value,
+        status="interrupted" if interrupted else "paused" if paused else status.value,
         progress=1.0 if status is Status.COMPLETED else await _progress(journal, deployment),
         started_ms=row["created_ms"],
         finished_ms=row["finished_ms"],

@@ -275,13 +275,11 @@ class _Wiring:
         look = partial(self._threads.run, read_resources, self.settings.home)
         return Sampler(self.journal, owner, feed, clock=self._clock, resources=look)
 
-    async def _asked(self, owner: Ownership) -> str:
+    async def _asked(self, owner: Ownership, known: frozenset[str]) -> frozenset[str]:
         """Look for requests to the owner of a deployment four times a second."""
-        while True:
-            for row in await self.journal.rows("requests", {"deployment": str(owner.deployment)}):
-                if requests.is_for(row, owner):
-                    return str(row["kind"])
+        while (found := await requests.asked_of(self.journal, owner)) == known:
             await sleep(_POLL_S)
+        return found
 
     def _start_local(self) -> local.Local:
         return local.ensure_running(self.settings.home, shards=self._shards)

@@ -34,6 +34,7 @@ from walrus_sdk.service import (
     locks,
     measure,
     monitoring,
+    pause,
     pricing,
     reports,
     resume,
@@ -224,6 +225,16 @@ class Session:
         options = DeployOptions()
         async with self._work(options, Feed(progress)) as (connection, feed):
             return await cancel.cancel(connection, reports.deployment_id(deployment), reason, options, feed)
+
+    async def pause(self, deployment: str | DeploymentId | None = None, *, reason: str = "") -> DeploymentSummary:
+        """Let a deployment that is under way begin nothing new until `unpause`, whoever works on it."""
+        with one_error():
+            return await pause.pause(await self._wiring.connection(), _id(deployment), reason)
+
+    async def unpause(self, deployment: str | DeploymentId | None = None) -> DeploymentSummary:
+        """Let a paused deployment go on (the command is ``continue``)."""
+        with one_error():
+            return await pause.unpause(await self._wiring.connection(), _id(deployment))
 
     async def versions(self, site: str) -> Sequence[Version]:
         """Return the versions of a site that this home knows, newest first."""
@@ -451,6 +462,10 @@ class Session:
 
 def _place(folder: str | Path) -> Path:
     return Path(folder).expanduser().absolute()
+
+
+def _id(deployment: str | DeploymentId | None) -> DeploymentId | None:
+    return None if deployment is None else reports.deployment_id(deployment)
 
 
 def _options(options: DeployOptions | None, asked: Asked) -> DeployOptions:
