@@ -13,12 +13,10 @@ import anyio
 from walrus_sdk.engine.feed import Feed
 from walrus_sdk.engine.patience import Patience
 from walrus_sdk.errors import ConfigurationError, WalrusError
-from walrus_sdk.model.alerts import Alert, AlertOptions, Notice
 from walrus_sdk.model.deployment import Event
 from walrus_sdk.model.health import Examination, Finding
 from walrus_sdk.model.measures import Shot
 from walrus_sdk.model.options import Asked, DeployOptions, DeployResult, Verify
-from walrus_sdk.model.performance import FileCost, Performance
 from walrus_sdk.model.plan import Packing, Plan
 from walrus_sdk.model.progress import Progress
 from walrus_sdk.model.reports import DeploymentReport, DeploymentSummary, VerifyReport
@@ -33,7 +31,6 @@ from walrus_sdk.service import (
     imported,
     locks,
     measure,
-    monitoring,
     pause,
     pricing,
     reports,
@@ -43,10 +40,9 @@ from walrus_sdk.service import (
     versions,
 )
 from walrus_sdk.service.connection import Connection
+from walrus_sdk.service.monitoring import Sight, Watches
 from walrus_sdk.service.unwrap import one_error
 from walrus_sdk.sites.ws_resources import FILE_NAME
-from walrus_sdk.watch.metering import Meter
-from walrus_sdk.watch.sinks import log
 from walrus_sdk.watch.tail import Tail
 
 __all__ = ["Listener", "Session", "Wiring"]
@@ -71,7 +67,7 @@ class Wiring(Protocol):
         ...
 
     @property
-    def sight(self) -> monitoring.Sight:
+    def sight(self) -> Sight:
         """What those need who watch the home."""
         ...
 
@@ -100,7 +96,7 @@ class Wiring(Protocol):
         ...
 
 
-class Session:
+class Session(Watches):
     """The verbs. Amounts are base units, times seconds, lifetimes Walrus epochs.
 
     `progress` is called with a `Progress` at every change; it must be quick, and may fail. Verbs may run side by
@@ -111,6 +107,10 @@ class Session:
     def __init__(self, wiring: Wiring) -> None:
         self._wiring = wiring
         self._working: list[Patience] = []
+
+    @property
+    def _sight(self) -> Sight:
+        return self._wiring.sight
 
     @asynccontextmanager
     async def _work(self, options: DeployOptions, feed: Feed) -> AsyncIterator[tuple[Connection, Feed]]:
@@ -405,50 +405,6 @@ class Session:
             if not live:
                 return
             await anyio.sleep(_POLL_S)
-
-    async def monitor(
-        self,
-        options: AlertOptions | None = None,
-        *,
-        tell: Callable[[Notice], object] | None = None,
-        until: str | DeploymentId | None = None,
-    ) -> None:
-        """Hold alert rules against this home, whichever process deploys, until it is cancelled.
-
-        `tell` is called with each alert that fires or clears. `until`: end when nobody works on that deployment any
-        more. Raises `ConfigurationError` ``setting_invalid`` for a rule or a webhook.
-        """
-        which = None if until is None else reports.deployment_id(until)
-        tellers = (log, tell) if tell is not None else (log,)
-        with one_error():
-            await monitoring.monitor(self._wiring.sight, options or AlertOptions(), tellers, which)
-
-    async def alerts(
-        self, deployment: str | DeploymentId | None = None, *, all_of_them: bool = False
-    ) -> Sequence[Alert]:
-        """Return the alerts that fire now (or all so far), of one deployment where it is named. Needs no network."""
-        which = None if deployment is None else reports.deployment_id(deployment)
-        return await monitoring.alerts_of(self._wiring.journal, which, all_of_them=all_of_them)
-
-    async def performance(self, deployment: str | DeploymentId) -> Performance:
-        """Return how fast and how well a deployment went, and what it took. Raises ``deployment_not_found``."""
-        return await monitoring.performance_of(self._wiring.sight, reports.deployment_id(deployment))
-
-    async def costs(self, deployment: str | DeploymentId) -> Sequence[FileCost]:
-        """Return what each file of a deployment was to cost, has cost and saved. Raises ``deployment_not_found``."""
-        return await monitoring.costs_of(self._wiring.journal, reports.deployment_id(deployment))
-
-    async def trace(self, deployment: str | DeploymentId, *, tracer_provider: Any = None) -> int:
-        """Hand a deployment's effects to OpenTelemetry as spans with their true times; returns how many.
-
-        0 without the packages of the extra `otel`. Raises ``deployment_not_found``.
-        """
-        which = reports.deployment_id(deployment)
-        return await monitoring.trace_of(self._wiring.journal, which, tracer_provider)
-
-    def meter(self) -> Meter:
-        """Return what reads the figures of this home, for exporters (`walrus_sdk.watch.exporters`)."""
-        return monitoring.meter(self._wiring.sight)
 
     def hurry(self) -> None:
         """Stop waiting for paid effects that run on through a cancellation; they are looked up next time.
