@@ -24,11 +24,12 @@ from walrus_sdk.model.options import RecoveryOptions
 from walrus_sdk.sui.signers import KeySigner
 from walrus_sdk.watch.exporters import prometheus
 from walrus_sdk.watch.metrics import METRICS
+from walrus_sdk.watch.rules import DEFAULTS
 
 pytestmark = pytest.mark.anyio
 
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-ONLY_STUCK = {name: {"enabled": False} for name in ("failed", "error_rate", "endpoint", "disk", "expiring")}
+ONLY_STUCK = {rule.name: {"enabled": False} for rule in DEFAULTS if rule.name != "stuck"}
 
 
 @dataclass

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from walrus_sdk.model import events
 from walrus_sdk.model.alerts import firing
 from walrus_sdk.watch.alerts import Judge, judge
 from walrus_sdk.watch.rules import parse
@@ -84,6 +85,7 @@ def ended(
         ({"failed": {}}, {"runs": (run(status="failed"),)}, {"runs": (run(status="failed", is_mended=True),)}),
         ({"failed": {}}, {"runs": (run(status="failed"),)}, {"runs": (run(status="uploading"),)}),
         ({"stuck": {"after_s": 60}}, {"runs": (run(progressed_ms=NOW - 60_000),)}, {"runs": (run(),)}),
+        ({"interrupted": {}}, {"runs": (run(progressed_ms=NOW - 60_000, is_live=False),)}, {"runs": (run(),)}),
         ({"stuck": {"after_s": 60}}, {"runs": (run(progressed_ms=NOW - 60_000),)}, {"runs": (run(status="failed"),)}),
         ({"error_rate": {"least": 2}}, {"runs": (run(tries=ended("failed", "done")),)},
          {"runs": (run(tries=ended("failed", "done", "done", "done", "done")),)}),
@@ -153,6 +155,21 @@ async def test_a_stuck_deployment_is_told_once_with_what_it_waits_for_and_once_w
     (row,) = await watched.alerts()
     assert row["cleared_ms"] - row["fired_ms"] == 29_000, "it is cleared by the look that sees it"
     assert firing(await watched.journal.rows("alerts")) == ()
+
+
+async def test_a_deployment_that_somebody_paused_is_not_stuck_and_may_be_when_it_goes_on(watched: Any) -> None:
+    monitor = watched.monitor({"stuck": {"after_s": 30}})
+    deployment = await watched.deployment()
+    await deployment.write(events.DEPLOYMENT_PAUSED, {"reason": ""})
+    watched.clock.advance(100)
+    await monitor.look()
+    await deployment.write(events.DEPLOYMENT_CONTINUED, {})
+    watched.clock.advance(29)
+    await monitor.look()
+    assert watched.heard() == []
+    watched.clock.advance(1)
+    await monitor.look()
+    assert watched.heard() == ["stuck firing"]
 
 
 async def test_tries_that_fail_again_and_again_are_no_progress(watched: Any) -> None:
@@ -233,6 +250,21 @@ async def test_an_alert_about_a_deployment_that_was_cleaned_up_is_over(watched: 
     await monitor.look()
     assert watched.heard() == ["failed firing", "failed cleared"]
     assert watched.told[-1].alert.clearing == "nothing shows it any more"
+
+
+async def test_a_deployment_whose_process_died_is_told_until_somebody_goes_on_with_it(watched: Any) -> None:
+    monitor = watched.monitor({"interrupted": {"after_s": 60}, "stuck": {"after_s": 10}})
+    deployment = await watched.deployment()
+    await deployment.move("uploading")
+    await deployment.end_owner()
+    await monitor.look()
+    watched.clock.advance(61)
+    await monitor.look()
+    assert watched.heard() == ["interrupted firing"]
+    deployment.owner = await watched.journal.claim(deployment.owner.deployment)
+    await deployment.begin("1")
+    await monitor.look()
+    assert watched.heard() == ["interrupted firing", "interrupted cleared"]
 
 
 async def test_a_deployment_that_failed_between_two_looks_is_seen(watched: Any) -> None:

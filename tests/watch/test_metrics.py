@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -126,6 +127,24 @@ async def test_a_deployment_that_was_cleaned_up_still_counts_where_it_was_seen(w
     assert (await meter.read())[key] == 1
     await watched.forget(deployment)
     assert (await meter.read())[key] == 1
+
+
+async def test_a_process_that_was_killed_is_seen_although_nobody_writes_any_more(watched: Any) -> None:
+    class Still:
+        async def changed(self) -> int:
+            return 1
+
+        async def latest(self, _: object) -> None:
+            return None
+
+    meter = Meter(watched.journal, replace(watched.eyes, tail=Still()))
+    deployment = await watched.deployment()
+    await deployment.move("uploading")
+    assert ("walrus_sdk_deployments_standing", ("testnet", "uploading"), None) in await meter.read()
+    await deployment.end_owner()
+    found = await meter.read()
+    assert found["walrus_sdk_deployments_standing", ("testnet", "interrupted"), None] == 1
+    assert ("walrus_sdk_deployments_standing", ("testnet", "uploading"), None) not in found
 
 
 async def test_labels_are_bounded_whatever_servers_and_codes_there_are(watched: Any) -> None:

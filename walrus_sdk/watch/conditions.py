@@ -62,8 +62,18 @@ def _failed(_: Rule, view: View) -> Iterable[Reading]:
             yield Reading(run.deployment, 1.0, message, run.deployment)
 
 
+def _interrupted(_: Rule, view: View) -> Iterable[Reading]:
+    for run in view.runs:
+        if run.status in _LIVE and not run.is_live and not run.is_mended:
+            idle_s = max(0.0, (view.at_ms - run.progressed_ms) / 1000)
+            message = f"{run.deployment} of {run.site_name!r} was left {run.status}; resume goes on with it"
+            yield Reading(run.deployment, idle_s, message, run.deployment)
+
+
 def _stuck(_: Rule, view: View) -> Iterable[Reading]:
     for run in _live(view):
+        if run.is_paused:
+            continue  # somebody wants it to wait
         idle_s = max(0.0, (view.at_ms - run.progressed_ms) / 1000)
         waits = f"; it waits for {run.waiting}" if run.waiting else ""
         message = f"{run.deployment} of {run.site_name!r} has made no progress for {idle_s:.0f} s{waits}"
@@ -163,6 +173,7 @@ def _expiring(_: Rule, view: View) -> Readings:
 
 CONDITIONS: Mapping[str, Callable[[Rule, View], Readings]] = {
     "failed": _failed,
+    "interrupted": _interrupted,
     "stuck": _stuck,
     "error_rate": _error_rate,
     "endpoint": _endpoint,

@@ -146,7 +146,6 @@ class Gatherer:
         seen.moved = moved
 
     def _view(self, row: Mapping[str, Any], completed: Mapping[tuple[Any, ...], int], now: int) -> RunView:
-        failed = row["status"] == Status.FAILED.value
         seen = self._seen.get(row["id"]) or _Seen(Run(row["id"]))
         run, sample = seen.run, seen.sample
         cap = run.facts.get("max_cost_frost")
@@ -158,7 +157,8 @@ class Gatherer:
             status=row["status"],
             progressed_ms=max(run.progressed_ms, seen.moved_ms) or row["created_ms"] or now,
             is_live=live and self._eyes.is_live(DeploymentId(row["id"])),
-            is_mended=failed and _is_mended(row, completed),
+            is_mended=row["status"] != Status.COMPLETED.value and _is_mended(row, completed),
+            is_paused=run.is_paused,
             reason=row["reason"] or "",
             waiting=((sample.progress.waiting if sample else "") or waits_for(run, now)) if live else "",
             memory_bytes=sample.resources.rss_bytes if sample else None,
