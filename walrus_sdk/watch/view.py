@@ -18,9 +18,9 @@ class RunView:
     """One deployment. Times are milliseconds since 1970 UTC.
 
     `status` is a `Status` value; `is_live`: a process works on it. `is_mended`: it is not complete, and a later
-    deployment of the same site is. `is_paused`: somebody asked that nothing new begins. `waiting` says what it waits for.
-    `memory_bytes` and `open_files` are those of its process; `spent_frost` and `cap_frost` what its storage has cost, and
-    may. `None`: not known.
+    deployment of the same site is. `is_paused`: somebody asked that nothing new begins. `waiting` says what it waits
+    for. `memory_bytes` and `open_files` are those of its process; `spent_frost` and `cap_frost` what its storage has
+    cost, and may. `None`: not known.
     """
 
     deployment: str
