@@ -58,6 +58,7 @@ class _Seen:
     run: Run
     moved: tuple[Any, ...] = ()
     moved_ms: int = 0
+    updated_ms: int | None = None
     sample: Sample | None = None
 
 
@@ -125,6 +126,9 @@ class Gatherer:
 
     async def _follow(self, row: Mapping[str, Any]) -> None:
         seen = self._seen.setdefault(row["id"], _Seen(Run(row["id"])))
+        if row["status"] not in _LIVE and seen.updated_ms == row["updated_ms"]:
+            return  # it has ended, and all of it was read
+        seen.updated_ms = row["updated_ms"]
         deployment = DeploymentId(row["id"])
         for event in await self._journal.events(deployment, after=seen.run.last_number):
             seen.run.add(event)
