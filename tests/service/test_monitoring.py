@@ -168,7 +168,8 @@ async def test_a_deployment_tells_how_it_went_and_what_each_file_cost(house: Any
     assert (one.paid_frost, one.planned_frost) == (first.cost.frost.units, first.cost.frost.units)
     assert one.paid_mist == first.cost.gas.units
     (failed,) = one.failures
-    assert (failed.kind, failed.code, failed.count) == ("store", "service_unavailable", 1)
+    assert (failed.kind, failed.count) == ("store", 1)
+    assert failed.code in ("service_unavailable", "store_failed"), "the latter when the reason did not come in time"
     assert failed.endpoint == house.net.url
     assert all(one.phases_s[name] > 0 for name in ("hash", "encode", "send", "chain", "verify"))
     assert (two.stored_files, two.skipped_bytes) == (1, second.cost.skipped_bytes)
