@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -190,3 +192,14 @@ def test_what_content_cost_once_is_its_share_of_the_blob_that_was_paid() -> None
         {"sha256": "cc", "blob_id": "y", "size": 5},
     ]
     assert costs_once(rows, {"x": 100}) == {b"\xaa": 75, b"\xbb": 25}
+
+
+def test_neither_the_package_nor_a_session_loads_what_only_exporters_need() -> None:
+    code = (
+        "import sys, walrus_sdk.service.session;"
+        "import walrus_sdk.watch.exporters.prometheus, walrus_sdk.watch.exporters.otel;"
+        "late = ('prometheus_client', 'opentelemetry', 'pandas');"
+        "print([name for name in sys.modules if name.split('.')[0] in late])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
