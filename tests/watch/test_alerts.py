@@ -127,6 +127,14 @@ def test_an_endpoint_is_not_blamed_for_what_was_asked_of_it() -> None:
     assert values_of({"endpoint": {}}, View(NOW, tries=asked_wrong)) == ["."]
 
 
+def test_a_transaction_that_goes_well_speaks_for_the_nodes_that_failed_one_and_for_no_publisher() -> None:
+    node = tuple(replace(one, kind="transaction") for one in ended(*["failed"] * 3, endpoint="https://node.example"))
+    publisher = ended(*["failed"] * 3)
+    well = replace(ended("done", endpoint="")[0], kind="transaction")
+    views = View(NOW, tries=(*node, *publisher)), View(NOW, tries=(*node, *publisher, well))
+    assert values_of({"endpoint": {}}, *views) == ["++", "-"]
+
+
 def test_the_message_of_a_failure_has_its_code_and_no_text_that_may_name_files() -> None:
     rules = parse({"failed": {}}, defaults=False)
     (alert,) = judge(rules, View(NOW, (run(status="failed", reason="leak: /home/me/secret"),)), (), 0, Judge()).fired

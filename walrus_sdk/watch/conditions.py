@@ -117,10 +117,20 @@ def _median(values: list[float]) -> float:
 
 
 def _by_endpoint(view: View, since: float) -> Mapping[str, list[Try]]:
+    """Return the tries since a time by who was asked.
+
+    A transaction that went well does not say which node it was: it speaks for each that failed one before.
+    """
     found: dict[str, list[Try]] = {}
     for one in view.tries:
-        if one.endpoint and (one.ended_ms or 0) >= since:
+        if (one.ended_ms or 0) < since:
+            continue
+        if one.endpoint:
             found.setdefault(one.endpoint, []).append(one)
+        elif one.kind == "transaction" and one.outcome == "done":
+            for tries in found.values():
+                if tries[-1].kind == "transaction":
+                    tries.append(one)
     return found
 
 
