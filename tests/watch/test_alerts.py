@@ -192,7 +192,7 @@ async def test_tries_that_fail_again_and_again_are_no_progress(watched: Any) -> 
     assert watched.heard() == ["stuck firing"]
 
 
-async def test_bytes_that_leave_are_progress_and_bytes_that_leave_again_are_not(watched: Any) -> None:
+async def test_bytes_that_leave_are_progress_and_the_beginning_of_another_try_is_none(watched: Any) -> None:
     monitor = watched.monitor({"stuck": {"after_s": 30}, "memory": {"above_bytes": 5000}})
     deployment = await watched.deployment()
     for number in range(3):
@@ -217,6 +217,21 @@ async def test_a_monitor_that_starts_anew_says_nothing_twice_and_clears_what_ano
     await deployment.move("uploading")
     await watched.monitor(rules).look()
     assert watched.heard() == ["failed firing", "failed cleared"]
+
+
+async def test_a_monitor_that_starts_anew_knows_since_when_nothing_has_moved(watched: Any) -> None:
+    rules = {"stuck": {"after_s": 30}}
+    deployment, first = await watched.deployment(), watched.monitor(rules)
+    for _ in range(5):
+        await watched.sample(deployment, bytes_sent=7)  # as every ten seconds, although nothing moves
+        await first.look()
+        watched.clock.advance(10)
+    await watched.sample(deployment, bytes_sent=7)
+    await watched.monitor(rules).look()
+    assert watched.heard() == ["stuck firing"]
+    await watched.sample(deployment, bytes_sent=8)
+    await watched.monitor(rules).look()
+    assert watched.heard() == ["stuck firing", "stuck cleared"]
 
 
 async def test_of_two_monitors_one_tells(watched: Any) -> None:
@@ -343,6 +358,9 @@ async def test_the_journal_is_not_read_again_when_nobody_wrote_to_it(watched: An
 
         async def latest(self, _: object) -> None:
             return None
+
+        async def samples(self, _: object) -> tuple[()]:
+            return ()
 
     gatherer = Gatherer(Counting(), watched.clock, replace(watched.eyes, tail=Still()), 60)
     await watched.deployment()
