@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import anyio
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from tests.watch.conftest import Watched
 from walrus_sdk.model import events
 from walrus_sdk.model.alerts import firing
 from walrus_sdk.watch.alerts import Judge, judge
@@ -251,6 +255,28 @@ async def test_of_two_monitors_one_tells(watched: Any) -> None:
     assert [row["n"] for row in await watched.alerts()] == [1, 2]
 
 
+@pytest.mark.parametrize("free", [[10], [10, 1000]])
+async def test_of_two_monitors_that_see_the_same_at_once_one_writes_and_tells(watched: Any, free: list[int]) -> None:
+    rules = {"disk": {"below_bytes": 100}}
+    one, two = watched.monitor(rules), watched.monitor(rules)
+    append, ahead = watched.journal.append, [True]
+
+    async def two_is_faster(*args: Any) -> Any:
+        if ahead.pop():
+            ahead.append(False)
+            await two.look()  # between what `one` has read and what it writes
+        else:
+            ahead.append(False)
+        return await append(*args)
+
+    watched.journal.append = two_is_faster
+    for bytes_left in free:
+        watched.disk_free, ahead[:] = bytes_left, [True]
+        await one.look()
+    assert watched.heard() == ["disk firing", "disk cleared"][: len(free)]
+    assert len(await watched.alerts()) == 1
+
+
 async def test_a_failure_is_over_when_a_later_deployment_of_the_site_is_complete(watched: Any) -> None:
     monitor = watched.monitor({"failed": {}})
     await (await watched.deployment(1)).move("failed")
@@ -372,3 +398,30 @@ async def test_the_journal_is_not_read_again_when_nobody_wrote_to_it(watched: An
     number[0] = 2
     await gatherer.look(with_sites=False)
     assert reads == ["deployments"] * 2
+
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from([10, 50, 105, 150, 500, None]), st.integers(0, 3), st.integers(0, 12)), max_size=40
+)
+
+
+@given(steps=STEPS)
+def test_whoever_looks_and_whenever_one_starts_anew_every_alert_begins_and_ends_in_turn(steps: list[Any]) -> None:
+    async def lives() -> None:
+        watched = Watched()
+        monitors = [watched.monitor({"disk": {"below_bytes": 100, "for_s": 5}}) for _ in range(3)]
+        for free, who, seconds in steps:
+            watched.disk_free = free
+            if who == 3:  # one dies, and another one begins in its place
+                monitors[0] = watched.monitor({"disk": {"below_bytes": 100, "for_s": 5}})
+            await monitors[who % 3].look()
+            watched.clock.advance(seconds)
+        told = watched.heard()
+        assert told == ["disk firing", "disk cleared"] * (len(told) // 2) + ["disk firing"] * (len(told) % 2)
+        rows = await watched.alerts()
+        assert [row["n"] for row in rows] == list(range(1, len(rows) + 1))
+        ends = [end for row in rows for end in (row["fired_ms"], row["cleared_ms"]) if end is not None]
+        assert ends == sorted(ends)
+        assert len(ends) == len(told), "what was told is what is written"
+
+    anyio.run(lives)
