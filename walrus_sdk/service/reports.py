@@ -14,7 +14,7 @@ from walrus_sdk.model.units import DeploymentId, ObjectId
 from walrus_sdk.planning.state import LIVE, is_unfinished
 from walrus_sdk.ports import Journal
 
-__all__ = ["deployment_id", "report", "summaries"]
+__all__ = ["deployment_id", "report", "summaries", "summarised"]
 
 IsLive = Callable[[DeploymentId], bool]
 
@@ -48,13 +48,20 @@ async def report(journal: Journal, deployment: DeploymentId, is_live: IsLive) ->
 
 async def _summary(journal: Journal, row: Mapping[str, Any], is_live: IsLive) -> DeploymentSummary:
     deployment, status = DeploymentId(row["id"]), Status(row["status"])
-    interrupted = status in LIVE and not is_live(deployment)
+    progress = 1.0 if status is Status.COMPLETED else await _progress(journal, deployment)
+    return summarised(row, progress, live=status in LIVE and is_live(deployment))
+
+
+def summarised(row: Mapping[str, Any], progress: float, *, live: bool) -> DeploymentSummary:
+    """Return a deployment's row as it is shown; `live` says whether a process works on it."""
+    status = Status(row["status"])
+    interrupted = status in LIVE and not live
     return DeploymentSummary(
-        deployment_id=deployment,
+        deployment_id=DeploymentId(row["id"]),
         site_name=row["site_name"] or "",
         network=row["network"] or "",
         status="interrupted" if interrupted else status.value,
-        progress=1.0 if status is Status.COMPLETED else await _progress(journal, deployment),
+        progress=progress,
         started_ms=row["created_ms"],
         finished_ms=row["finished_ms"],
         site_id=ObjectId.parse(row["site_id"]) if row["site_id"] else None,

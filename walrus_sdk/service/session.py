@@ -184,6 +184,10 @@ class _Wiring:
 
         return token
 
+    def wall_ms(self) -> int:
+        """Return milliseconds since 1970 UTC."""
+        return self._clock.wall_ms()
+
     def is_live(self, deployment: DeploymentId) -> bool:
         """Return whether a process works on a deployment."""
         return self.journal.locks.is_held(deployment)

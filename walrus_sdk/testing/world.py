@@ -66,6 +66,9 @@ class _Wiring:
     async def connection(self) -> Connection:
         return self._world.connection
 
+    def wall_ms(self) -> int:
+        return self._world.clock.wall_ms()
+
     def is_live(self, deployment: DeploymentId) -> bool:
         return self._world.connection.is_live(deployment)
 
