@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from typing import Any
 
 import anyio
@@ -103,3 +104,28 @@ async def test_an_unknown_deployment_is_said_to_be_unknown() -> None:
     assert caught.value.code == "deployment_not_found"
     with pytest.raises(ConfigurationError):
         await world.session.newest()
+
+
+async def test_a_log_is_followed_while_it_grows_and_shows_no_secret(house: Any) -> None:
+    lines: list[str] = []
+    secret = "ab" * 32
+    with anyio.fail_after(60):
+        async with house.session() as sites, house.session() as other:
+            async with anyio.create_task_group() as tasks:
+
+                async def follow() -> None:
+                    async with aclosing(other.log(follow=True)) as log:
+                        async for line in log:
+                            lines.append(line)
+                            if '"to":"completed"' in line:
+                                return
+
+                tasks.start_soon(follow)
+                result = await sites.deploy(house.folder, site_name=f"token {secret}")
+            of_it = [line async for line in other.log(result.deployment_id)]
+            assert sorted(lines) == sorted(of_it)
+            assert [line async for line in other.log(result.deployment_id, last=2)] == of_it[-2:]
+            assert [line async for line in other.log(last=0)] == []
+            assert [line async for line in other.log(result.deployment_id, follow=True)] == of_it
+    assert '"site":"token ***"' in of_it[0]
+    assert secret not in "".join(of_it + lines)

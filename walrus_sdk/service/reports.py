@@ -14,7 +14,7 @@ from walrus_sdk.model.units import DeploymentId, ObjectId
 from walrus_sdk.planning.state import LIVE, is_unfinished
 from walrus_sdk.ports import Journal
 
-__all__ = ["deployment_id", "report", "summaries", "summarised"]
+__all__ = ["deployment_id", "report", "row", "summaries", "summarised"]
 
 IsLive = Callable[[DeploymentId], bool]
 
@@ -40,10 +40,16 @@ async def summaries(journal: Journal, is_live: IsLive) -> list[DeploymentSummary
 
 async def report(journal: Journal, deployment: DeploymentId, is_live: IsLive) -> DeploymentReport:
     """Return everything about one deployment. Raises `ConfigurationError` ``deployment_not_found``."""
+    found = await row(journal, deployment)
+    return DeploymentReport(await _summary(journal, found, is_live), await _details(journal, deployment, found))
+
+
+async def row(journal: Journal, deployment: DeploymentId) -> Mapping[str, Any]:
+    """Return the row of one deployment. Raises `ConfigurationError` ``deployment_not_found``."""
     rows = await journal.rows("deployments", {"id": str(deployment)})
     if not rows:
         raise ConfigurationError("deployment_not_found", f"this home has no deployment {deployment}")
-    return DeploymentReport(await _summary(journal, rows[0], is_live), await _details(journal, deployment, rows[0]))
+    return rows[0]
 
 
 async def _summary(journal: Journal, row: Mapping[str, Any], is_live: IsLive) -> DeploymentSummary:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol, Unpack
@@ -71,6 +71,14 @@ class Wiring(Protocol):
 
     def is_live(self, deployment: DeploymentId) -> bool:
         """Return whether a process works on a deployment."""
+        ...
+
+    def open_log(self) -> Callable[[], Awaitable[Sequence[str]]]:
+        """Return what reads the lines of the home's log that were added since it was called last."""
+        ...
+
+    def hidden(self, text: str) -> str:
+        """Take secrets out of a text."""
         ...
 
     async def read_checkpoint(self, path: Path) -> Mapping[str, Any]:
@@ -374,11 +382,10 @@ class Session:
         connection = await self._wiring.connection()
         return sites.url_of(connection, await sites.find_site(connection, site))
 
-    async def watch(self, deployment: str | DeploymentId, *, after: int = 0) -> AsyncIterator[Event]:
+    def watch(self, deployment: str | DeploymentId, *, after: int = 0) -> AsyncIterator[Event]:
         """Yield a deployment's events, past ones first, until nobody works on it any more. Needs no network."""
         wiring, which = self._wiring, reports.deployment_id(deployment)
-        async for event in watching.events(wiring.journal, wiring.tail, wiring.is_live, which, after):
-            yield event
+        return watching.events(wiring.journal, wiring.tail, wiring.is_live, which, after)
 
     async def progress(self, deployment: str | DeploymentId, *, files: int = 0) -> DeploymentView:
         """Return how far a deployment is, whichever process works on it, with at most `files` of its files.
@@ -387,13 +394,27 @@ class Session:
         """
         return await self._watcher(deployment).look(files=files)
 
-    async def follow(self, deployment: str | DeploymentId, *, files: int = 0) -> AsyncIterator[DeploymentView]:
+    def follow(self, deployment: str | DeploymentId, *, files: int = 0) -> AsyncIterator[DeploymentView]:
         """Yield views of a deployment until nobody works on it any more: at every change, else each second.
 
         Each has the events that are new since the one before. Needs no network, and the deployment never waits for it.
         """
-        async for view in watching.views(self._watcher(deployment), files=files):
-            yield view
+        return watching.views(self._watcher(deployment), files=files)
+
+    def log(
+        self, deployment: str | DeploymentId | None = None, *, last: int | None = None, follow: bool = False
+    ) -> AsyncIterator[str]:
+        """Yield lines of the log, JSON objects without secrets: of a deployment by the journal, else of the log file.
+
+        `last`: only so many of those that are there. `follow`: then those that come, of a deployment until nobody works
+        on it any more, of the home for ever. Needs no network.
+        """
+        wiring = self._wiring
+        if deployment is None:
+            return watching.log(wiring.open_log(), last, follow=follow)
+        which = reports.deployment_id(deployment)
+        journal, tail, is_live = wiring.journal, wiring.tail, wiring.is_live
+        return watching.event_log(journal, tail, is_live, wiring.hidden, which, last, follow=follow)
 
     async def newest(self) -> DeploymentId:
         """Return the newest deployment that a process works on. Raises ``deployment_not_found``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import anyio
@@ -14,10 +14,10 @@ from walrus_sdk.model.units import DeploymentId
 from walrus_sdk.model.views import DeploymentView
 from walrus_sdk.ports import Journal
 from walrus_sdk.service import reports
-from walrus_sdk.watch import rates, snapshot
+from walrus_sdk.watch import logs, rates, snapshot
 from walrus_sdk.watch.tail import Tail
 
-__all__ = ["POLL_S", "Watcher", "events", "newest", "views"]
+__all__ = ["POLL_S", "Watcher", "event_log", "events", "log", "newest", "views"]
 
 POLL_S = 0.25
 """Seconds between looks at whether the journal has changed."""
@@ -88,10 +88,7 @@ class Watcher:
         return self._summary[2]
 
     async def _row(self) -> Mapping[str, Any]:
-        rows = await self._journal.rows("deployments", {"id": str(self.deployment)})
-        if not rows:
-            raise ConfigurationError("deployment_not_found", f"this home has no deployment {self.deployment}")
-        return rows[0]
+        return await reports.row(self._journal, self.deployment)
 
 
 async def views(watcher: Watcher, *, files: int = 0) -> AsyncIterator[DeploymentView]:
@@ -123,6 +120,40 @@ async def events(
         if not live:
             return
         await anyio.sleep(POLL_S)
+
+
+async def log(read: Callable[[], Awaitable[Sequence[str]]], last: int | None, *, follow: bool) -> AsyncIterator[str]:
+    """Yield lines of a log: the last ones that are there, and with `follow` those that come, for ever."""
+    there = await read()
+    for line in there if last is None else there[len(there) - min(last, len(there)) :]:
+        yield line
+    while follow:
+        await anyio.sleep(POLL_S)
+        for line in await read():
+            yield line
+
+
+async def event_log(
+    journal: Journal,
+    tail: Tail,
+    is_live: IsLive,
+    hidden: Callable[[str], str],
+    deployment: DeploymentId,
+    last: int | None,
+    *,
+    follow: bool,
+) -> AsyncIterator[str]:
+    """Yield a deployment's events as lines of a log; with `follow` until nobody works on it any more.
+
+    Raises `ConfigurationError` ``deployment_not_found``.
+    """
+    await reports.row(journal, deployment)
+    past = await journal.events(deployment)
+    for event in past if last is None else past[len(past) - min(last, len(past)) :]:
+        yield hidden(logs.line(event))
+    if follow:
+        async for event in events(journal, tail, is_live, deployment, past[-1].number if past else 0):
+            yield hidden(logs.line(event))
 
 
 async def newest(journal: Journal, is_live: IsLive) -> DeploymentId:

@@ -33,11 +33,34 @@ _PHASES = {
     Status.PROCESSING.value: Phase.CHAIN,
     Status.COMPLETED.value: Phase.DONE,
 }
-"""Where a deployment is that has written no sample."""
+"""Where a deployment is by its status."""
+_ORDER = tuple(Phase)
+_COUNTS = (
+    "stores_total", "stores_encoded", "stores_confirmed", "bytes_total", "bytes_confirmed", "transactions_total",
+    "transactions_confirmed",
+)  # fmt: skip
+"""What events count no less exactly than samples."""
 
 
 _NO_METER = speeds.Meter()
 _NOTHING = (Progress(), Rates())
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Counts by the events: stores, transactions, and bytes that are to be stored, were sent, are stored."""
+
+    stores_total: int = 0
+    stores_named: int = 0
+    stores: int = 0
+    to_store: int = 0
+    sent: int = 0
+    stored: int = 0
+    transactions_total: int = 0
+    transactions: int = 0
+
+
+_NOTHING_DONE = Done()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +75,7 @@ class Watched:
     files_done: int
     bytes_done: int
     bytes_total: int
+    done: Done = _NOTHING_DONE
     keys: Mapping[str, str] = field(default_factory=dict)
     sample: Sample | None = None
     meter: speeds.Meter = _NO_METER
@@ -91,6 +115,7 @@ def begin(entries: Sequence[Mapping[str, Any]], past: Sequence[speeds.Run] = ())
         len(done),
         sum(row["size"] or 0 for row in done),
         sum(row["size"] or 0 for row in entries),
+        Done(stores_total=len(operations), to_store=sum(item.size for item in operations.values())),
     )
 
 
@@ -118,17 +143,20 @@ class _Fold:
         self.files_done, self.bytes_done = watched.files_done, watched.bytes_done
         self.paid, self.planned = watched.paid_frost, watched.planned_frost
         self.status = watched.status
+        self.done = watched.done
 
     def move(self, key: str, step: Step, event: Event, **facts: Any) -> None:
         """Bring an operation to a step; one that is done stays so."""
         known = self.operations.get(key) or OperationView(key, str(event.data.get("kind", "transaction")))
         if known.step is Step.DONE:
             return
-        if key in self.operations:
+        is_new = key not in self.operations
+        if not is_new:
             self.steps[known.step] = self.steps.get(known.step, 0) - 1
         self.steps[step] = self.steps.get(step, 0) + 1
         sent = known.size if step is Step.SENT else 0
         self.operations[key] = replace(known, **{"step": step, "since_ms": event.wall_ms, "sent": sent, **facts})
+        self.done = _counted(self.done, known, self.operations[key], is_new=is_new)
         if step is Step.DONE:
             self.files_done += known.files
             self.bytes_done += known.size
@@ -138,6 +166,21 @@ class _Fold:
         fold = _FOLDS.get(event.type)
         if fold is not None:
             fold(self, event)
+
+
+def _counted(done: Done, old: OperationView, new: OperationView, *, is_new: bool) -> Done:
+    is_over = new.step is Step.DONE
+    if new.kind != "store":
+        return replace(
+            done, transactions_total=done.transactions_total + is_new, transactions=done.transactions + is_over
+        )
+    return replace(
+        done,
+        stores_named=done.stores_named + (bool(new.name) and not old.name),
+        stores=done.stores + is_over,
+        sent=done.sent + (new.size if new.step is Step.SENT or (is_over and old.step is not Step.SENT) else 0),
+        stored=done.stored + is_over * new.size,
+    )
 
 
 def _planned(fold: _Fold, event: Event) -> None:
@@ -223,6 +266,7 @@ def _with_events(watched: Watched, events: Sequence[Event]) -> Watched:
         paid_frost=fold.paid,
         planned_frost=fold.planned,
         status=fold.status,
+        done=fold.done,
         incarnation=max(watched.incarnation, events[-1].incarnation),
         last=events[-1].number,
         moved_ms=max(watched.moved_ms, events[-1].wall_ms),
@@ -276,11 +320,10 @@ def view(
     `events` are those that are new, `files` how many files are shown at most.
     """
     sample = watched.sample
-    is_current = sample is not None and sample.incarnation == watched.incarnation
-    progress = sample.progress if sample is not None and is_current else _progress(watched)
+    progress = _progress(watched)
     if not live:
         progress = replace(progress, waiting="")  # whoever waited is gone
-    phase = Phase.DONE if watched.status == Status.COMPLETED.value else progress.phase
+    phase = progress.phase
     return DeploymentView(
         summary=replace(summary, progress=_share(watched)),
         at_ms=now_ms,
@@ -342,24 +385,32 @@ def _share(watched: Watched) -> float:
 
 
 def _progress(watched: Watched) -> Progress:
-    """Tell progress from the events alone: no sample was written yet by the owner, or ever."""
-    stores = [item for item in watched.operations.values() if item.kind == "store"]
-    sent = [item for item in watched.operations.values() if item.kind == "transaction"]
-    confirmed = [item for item in stores if item.step is Step.DONE]
-    earlier = watched.sample.progress.phase if watched.sample is not None else Phase.PLAN
+    """Return progress by both: a sample knows what is on its way, and events are never late."""
+    told = _by_events(watched)
+    sample = watched.sample
+    if sample is None or sample.incarnation != watched.incarnation:
+        return told
+    now = sample.progress
+    phase = max(now.phase, told.phase, key=_ORDER.index) if watched.status in _PHASES else now.phase
+    counts = {name: max(getattr(now, name), getattr(told, name)) for name in _COUNTS}
+    return replace(now, phase=phase, **counts)
+
+
+def _by_events(watched: Watched) -> Progress:
+    done = watched.done
     return Progress(
-        phase=_PHASES.get(watched.status, earlier),
+        phase=_PHASES.get(watched.status, watched.sample.progress.phase if watched.sample is not None else Phase.PLAN),
         files_found=watched.files,
         files_hashed=watched.files,
         bytes_hashed=watched.bytes_total,
-        stores_total=len(stores),
-        stores_encoded=sum(bool(item.name) for item in stores),
-        stores_confirmed=len(confirmed),
-        bytes_total=sum(item.size for item in stores),
-        bytes_sent=sum(item.size if item.step in (Step.DONE, Step.SENT) else item.sent for item in stores),
-        bytes_confirmed=sum(item.size for item in confirmed),
-        transactions_total=len(sent),
-        transactions_confirmed=sum(item.step is Step.DONE for item in sent),
+        stores_total=done.stores_total,
+        stores_encoded=done.stores_named,
+        stores_confirmed=done.stores,
+        bytes_total=done.to_store,
+        bytes_sent=done.sent,
+        bytes_confirmed=done.stored,
+        transactions_total=done.transactions_total,
+        transactions_confirmed=done.transactions,
         retries=watched.failures,
     )
 
