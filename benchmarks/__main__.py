@@ -21,6 +21,7 @@ COMPARISONS: dict[str, str] = {
     "blob-ids": "blob_ids:blob_ids",
     "many-small-files": "uploads:many_small_files",
     "refused-bodies": "pacing:refused_bodies",
+    "watching": "watching:watching",
     "pacing-model": "pacing:scenarios",
     "journal": "journal:journal_on_disk",
     "no-change": "prepass:no_change",

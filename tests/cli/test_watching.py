@@ -168,7 +168,7 @@ def drawn(view: DeploymentView, height: int, width: int = 100) -> list[str]:
     from rich.console import Console
 
     console = Console(width=width, height=height, record=True, file=io.StringIO())
-    console.print(screen(view, height))
+    console.print(screen(view, width, height))
     return console.export_text().splitlines()
 
 

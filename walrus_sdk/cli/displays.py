@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.table import Table
 
-__all__ = ["Display", "JsonDisplay", "LiveDisplay", "PlainDisplay", "grid"]
+__all__ = ["Display", "JsonDisplay", "LiveDisplay", "PlainDisplay"]
 
 JSON_PAUSE_S = 0.5
 """Seconds between two progress objects, at least."""
@@ -115,7 +115,7 @@ class LiveDisplay:
         progress, self._due = self._due, None
         if self._live is None:
             self._live = self._start()
-        self._live.update(grid(lines(progress)), refresh=True)
+        self._live.update(_grid(lines(progress)), refresh=True)
 
     def _start(self) -> Live:
         from rich.live import Live
@@ -132,8 +132,7 @@ class LiveDisplay:
             self._live.stop()
 
 
-def grid(three: tuple[Line, Line, Line]) -> Table:
-    """Return three lines of progress with their bars."""
+def _grid(three: tuple[Line, Line, Line]) -> Table:
     from rich.progress_bar import ProgressBar
     from rich.table import Table
     from rich.text import Text

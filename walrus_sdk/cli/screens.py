@@ -1,104 +1,104 @@
-"""A deployment on a whole screen: a view as lines and tables, as many as there is room for. Pure but for rich."""
+"""A deployment on a whole screen: a view as lines, as many as there is room for. Pure but for rich.
+
+Lines of a fixed width, and no tables of rich: a screen is drawn twice a second beside a deployment that it must not
+slow, and laying out tables takes ten times as long.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from walrus_sdk.cli.displays import grid
 from walrus_sdk.cli.streams import printable
 from walrus_sdk.model.views import DeploymentView, OperationView, Step
 from walrus_sdk.watch import words
-from walrus_sdk.watch.progress import lines, size
+from walrus_sdk.watch.progress import Line, State, lines, size
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-    from rich.table import Table
+    from rich.text import Text
 
 __all__ = ["screen"]
 
-_STYLES = {Step.DONE: "green", Step.FAILED: "red", Step.UNKNOWN: "yellow", Step.SENT: "cyan", Step.BEGUN: "cyan"}
-_FIXED = 14
-"""Lines that are there in any case: head, progress, facts, and the space between."""
+_STEPS = {Step.DONE: "green", Step.FAILED: "red", Step.UNKNOWN: "yellow", Step.SENT: "cyan", Step.BEGUN: "cyan"}
+_STATES = {State.AHEAD: "dim", State.WORKING: "bold", State.OVER: "green"}
 _WAITS, _ERRORS = 4, 3
+_BAR, _LABEL = 12, 10
+
+_Styled = Sequence[tuple[str, str]]
+"""One line: texts with their styles."""
+_EMPTY: _Styled = ()
 
 
-def screen(view: DeploymentView, height: int) -> RenderableType:
-    """Return what is shown of a deployment on `height` lines; what has no room is counted."""
-    from rich.console import Group
+def screen(view: DeploymentView, width: int, height: int) -> Text:
+    """Return what is shown of a deployment on `height` lines of `width` characters; what has no room is counted."""
     from rich.text import Text
 
-    item = view.summary
-    head = Text.assemble(
-        (printable(item.site_name or f"({item.verb})"), "bold"), f" on {item.network}  ",
-        (item.status, "bold green" if item.status == "completed" else "bold"), f"  {item.deployment_id}",
-    )  # fmt: skip
-    parts: list[RenderableType] = [head, Text(), grid(lines(view.progress)), Text(), _facts(view)]
-    waiting, errors = view.waiting[:_WAITS], view.errors[-_ERRORS:]
-    if waiting:
-        parts += [Text(), *(Text(printable(words.waits(one, view.at_ms)), style="yellow") for one in waiting)]
-    if errors:
-        texts = [printable(f"{one.operation}  {one.code}: {one.message}") for one in errors]
-        parts += [Text(), *(Text(text, style="red", no_wrap=True, overflow="ellipsis") for text in texts)]
-    room = height - _FIXED - len(waiting) - len(errors) - 2 * bool(waiting or errors)
+    waits: list[_Styled] = [[(words.waits(one, view.at_ms), "yellow")] for one in view.waiting[:_WAITS]]
+    errors: list[_Styled] = [[(f"{one.operation}  {one.code}: {one.message}", "red")] for one in view.errors[-_ERRORS:]]
+    shown: list[_Styled] = [_head(view), _EMPTY, *map(_bar, lines(view.progress)), _EMPTY, *_facts(view)]
+    for part in (waits, errors):
+        if part:
+            shown += [_EMPTY, *part]
     active = [one for one in view.operations.values() if one.is_active or one.step is Step.FAILED]
-    if room > 2 and active:
-        parts += [Text(), _operations(active, room // 2 if view.files else room)]
-        room -= min(len(active), room // 2) + 2
-    if room > 2 and view.files:
-        parts += [Text(), _files(view, room - 2)]
-    return Group(*parts)
+    room = height - len(shown)
+    if active and room > 3:
+        shown += [_EMPTY, *_operations(active, room // 2 if view.files else room - 2)]
+    room = height - len(shown)
+    if view.files and room > 2:
+        shown += [_EMPTY, *_files(view, width, room - 2)]
+    text = Text(no_wrap=True, overflow="crop", end="")
+    for number, line in enumerate(shown[:height]):
+        text.append("\n" if number else "")
+        left = width
+        for piece, style in line:
+            cut = printable(piece)[:left]
+            text.append(cut, style)
+            left -= len(cut)
+    return text
 
 
-def _facts(view: DeploymentView) -> Table:
-    from rich.table import Table
-    from rich.text import Text
+def _head(view: DeploymentView) -> _Styled:
+    item = view.summary
+    status = "bold green" if item.status == "completed" else "bold"
+    name = item.site_name or f"({item.verb})"
+    return [(name, "bold"), (f" on {item.network}  ", ""), (item.status, status), (f"  {item.deployment_id}", "dim")]
 
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    done, total = (
-        f"{view.files_done:,} of {view.files_total:,} files",
-        f"{size(view.bytes_done)} of {size(view.bytes_total)}",
-    )
-    facts = [
-        ("stored", f"{view.share:.0%}: {done}, {total}"),
+
+def _bar(line: Line) -> _Styled:
+    done = round(_BAR * (line.share or 0.0))
+    style = "green" if line.state is State.OVER else "cyan"
+    label = (f"{line.label:<{_LABEL}} ", _STATES[line.state])
+    return [label, ("━" * done, style), ("─" * (_BAR - done), "dim"), (f" {line.text}", "")]
+
+
+def _facts(view: DeploymentView) -> list[_Styled]:
+    done = f"{view.files_done:,} of {view.files_total:,} files, {size(view.bytes_done)} of {size(view.bytes_total)}"
+    facts = (
+        ("stored", f"{view.share:.0%}: {done}"),
         ("speed", words.speed(view.rates)),
         ("end", words.ending(view.eta)),
         ("operations", f"{words.counts(view.steps)}; {view.retries:,} tried again"),
         ("paid", words.money(view)),
         ("process", words.machine(view)),
-    ]
-    for label, text in facts:
-        table.add_row(label, Text(printable(text)))
-    return table
+    )
+    return [[(f"{label:<{_LABEL}} ", "dim"), (text, "")] for label, text in facts if text]
 
 
-def _operations(active: list[OperationView], room: int) -> Table:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
-    for title in ("operation", "files", "bytes"):
-        table.add_column(title, no_wrap=True, justify="left" if title == "operation" else "right")
-    table.add_column("where it stands", no_wrap=True, overflow="ellipsis", ratio=1)
-    for item in sorted(active, key=lambda one: one.since_ms)[:room]:
-        stands = Text(printable(words.operation(item)), style=_STYLES.get(item.step, ""))
-        table.add_row(item.key, f"{item.files:,}", size(item.size), stands)
+def _operations(active: list[OperationView], room: int) -> Iterable[_Styled]:
+    """Yield a head, operations that are under way, longest first, and how many more there are: `room` lines and one."""
+    yield [(f"{'operation':<18} {'files':>7} {'bytes':>10}  where it stands", "bold")]
+    active.sort(key=lambda one: one.since_ms)
+    for item in active[:room]:
+        stands = (words.operation(item), _STEPS.get(item.step, ""))
+        yield [(f"{item.key:<18} {item.files:>7,} {size(item.size):>10}  ", ""), stands]
     if len(active) > room:
-        table.add_row(Text(f"and {len(active) - room} more", style="dim"))
-    return table
+        yield [(f"and {len(active) - room:,} more", "dim")]
 
 
-def _files(view: DeploymentView, room: int) -> Table:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
-    table.add_column("file", no_wrap=True, overflow="ellipsis", ratio=1)
-    table.add_column("bytes", no_wrap=True, justify="right")
-    table.add_column("state", no_wrap=True)
+def _files(view: DeploymentView, width: int, room: int) -> Iterable[_Styled]:
+    wide = max(10, width - 22)
+    yield [(f"{'file':<{wide}} {'bytes':>10}  state", "bold")]
     for file in view.files[:room]:
-        table.add_row(
-            Text(printable(file.path)), size(file.size), Text(file.step.value, style=_STYLES.get(file.step, ""))
-        )
-    return table
+        name = printable(file.path)
+        name = name if len(name) <= wide else f"{name[: wide - 1]}…"
+        yield [(f"{name:<{wide}} {size(file.size):>10}  ", ""), (file.step.value, _STEPS.get(file.step, ""))]

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["COMMANDS", "ended", "view_page"]
 
-_FILES = 200
-"""Files that a whole screen may show at most."""
+_DRAW_S = 0.5
+"""Seconds between two drawings of a screen, at least: bytes are told no more often."""
 
 
 @command("monitor", click.argument("deployment", metavar="[ID]", required=False))
@@ -110,7 +110,7 @@ def _display(call: Call) -> _Watching:
     if call.output.as_json:
         return _Objects(call.output.progress, call.outside.monotonic_s)
     console = call.output.screen()
-    return _Lines(call.output.text) if console is None else _Screen(console)
+    return _Lines(call.output.text) if console is None else _Screen(console, call.outside.monotonic_s)
 
 
 class _Lines:
@@ -174,10 +174,11 @@ class _Objects:
 class _Screen:
     """The whole screen of a terminal, given back at the end."""
 
-    files = _FILES
-
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, monotonic_s: Callable[[], float]) -> None:
         self._console = console
+        self._now_s = monotonic_s
+        self._last_s: float | None = None
+        self.files = console.size.height  # there is room for no more
         self._live: Live | None = None
         self._due: DeploymentView | None = None
         self._closed = False
@@ -192,16 +193,18 @@ class _Screen:
         pass
 
     def tick(self) -> None:
-        if self._due is None or self._closed:
+        now = self._now_s()
+        if self._due is None or self._closed or (self._last_s is not None and now - self._last_s < _DRAW_S):
             return
-        view, self._due = self._due, None
+        view, self._due, self._last_s = self._due, None, now
         if self._live is None:
             from rich.live import Live
 
             self._live = Live(console=self._console, auto_refresh=False, screen=True,
                               redirect_stdout=False, redirect_stderr=False)  # fmt: skip
             self._live.start()
-        self._live.update(screen(view, self._console.size.height), refresh=True)
+        room = self._console.size
+        self._live.update(screen(view, room.width, room.height), refresh=True)
 
     def close(self) -> None:
         self._closed = True
