@@ -26,6 +26,7 @@ from walrus_sdk.model.plan import Packing, Plan
 from walrus_sdk.model.progress import Progress
 from walrus_sdk.model.reports import DeploymentReport, DeploymentSummary, VerifyReport
 from walrus_sdk.model.versions import CleanupReport, Download, Lock, Version, VersionDiff
+from walrus_sdk.model.views import DeploymentView
 from walrus_sdk.service.session import Listener, check_headroom, open_session
 from walrus_sdk.service.unwrap import one_error
 
@@ -397,6 +398,10 @@ class Connection:
     def status(self, deployment: str) -> Handle[DeploymentReport]:
         """Return everything about a deployment; see `Session.status`."""
         return self._start(lambda _: self._session.status(deployment))
+
+    def progress(self, deployment: str, *, files: int = 0) -> Handle[DeploymentView]:
+        """Return how far a deployment is; see `Session.progress`."""
+        return self._start(lambda _: self._session.progress(deployment, files=files))
 
     def verify(self, site: str, how: Verify = Verify.ALL, *, progress: Listener | None = None) -> Handle[VerifyReport]:
         """Read a site as visitors get it; see `Session.verify`."""
