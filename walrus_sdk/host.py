@@ -20,8 +20,10 @@ from anyio import to_thread
 from anyio.from_thread import BlockingPortal
 
 from walrus_sdk.errors import DeploymentStopped
+from walrus_sdk.model.alerts import Alert, AlertOptions, Notice
 from walrus_sdk.model.measures import Shot
 from walrus_sdk.model.options import Asked, DeployOptions, DeployResult, Verify
+from walrus_sdk.model.performance import FileCost, Performance
 from walrus_sdk.model.plan import Packing, Plan
 from walrus_sdk.model.progress import Progress
 from walrus_sdk.model.reports import DeploymentReport, DeploymentSummary, VerifyReport
@@ -412,6 +414,28 @@ class Connection:
     ) -> Handle[tuple[Shot, ...]]:
         """Store fresh blobs and time them; see `Session.measure`."""
         return self._start(lambda _: self._session.measure(sizes, at_once, count, **asked))
+
+    def monitor(
+        self,
+        options: AlertOptions | None = None,
+        *,
+        tell: Callable[[Notice], object] | None = None,
+        until: str | None = None,
+    ) -> Handle[None]:
+        """Watch this home and tell of alerts until the handle is cancelled; see `Session.monitor`."""
+        return self._start(lambda _: self._session.monitor(options, tell=tell, until=until))
+
+    def alerts(self, deployment: str | None = None, *, all_of_them: bool = False) -> Handle[Sequence[Alert]]:
+        """Return the alerts that fire now; see `Session.alerts`."""
+        return self._start(lambda _: self._session.alerts(deployment, all_of_them=all_of_them))
+
+    def performance(self, deployment: str) -> Handle[Performance]:
+        """Return the figures of a deployment; see `Session.performance`."""
+        return self._start(lambda _: self._session.performance(deployment))
+
+    def costs(self, deployment: str) -> Handle[Sequence[FileCost]]:
+        """Return what each file cost; see `Session.costs`."""
+        return self._start(lambda _: self._session.costs(deployment))
 
     def url(self, site: str) -> Handle[str]:
         """Return a site's address; see `Session.url`."""

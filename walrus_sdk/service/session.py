@@ -23,7 +23,7 @@ from walrus_sdk.engine.bandwidth import Bandwidth
 from walrus_sdk.engine.feed import Feed
 from walrus_sdk.engine.patience import Patience
 from walrus_sdk.http import redact
-from walrus_sdk.http.client import HttpClient
+from walrus_sdk.http.client import MAX_REFUSAL, HttpClient, Timeouts
 from walrus_sdk.journal.backup import backup, restore
 from walrus_sdk.journal.checkpoints import read_checkpoint
 from walrus_sdk.journal.examine import examine_home
@@ -42,6 +42,7 @@ from walrus_sdk.ports import BlobStore, Folder, Ownership, Signer
 from walrus_sdk.service import doctor, requests
 from walrus_sdk.service.connection import Connection
 from walrus_sdk.service.logged import LoggedJournal
+from walrus_sdk.service.monitoring import Sight
 from walrus_sdk.service.sampling import Sampler
 from walrus_sdk.service.unwrap import one_error
 from walrus_sdk.service.verbs import Listener, Session
@@ -198,6 +199,32 @@ class _Wiring:
     def hidden(self, text: str) -> str:
         """Take secrets out of a text."""
         return redact.hidden(text)
+
+    @property
+    def sight(self) -> Sight:
+        """What those need who watch the home."""
+        return Sight(
+            settings=self.settings,
+            journal=self.journal,
+            tail=self.tail,
+            clock=self._clock,
+            sleep=sleep,
+            is_live=self.is_live,
+            disk_free=lambda: read_resources(self.settings.home).disk_free_bytes,
+            post=self._tell_webhook,
+            wallet=self._wallet,
+        )
+
+    async def _tell_webhook(self, url: str, content: bytes, headers: Mapping[str, str], limit_s: float) -> int:
+        limits = Timeouts(connect_s=limit_s, send_s=limit_s, read_s=limit_s, total_s=limit_s)
+        return (await self._http.post(url, content, headers=headers, max_size=MAX_REFUSAL, timeouts=limits)).status
+
+    async def _wallet(self) -> tuple[int, int | None]:
+        connection = await self.connection()
+        owner, chain, coin = connection.signer().address, connection.chain, connection.network.wal_coin
+        mist = sum(one.balance for one in await chain.coins(owner))
+        assert isinstance(chain, GraphQlChain), "what `_connect` made"
+        return mist, await chain.balance(owner, coin) if coin else None
 
     def is_live(self, deployment: DeploymentId) -> bool:
         """Return whether a process works on a deployment."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol, Unpack
@@ -11,17 +11,14 @@ from typing import Any, Protocol, Unpack
 from walrus_sdk.engine.feed import Feed
 from walrus_sdk.engine.patience import Patience
 from walrus_sdk.errors import ConfigurationError, WalrusError
-from walrus_sdk.model.deployment import Event
 from walrus_sdk.model.health import Examination, Finding
 from walrus_sdk.model.measures import Shot
 from walrus_sdk.model.options import Asked, DeployOptions, DeployResult, Verify
 from walrus_sdk.model.plan import Packing, Plan
 from walrus_sdk.model.progress import Progress
-from walrus_sdk.model.reports import DeploymentReport, DeploymentSummary, VerifyReport
+from walrus_sdk.model.reports import DeploymentSummary, VerifyReport
 from walrus_sdk.model.units import DeploymentId, ObjectId
 from walrus_sdk.model.versions import CleanupReport, Download, Lock, Version, VersionDiff
-from walrus_sdk.model.views import DeploymentView
-from walrus_sdk.ports import Journal
 from walrus_sdk.service import (
     cancel,
     cleanup,
@@ -37,49 +34,22 @@ from walrus_sdk.service import (
     rollback,
     sites,
     versions,
-    watching,
 )
 from walrus_sdk.service.connection import Connection
+from walrus_sdk.service.spectator import Home, Watching
 from walrus_sdk.service.unwrap import one_error
 from walrus_sdk.sites.ws_resources import FILE_NAME
-from walrus_sdk.watch.tail import Tail
 
 __all__ = ["Listener", "Session", "Wiring"]
 
 Listener = Callable[[Progress], object]
 
 
-class Wiring(Protocol):
-    """What a session stands on: a journal at once, a connection when one is needed."""
-
-    @property
-    def journal(self) -> Journal:
-        """The journal of the home."""
-        ...
-
-    @property
-    def tail(self) -> Tail:
-        """Its end, for watchers."""
-        ...
+class Wiring(Home, Protocol):
+    """What a session stands on: a home at once, a connection when one is needed."""
 
     async def connection(self) -> Connection:
         """Connect, once."""
-        ...
-
-    def wall_ms(self) -> int:
-        """Return milliseconds since 1970 UTC."""
-        ...
-
-    def is_live(self, deployment: DeploymentId) -> bool:
-        """Return whether a process works on a deployment."""
-        ...
-
-    def open_log(self) -> Callable[[], Awaitable[Sequence[str]]]:
-        """Return what reads the lines of the home's log that were added since it was called last."""
-        ...
-
-    def hidden(self, text: str) -> str:
-        """Take secrets out of a text."""
         ...
 
     async def read_checkpoint(self, path: Path) -> Mapping[str, Any]:
@@ -99,7 +69,7 @@ class Wiring(Protocol):
         ...
 
 
-class Session:
+class Session(Watching):
     """The verbs. Amounts are base units, times seconds, lifetimes Walrus epochs.
 
     `progress` is called with a `Progress` at every change; it must be quick, and may fail. Verbs may run side by
@@ -108,6 +78,7 @@ class Session:
     """
 
     def __init__(self, wiring: Wiring) -> None:
+        super().__init__(wiring)
         self._wiring = wiring
         self._working: list[Patience] = []
 
@@ -360,15 +331,6 @@ class Session:
         with one_error():
             return await self._wiring.backup(_place(target))
 
-    async def list(self) -> list[DeploymentSummary]:
-        """Return the deployments of this home, newest first. Needs no network."""
-        return await reports.summaries(self._wiring.journal, self._wiring.is_live)
-
-    async def status(self, deployment: str | DeploymentId) -> DeploymentReport:
-        """Return everything about one deployment. Needs no network. Raises ``deployment_not_found``."""
-        journal = self._wiring.journal
-        return await reports.report(journal, reports.deployment_id(deployment), self._wiring.is_live)
-
     async def measure(
         self, sizes: Sequence[int], at_once: Sequence[int], count: int, **asked: Unpack[Asked]
     ) -> tuple[Shot, ...]:
@@ -392,48 +354,6 @@ class Session:
         """Return the portal's address of a site."""
         connection = await self._wiring.connection()
         return sites.url_of(connection, await sites.find_site(connection, site))
-
-    def watch(self, deployment: str | DeploymentId, *, after: int = 0) -> AsyncIterator[Event]:
-        """Yield a deployment's events, past ones first, until nobody works on it any more. Needs no network."""
-        wiring, which = self._wiring, reports.deployment_id(deployment)
-        return watching.events(wiring.journal, wiring.tail, wiring.is_live, which, after)
-
-    async def progress(self, deployment: str | DeploymentId, *, files: int = 0) -> DeploymentView:
-        """Return how far a deployment is, whichever process works on it, with at most `files` of its files.
-
-        Needs no network. Raises `ConfigurationError` ``deployment_not_found``.
-        """
-        return await self._watcher(deployment).look(files=files)
-
-    def follow(self, deployment: str | DeploymentId, *, files: int = 0) -> AsyncIterator[DeploymentView]:
-        """Yield views of a deployment until nobody works on it any more: at every change, else each second.
-
-        Each has the events that are new since the one before. Needs no network, and the deployment never waits for it.
-        """
-        return watching.views(self._watcher(deployment), files=files)
-
-    def log(
-        self, deployment: str | DeploymentId | None = None, *, last: int | None = None, follow: bool = False
-    ) -> AsyncIterator[str]:
-        """Yield lines of the log, JSON objects without secrets: of a deployment by the journal, else of the log file.
-
-        `last`: only so many of those that are there. `follow`: then those that come, of a deployment until nobody works
-        on it any more, of the home for ever. Needs no network.
-        """
-        wiring = self._wiring
-        if deployment is None:
-            return watching.log(wiring.open_log(), last, follow=follow)
-        which = reports.deployment_id(deployment)
-        journal, tail, is_live = wiring.journal, wiring.tail, wiring.is_live
-        return watching.event_log(journal, tail, is_live, wiring.hidden, which, last, follow=follow)
-
-    async def newest(self) -> DeploymentId:
-        """Return the newest deployment that a process works on. Raises ``deployment_not_found``."""
-        return await watching.newest(self._wiring.journal, self._wiring.is_live)
-
-    def _watcher(self, deployment: str | DeploymentId) -> watching.Watcher:
-        wiring, which = self._wiring, reports.deployment_id(deployment)
-        return watching.Watcher(wiring.journal, wiring.tail, wiring.is_live, wiring.wall_ms, which)
 
     def hurry(self) -> None:
         """Stop waiting for paid effects that run on through a cancellation; they are looked up next time.
