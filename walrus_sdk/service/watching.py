@@ -57,8 +57,7 @@ class Watcher:
         samples = await self._tail.samples(self.deployment, after=after)
         self._told_ms = now_ms = self._wall_ms()
         watched = self._watched = snapshot.advance(watched, fresh, samples, now_ms)
-        paused = live and watched.sample is not None and watched.sample.progress.paused
-        summary = await self._summarise(watched.status, live=live, paused=paused)
+        summary = await self._summarise(watched.status, live=live, paused=live and watched.paused)
         return snapshot.view(watched, summary, now_ms, live=live, events=fresh, files=files)
 
     async def has_news(self) -> bool:
