@@ -15,7 +15,7 @@ from walrus_sdk.planning.state import LIVE, is_unfinished
 from walrus_sdk.ports import Journal
 from walrus_sdk.service import requests
 
-__all__ = ["deployment_id", "report", "summaries"]
+__all__ = ["deployment_id", "report", "summaries", "summary"]
 
 IsLive = Callable[[DeploymentId], bool]
 
@@ -39,15 +39,27 @@ async def summaries(journal: Journal, is_live: IsLive) -> list[DeploymentSummary
     return [await _summary(journal, row, is_live) for row in reversed(rows)]
 
 
+async def summary(journal: Journal, deployment: DeploymentId, is_live: IsLive) -> DeploymentSummary:
+    """Return one deployment without a look at its files: `progress` is 0 until it is complete."""
+    return await _summary(journal, await _row(journal, deployment), is_live, counts=False)
+
+
 async def report(journal: Journal, deployment: DeploymentId, is_live: IsLive) -> DeploymentReport:
     """Return everything about one deployment. Raises `ConfigurationError` ``deployment_not_found``."""
+    row = await _row(journal, deployment)
+    return DeploymentReport(await _summary(journal, row, is_live), await _details(journal, deployment, row))
+
+
+async def _row(journal: Journal, deployment: DeploymentId) -> Mapping[str, Any]:
     rows = await journal.rows("deployments", {"id": str(deployment)})
     if not rows:
         raise ConfigurationError("deployment_not_found", f"this home has no deployment {deployment}")
-    return DeploymentReport(await _summary(journal, rows[0], is_live), await _details(journal, deployment, rows[0]))
+    return rows[0]
 
 
-async def _summary(journal: Journal, row: Mapping[str, Any], is_live: IsLive) -> DeploymentSummary:
+async def _summary(
+    journal: Journal, row: Mapping[str, Any], is_live: IsLive, *, counts: bool = True
+) -> DeploymentSummary:
     deployment, status = DeploymentId(row["id"]), Status(row["status"])
     interrupted = status in LIVE and not is_live(deployment)
     paused = status in LIVE and not interrupted and await requests.is_paused(journal, deployment)
@@ -56,7 +68,7 @@ async def _summary(journal: Journal, row: Mapping[str, Any], is_live: IsLive) ->
         site_name=row["site_name"] or "",
         network=row["network"] or "",
         status="interrupted" if interrupted else "paused" if paused else status.value,
-        progress=1.0 if status is Status.COMPLETED else await _progress(journal, deployment),
+        progress=1.0 if status is Status.COMPLETED else await _progress(journal, deployment) if counts else 0.0,
         started_ms=row["created_ms"],
         finished_ms=row["finished_ms"],
         site_id=ObjectId.parse(row["site_id"]) if row["site_id"] else None,
@@ -67,6 +79,7 @@ async def _summary(journal: Journal, row: Mapping[str, Any], is_live: IsLive) ->
         reason=row["reason"] or "",
         resumable=is_unfinished(row) and (interrupted or status is Status.FAILED),
         verb=row["verb"],
+        folder=row["folder"] or "",
     )
 
 

@@ -19,7 +19,7 @@ from walrus_sdk.model.measures import Shot
 from walrus_sdk.model.options import Asked, DeployOptions, DeployResult, Verify
 from walrus_sdk.model.plan import Packing, Plan
 from walrus_sdk.model.progress import Progress
-from walrus_sdk.model.reports import DeploymentReport, DeploymentSummary, VerifyReport
+from walrus_sdk.model.reports import DeploymentReport, DeploymentSummary, Glimpse, Page, VerifyReport
 from walrus_sdk.model.units import DeploymentId, ObjectId
 from walrus_sdk.model.versions import CleanupReport, Download, Lock, Version, VersionDiff
 from walrus_sdk.ports import Journal
@@ -28,6 +28,7 @@ from walrus_sdk.service import (
     cleanup,
     deploy,
     doctor,
+    glimpse,
     imported,
     locks,
     measure,
@@ -360,6 +361,11 @@ class Session:
         journal = self._wiring.journal
         return await reports.report(journal, reports.deployment_id(deployment), self._wiring.is_live)
 
+    async def glimpse(self, deployment: str | DeploymentId, *, after: int = 0) -> Glimpse:
+        """Return what is new of a deployment since its event `after`; cheap enough for several looks a second."""
+        wiring, which = self._wiring, reports.deployment_id(deployment)
+        return await glimpse.glimpse(wiring.journal, wiring.tail, which, wiring.is_live, after)
+
     async def measure(
         self, sizes: Sequence[int], at_once: Sequence[int], count: int, **asked: Unpack[Asked]
     ) -> tuple[Shot, ...]:
@@ -378,6 +384,11 @@ class Session:
         """
         with one_error():
             return await sites.verify(await self._wiring.connection(), site, how, Feed(progress))
+
+    async def page(self, site: str, path: str = "/", *, max_size: int = 8 * 1024 * 1024) -> Page | None:
+        """Return a page of a site as visitors get it, of at most `max_size` bytes; `None` where there is none."""
+        with one_error():
+            return await sites.page(await self._wiring.connection(), site, path, max_size)
 
     async def url(self, site: str) -> str:
         """Return the portal's address of a site."""
