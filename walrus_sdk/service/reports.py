@@ -15,7 +15,7 @@ from walrus_sdk.planning.state import LIVE, is_unfinished
 from walrus_sdk.ports import Journal
 from walrus_sdk.service import requests
 
-__all__ = ["deployment_id", "report", "row", "summaries", "summarised"]
+__all__ = ["deployment_id", "report", "row", "summaries", "summarised", "summary"]
 
 IsLive = Callable[[DeploymentId], bool]
 
@@ -39,6 +39,11 @@ async def summaries(journal: Journal, is_live: IsLive) -> list[DeploymentSummary
     return [await _summary(journal, row, is_live) for row in reversed(rows)]
 
 
+async def summary(journal: Journal, deployment: DeploymentId, is_live: IsLive) -> DeploymentSummary:
+    """Return one deployment without a look at its files: `progress` is 0 until it is complete."""
+    return await _summary(journal, await row(journal, deployment), is_live, counts=False)
+
+
 async def report(journal: Journal, deployment: DeploymentId, is_live: IsLive) -> DeploymentReport:
     """Return everything about one deployment. Raises `ConfigurationError` ``deployment_not_found``."""
     found = await row(journal, deployment)
@@ -53,11 +58,13 @@ async def row(journal: Journal, deployment: DeploymentId) -> Mapping[str, Any]:
     return rows[0]
 
 
-async def _summary(journal: Journal, row: Mapping[str, Any], is_live: IsLive) -> DeploymentSummary:
+async def _summary(
+    journal: Journal, row: Mapping[str, Any], is_live: IsLive, *, counts: bool = True
+) -> DeploymentSummary:
     deployment, status = DeploymentId(row["id"]), Status(row["status"])
     live = status in LIVE and is_live(deployment)
     paused = live and await requests.is_paused(journal, deployment)
-    progress = 1.0 if status is Status.COMPLETED else await _progress(journal, deployment)
+    progress = 1.0 if status is Status.COMPLETED else await _progress(journal, deployment) if counts else 0.0
     return summarised(row, progress, live=live, paused=paused)
 
 
@@ -81,6 +88,7 @@ def summarised(row: Mapping[str, Any], progress: float, *, live: bool, paused: b
         reason=row["reason"] or "",
         resumable=is_unfinished(row) and (interrupted or status is Status.FAILED),
         verb=row["verb"],
+        folder=row["folder"] or "",
     )
 
 

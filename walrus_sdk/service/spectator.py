@@ -11,11 +11,11 @@ from typing import Any, Protocol
 from walrus_sdk.model.alerts import Alert, AlertOptions, Notice
 from walrus_sdk.model.deployment import Event
 from walrus_sdk.model.performance import FileCost, Performance
-from walrus_sdk.model.reports import DeploymentReport, DeploymentSummary
+from walrus_sdk.model.reports import DeploymentReport, DeploymentSummary, Glimpse
 from walrus_sdk.model.units import DeploymentId
 from walrus_sdk.model.views import DeploymentView
 from walrus_sdk.ports import Journal
-from walrus_sdk.service import monitoring, reports, watching
+from walrus_sdk.service import glimpse, monitoring, reports, watching
 from walrus_sdk.service.unwrap import one_error
 from walrus_sdk.watch.metering import Meter
 from walrus_sdk.watch.sinks import log
@@ -73,6 +73,11 @@ class Watching:
         """Return everything about one deployment. Needs no network. Raises ``deployment_not_found``."""
         journal = self._home.journal
         return await reports.report(journal, reports.deployment_id(deployment), self._home.is_live)
+
+    async def glimpse(self, deployment: str | DeploymentId, *, after: int = 0) -> Glimpse:
+        """Return what is new of a deployment since its event `after`; cheap enough for several looks a second."""
+        home, which = self._home, reports.deployment_id(deployment)
+        return await glimpse.glimpse(home.journal, home.tail, which, home.is_live, after)
 
     def watch(self, deployment: str | DeploymentId, *, after: int = 0) -> AsyncIterator[Event]:
         """Yield a deployment's events, past ones first, until nobody works on it any more. Needs no network."""

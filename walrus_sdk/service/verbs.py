@@ -16,7 +16,7 @@ from walrus_sdk.model.measures import Shot
 from walrus_sdk.model.options import Asked, DeployOptions, DeployResult, Verify
 from walrus_sdk.model.plan import Packing, Plan
 from walrus_sdk.model.progress import Progress
-from walrus_sdk.model.reports import DeploymentSummary, VerifyReport
+from walrus_sdk.model.reports import DeploymentSummary, Page, VerifyReport
 from walrus_sdk.model.units import DeploymentId, ObjectId
 from walrus_sdk.model.versions import CleanupReport, Download, Lock, Version, VersionDiff
 from walrus_sdk.service import (
@@ -349,6 +349,11 @@ class Session(Watching):
         """
         with one_error():
             return await sites.verify(await self._wiring.connection(), site, how, Feed(progress))
+
+    async def page(self, site: str, path: str = "/", *, max_size: int = 8 * 1024 * 1024) -> Page | None:
+        """Return a page of a site as visitors get it, of at most `max_size` bytes; `None` where there is none."""
+        with one_error():
+            return await sites.page(await self._wiring.connection(), site, path, max_size)
 
     async def url(self, site: str) -> str:
         """Return the portal's address of a site."""
