@@ -24,11 +24,12 @@ from walrus_sdk.model.options import RecoveryOptions
 from walrus_sdk.sui.signers import KeySigner
 from walrus_sdk.watch.exporters import prometheus
 from walrus_sdk.watch.metrics import METRICS
+from walrus_sdk.watch.rules import DEFAULTS
 
 pytestmark = pytest.mark.anyio
 
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-ONLY_STUCK = {name: {"enabled": False} for name in ("failed", "error_rate", "endpoint", "disk", "expiring")}
+ONLY_STUCK = {rule.name: {"enabled": False} for rule in DEFAULTS if rule.name != "stuck"}
 
 
 @dataclass
@@ -167,7 +168,8 @@ async def test_a_deployment_tells_how_it_went_and_what_each_file_cost(house: Any
     assert (one.paid_frost, one.planned_frost) == (first.cost.frost.units, first.cost.frost.units)
     assert one.paid_mist == first.cost.gas.units
     (failed,) = one.failures
-    assert (failed.kind, failed.code, failed.count) == ("store", "service_unavailable", 1)
+    assert (failed.kind, failed.count) == ("store", 1)
+    assert failed.code in ("service_unavailable", "store_failed"), "the latter when the reason did not come in time"
     assert failed.endpoint == house.net.url
     assert all(one.phases_s[name] > 0 for name in ("hash", "encode", "send", "chain", "verify"))
     assert (two.stored_files, two.skipped_bytes) == (1, second.cost.skipped_bytes)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -128,6 +131,24 @@ async def test_a_deployment_that_was_cleaned_up_still_counts_where_it_was_seen(w
     assert (await meter.read())[key] == 1
 
 
+async def test_a_process_that_was_killed_is_seen_although_nobody_writes_any_more(watched: Any) -> None:
+    class Still:
+        async def changed(self) -> int:
+            return 1
+
+        async def latest(self, _: object) -> None:
+            return None
+
+    meter = Meter(watched.journal, replace(watched.eyes, tail=Still()))
+    deployment = await watched.deployment()
+    await deployment.move("uploading")
+    assert ("walrus_sdk_deployments_standing", ("testnet", "uploading"), None) in await meter.read()
+    await deployment.end_owner()
+    found = await meter.read()
+    assert found["walrus_sdk_deployments_standing", ("testnet", "interrupted"), None] == 1
+    assert ("walrus_sdk_deployments_standing", ("testnet", "uploading"), None) not in found
+
+
 async def test_labels_are_bounded_whatever_servers_and_codes_there_are(watched: Any) -> None:
     deployment = await watched.deployment()
     for number in range(50):
@@ -171,3 +192,14 @@ def test_what_content_cost_once_is_its_share_of_the_blob_that_was_paid() -> None
         {"sha256": "cc", "blob_id": "y", "size": 5},
     ]
     assert costs_once(rows, {"x": 100}) == {b"\xaa": 75, b"\xbb": 25}
+
+
+def test_neither_the_package_nor_a_session_loads_what_only_exporters_need() -> None:
+    code = (
+        "import sys, walrus_sdk.service.session;"
+        "import walrus_sdk.watch.exporters.prometheus, walrus_sdk.watch.exporters.otel;"
+        "late = ('prometheus_client', 'opentelemetry', 'pandas');"
+        "print([name for name in sys.modules if name.split('.')[0] in late])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

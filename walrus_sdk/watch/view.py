@@ -17,9 +17,10 @@ EPOCH_S = {"mainnet": 14 * 86_400, "testnet": 86_400}
 class RunView:
     """One deployment. Times are milliseconds since 1970 UTC.
 
-    `status` is a `Status` value; `is_live`: a process works on it. `is_mended`: it failed, and a later deployment of
-    the same site was completed, or it was given up. `waiting` says what it waits for. `memory_bytes` and `open_files`
-    are those of its process; `spent_frost` and `cap_frost` what its storage has cost, and may. `None`: not known.
+    `status` is a `Status` value; `is_live`: a process works on it. `is_mended`: it is not complete, and a later
+    deployment of the same site is. `is_paused`: somebody asked that nothing new begins. `waiting` says what it waits
+    for. `memory_bytes` and `open_files` are those of its process; `spent_frost` and `cap_frost` what its storage has
+    cost, and may. `None`: not known.
     """
 
     deployment: str
@@ -29,6 +30,7 @@ class RunView:
     progressed_ms: int
     is_live: bool = True
     is_mended: bool = False
+    is_paused: bool = False
     reason: str = ""
     waiting: str = ""
     memory_bytes: int | None = None
