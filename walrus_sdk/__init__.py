@@ -26,7 +26,9 @@ if typing.TYPE_CHECKING:
     from walrus_sdk import bench, codecs, errors, run
     from walrus_sdk.errors import WalrusError
     from walrus_sdk.host import Connection, Handle, connect
+    from walrus_sdk.model.alerts import Alert, AlertOptions, Notice
     from walrus_sdk.model.options import DeployOptions, DeployResult, RecoveryOptions, Verify
+    from walrus_sdk.model.performance import FileCost, Performance
     from walrus_sdk.model.plan import Cost, Plan
     from walrus_sdk.model.progress import Phase, Progress
     from walrus_sdk.model.reports import DeploymentReport, DeploymentSummary, VerifyReport
@@ -45,6 +47,8 @@ if typing.TYPE_CHECKING:
     from walrus_sdk.service.tools import blob_id
 
 __all__ = [
+    "Alert",
+    "AlertOptions",
     "BlobId",
     "CleanupReport",
     "Connection",
@@ -59,12 +63,15 @@ __all__ = [
     "DeploymentSummary",
     "Digest",
     "Download",
+    "FileCost",
     "Frost",
     "Handle",
     "Lock",
     "Mist",
+    "Notice",
     "ObjectId",
     "Panel",
+    "Performance",
     "Phase",
     "Plan",
     "Progress",
@@ -95,7 +102,9 @@ __version__ = "0.1.0"
 
 _PLACES = {
     "walrus_sdk.host": ("Connection", "Handle", "connect"),
+    "walrus_sdk.model.alerts": ("Alert", "AlertOptions", "Notice"),
     "walrus_sdk.model.options": ("DeployOptions", "DeployResult", "RecoveryOptions", "Verify"),
+    "walrus_sdk.model.performance": ("FileCost", "Performance"),
     "walrus_sdk.model.plan": ("Cost", "Plan"),
     "walrus_sdk.model.progress": ("Phase", "Progress"),
     "walrus_sdk.model.reports": ("DeploymentReport", "DeploymentSummary", "VerifyReport"),

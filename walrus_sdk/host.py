@@ -19,12 +19,15 @@ import anyio
 from anyio.from_thread import BlockingPortal
 
 from walrus_sdk.errors import DeploymentStopped
+from walrus_sdk.model.alerts import Alert, AlertOptions, Notice
 from walrus_sdk.model.measures import Shot
 from walrus_sdk.model.options import Asked, DeployOptions, DeployResult, Verify
+from walrus_sdk.model.performance import FileCost, Performance
 from walrus_sdk.model.plan import Packing, Plan
 from walrus_sdk.model.progress import Progress
 from walrus_sdk.model.reports import DeploymentReport, DeploymentSummary, Page, VerifyReport
 from walrus_sdk.model.versions import CleanupReport, Download, Lock, Version, VersionDiff
+from walrus_sdk.model.views import DeploymentView
 from walrus_sdk.service.session import Listener, Session, check_headroom, open_session
 from walrus_sdk.service.unwrap import one_error
 
@@ -439,6 +442,10 @@ class Connection:
         """Return everything about a deployment; see `Session.status`."""
         return self._start(lambda _: self._session.status(deployment))
 
+    def progress(self, deployment: str, *, files: int = 0) -> Handle[DeploymentView]:
+        """Return how far a deployment is; see `Session.progress`."""
+        return self._start(lambda _: self._session.progress(deployment, files=files))
+
     def verify(self, site: str, how: Verify = Verify.ALL, *, progress: Listener | None = None) -> Handle[VerifyReport]:
         """Read a site as visitors get it; see `Session.verify`."""
         return self._start(lambda listen: self._session.verify(site, how, progress=listen), progress)
@@ -452,6 +459,28 @@ class Connection:
     def page(self, site: str, path: str = "/") -> Handle[Page | None]:
         """Return a page of a site as visitors get it; see `Session.page`."""
         return self._start(lambda _: self._session.page(site, path))
+
+    def monitor(
+        self,
+        options: AlertOptions | None = None,
+        *,
+        tell: Callable[[Notice], object] | None = None,
+        until: str | None = None,
+    ) -> Handle[None]:
+        """Watch this home and tell of alerts until the handle is cancelled; see `Session.monitor`."""
+        return self._start(lambda _: self._session.monitor(options, tell=tell, until=until))
+
+    def alerts(self, deployment: str | None = None, *, all_of_them: bool = False) -> Handle[Sequence[Alert]]:
+        """Return the alerts that fire now; see `Session.alerts`."""
+        return self._start(lambda _: self._session.alerts(deployment, all_of_them=all_of_them))
+
+    def performance(self, deployment: str) -> Handle[Performance]:
+        """Return the figures of a deployment; see `Session.performance`."""
+        return self._start(lambda _: self._session.performance(deployment))
+
+    def costs(self, deployment: str) -> Handle[Sequence[FileCost]]:
+        """Return what each file cost; see `Session.costs`."""
+        return self._start(lambda _: self._session.costs(deployment))
 
     def url(self, site: str) -> Handle[str]:
         """Return a site's address; see `Session.url`."""

@@ -30,7 +30,9 @@ def test_the_methods_are_those_of_the_original_design_and_all_but_one_are_async(
         ws.WalrusSitesDeploymentService: (
             "deploy", "resume_deployment", "rollback_deployment", "cancel_deployment", "get_deployment_progress",
         ),
-        ws.DeploymentMonitor: ("progress", "watch", "errors", "health"),
+        ws.DeploymentMonitor: (
+            "progress", "watch", "errors", "health", "performance", "costs", "alerts", "monitor",
+        ),
     }  # fmt: skip
     for kind, names in wanted.items():
         for name in names:

@@ -118,7 +118,8 @@ class DeployOptions:
     of the session send together. `wal_price`, `sui_price`: USD per coin.
     `tags` are kept with the version. `gas_budget` is the most that one transaction may use, instead of what a
     simulation says. `rollback_on_bad_verify` goes back to the last version when wrong bytes are proven to be served.
-    `keep_old_s` leaves replaced assets with a hash in their name on the site for so many seconds.
+    `keep_old_s` leaves replaced assets with a hash in their name on the site for so many seconds. `repack` stores pages
+    anew whose old quilts are mostly waste (`planning.waste`).
     """
 
     site_name: str | None = None
@@ -131,6 +132,7 @@ class DeployOptions:
     write_object_id: bool = False
     deletable: bool = False
     fresh: bool = False
+    repack: bool = False
     verify: Verify = Verify.AUTO
     max_cost: Frost | None = None
     max_delete: float = 0.5
@@ -199,6 +201,7 @@ class Asked(TypedDict, total=False):
     write_object_id: bool
     deletable: bool
     fresh: bool
+    repack: bool
     verify: Verify
     max_cost: Frost | None
     max_delete: float

@@ -17,6 +17,7 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
 
 from walrus_sdk.errors import DeploymentStopped, WalrusError
+from walrus_sdk.model.alerts import Notice
 from walrus_sdk.model.options import DeployOptions
 from walrus_sdk.model.plan import Plan
 from walrus_sdk.model.progress import Progress
@@ -340,6 +341,7 @@ class Controller:
         found = await self._session.glimpse(deployment, after=self.state.told.number)
         if not self.state.files:
             await self._load_files(deployment)
+        firing = await self._session.alerts(deployment)
         if deployment != self.state.deployment:
             return  # another one is looked at meanwhile
         state, summary = self.state, found.summary
@@ -355,6 +357,7 @@ class Controller:
             site_name=summary.site_name or state.site_name,
             network=summary.network or state.network,
             url=summary.url or state.url,
+            alerts=tuple(Notice(alert).text for alert in firing),
         )
 
     async def _load_files(self, deployment: str) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from walrus_sdk.engine.feed import Feed
 from walrus_sdk.engine.reading import read_site
@@ -19,6 +21,7 @@ from walrus_sdk.model.units import BlobId, ObjectId, QuiltPatchId, SuiAddress, W
 from walrus_sdk.planning.build import DEFAULT_EPOCHS, Facts, entries_of
 from walrus_sdk.planning.request import request_digest
 from walrus_sdk.planning.target import Name, choose_name, choose_site
+from walrus_sdk.planning.waste import Quilt
 from walrus_sdk.ports import Folder, ScanProgress, ScanRules
 from walrus_sdk.service.connection import Connection
 from walrus_sdk.sites.globs import compile_glob
@@ -76,6 +79,7 @@ class Survey:
     asked: ObjectId | None
     epochs: int
     digest: str
+    scan_s: float = 0.0
 
     @property
     def request(self) -> Request:
@@ -89,7 +93,9 @@ async def survey(connection: Connection, folder: Folder, place: Path, options: D
     rules = source.parsed
     name = choose_name(options.site_name, rules.site_name, connection.project.name, place.name)
     feed.phase(Phase.SCAN)
+    began_s = connection.clock.monotonic()
     snapshot = await folder.scan(_scan_rules(rules, source.own_files, place, connection, options), scan_report(feed))
+    scan_s = round(connection.clock.monotonic() - began_s, 6)
     entries = entries_of(snapshot, rules)
     feed.phase(Phase.PLAN)
     owner, state = connection.signer().address, await connection.chain.state()
@@ -98,7 +104,7 @@ async def survey(connection: Connection, folder: Folder, place: Path, options: D
         await check_place(connection, state.chain_id, owner, name.text, place)
     digest = _digest(entries, rules, options, state, owner, asked, name.text)
     epochs = _epochs(connection, options, state)
-    return Survey(snapshot, source.data, rules, entries, owner, state, name, asked, epochs, digest)
+    return Survey(snapshot, source.data, rules, entries, owner, state, name, asked, epochs, digest, scan_s)
 
 
 def _digest(
@@ -261,7 +267,9 @@ async def facts_of(
 ) -> Facts:
     """Return everything that a plan is made from."""
     lifetimes = await _lifetimes(connection, found, site)
-    rows = await connection.journal.rows("patches", {"chain": found.state.chain_id})
+    here = {"chain": found.state.chain_id}
+    rows = await connection.journal.rows("patches", here)
+    sizes = await connection.journal.rows("blobs", here, columns=("blob_id", "size"))
     stored = tuple(
         Stored(
             bytes.fromhex(row["sha256"]),
@@ -288,7 +296,21 @@ async def facts_of(
         name=found.name.text if found.name.explicit else None,
         retiring=await _retiring(connection, site, found.entries),
         now_ms=connection.clock.wall_ms(),
+        quilts=_quilts(rows, sizes),
     )
+
+
+def _quilts(patches: Sequence[Mapping[str, Any]], blobs: Sequence[Mapping[str, Any]]) -> Mapping[BlobId, Quilt]:
+    """Return the quilts that the journal knows, by what it says of their files and of their size."""
+    held: Counter[str] = Counter()
+    for row in patches:
+        if row["patch_id"]:
+            held[row["blob_id"]] += row["size"]
+    return {
+        BlobId.parse(row["blob_id"]): Quilt(held[row["blob_id"]], row["size"])
+        for row in blobs
+        if row["blob_id"] in held and row["size"]
+    }
 
 
 async def _retiring(
