@@ -25,7 +25,7 @@ from walrus_sdk.model.options import Asked, DeployOptions, DeployResult, Verify
 from walrus_sdk.model.performance import FileCost, Performance
 from walrus_sdk.model.plan import Packing, Plan
 from walrus_sdk.model.progress import Progress
-from walrus_sdk.model.reports import DeploymentReport, DeploymentSummary, VerifyReport
+from walrus_sdk.model.reports import DeploymentReport, DeploymentSummary, Page, VerifyReport
 from walrus_sdk.model.versions import CleanupReport, Download, Lock, Version, VersionDiff
 from walrus_sdk.model.views import DeploymentView
 from walrus_sdk.service.session import Listener, Session, check_headroom, open_session
@@ -455,6 +455,10 @@ class Connection:
     ) -> Handle[tuple[Shot, ...]]:
         """Store fresh blobs and time them; see `Session.measure`."""
         return self._start(lambda _: self._session.measure(sizes, at_once, count, **asked))
+
+    def page(self, site: str, path: str = "/") -> Handle[Page | None]:
+        """Return a page of a site as visitors get it; see `Session.page`."""
+        return self._start(lambda _: self._session.page(site, path))
 
     def monitor(
         self,

@@ -30,14 +30,6 @@ def test_values_show_themselves_escaped_and_as_stable_lines() -> None:
     assert facts_text("What", [("a", "1"), ("long", "2")]) == "What\n  a     1\n  long  2"
 
 
-class Printer:
-    def __init__(self) -> None:
-        self.said = ""
-
-    def text(self, text: str) -> None:
-        self.said += text
-
-
 @pytest.mark.anyio
 async def test_plan_result_deployment_and_cleanup_have_a_table_and_a_text_form() -> None:
     world = SimulatedWorld()
@@ -50,11 +42,11 @@ async def test_plan_result_deployment_and_cleanup_have_a_table_and_a_text_form()
     await world.deploy()
     diff = await world.session.diff("simulated@1", "simulated@2")
     for value in (plan, result, report, report.summary, cleanup, verified, diff):
-        printer = Printer()
-        value._repr_pretty_(printer, False)
-        assert value._repr_html_().startswith("<table><caption>")
-        assert "\n  " in printer.said
-        assert "0x0" not in printer.said.split("\n")[0], "no addresses of memory"
+        shown = value._repr_mimebundle_()
+        assert shown["text/html"] == value._repr_html_()
+        assert shown["text/html"].startswith("<table><caption>")
+        assert "\n  " in shown["text/plain"]
+        assert " at 0x" not in shown["text/plain"], "no addresses of memory"
     assert ("changed", "/about.html") in diff.facts()[1]
 
 

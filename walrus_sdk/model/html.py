@@ -42,7 +42,10 @@ def facts_text(caption: str, facts: Facts) -> str:
 
 
 class Shown:
-    """Shows a value by its facts: in a notebook as a table, in IPython as lines. `repr` stays what it is."""
+    """Shows a value by its facts: in a notebook as a table, in IPython as lines. `repr` stays what it is.
+
+    The text form has no addresses of memory and no order of chance: a saved notebook changes with the facts only.
+    """
 
     __slots__ = ()
 
@@ -54,6 +57,6 @@ class Shown:
         caption, facts = self.facts()
         return facts_html(caption, facts)
 
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        caption, facts = self.facts()
-        printer.text(facts_text(caption, facts))
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        # Both forms here: IPython takes a dataclass's own `repr` before it looks for a pretty one.
+        return {"text/plain": facts_text(*self.facts()), "text/html": self._repr_html_()}

@@ -17,6 +17,7 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
 
 from walrus_sdk.errors import DeploymentStopped, WalrusError
+from walrus_sdk.model.alerts import Notice
 from walrus_sdk.model.options import DeployOptions
 from walrus_sdk.model.plan import Plan
 from walrus_sdk.model.progress import Progress
@@ -31,6 +32,7 @@ from walrus_sdk.notebook.state import (
     files_of,
     fold,
     paced,
+    planned_files,
     problem_of,
     without_deployment,
 )
@@ -40,8 +42,8 @@ from walrus_sdk.service.unwrap import one_error
 
 __all__ = ["Controller", "Intent"]
 
-LOOK_S, IDLE_S = 0.25, 1.0
-"""Seconds between looks at the journal while somebody works on the deployment, and while nobody does."""
+LOOK_S, IDLE_S, ALERTS_S = 0.4, 1.0, 2.0
+"""Seconds between looks at the journal while somebody works on the deployment, while nobody does, and at alerts."""
 _LIMIT_OFFERED = 20
 
 
@@ -79,6 +81,7 @@ class Controller:
         self._scope: anyio.CancelScope | None = None
         self._live: Progress | None = None
         self._under_way = self._quick = 0
+        self._alerts_ms = 0
         self.found = anyio.Event()
         self.version = 0
         self.state = State(
@@ -304,7 +307,8 @@ class Controller:
         self._live = progress
         self.version += 1
         if progress.deployment and progress.deployment != self.state.deployment:
-            self.state = replace(without_deployment(self.state), deployment=progress.deployment)
+            files = planned_files(self._plan) if self._plan is not None and self.state.busy == "deploying" else ()
+            self.state = replace(without_deployment(self.state), deployment=progress.deployment, files=files)
 
     async def _find(self) -> None:
         """Look for the deployment that the panel is about."""
@@ -340,6 +344,7 @@ class Controller:
         found = await self._session.glimpse(deployment, after=self.state.told.number)
         if not self.state.files:
             await self._load_files(deployment)
+        await self._look_for_alerts(deployment)
         if deployment != self.state.deployment:
             return  # another one is looked at meanwhile
         state, summary = self.state, found.summary
@@ -356,6 +361,12 @@ class Controller:
             network=summary.network or state.network,
             url=summary.url or state.url,
         )
+
+    async def _look_for_alerts(self, deployment: str) -> None:
+        if self._now_ms() - self._alerts_ms >= ALERTS_S * 1000:
+            self._alerts_ms = self._now_ms()
+            firing = await self._session.alerts(deployment)
+            self._set(alerts=tuple(Notice(alert).text for alert in firing))
 
     async def _load_files(self, deployment: str) -> None:
         report = await self._session.status(deployment)

@@ -104,6 +104,7 @@ class Panel:
         self._at_end = False
         self._pressed: Action | None = None
         self._states: list[Any] = []
+        self._counts: dict[Any, int] = {}
         self._posted: list[Handle[None]] = []
         self._widgets = _Widgets(self._on_click, self._on_choice)
         self._handle: Handle[None] = sites.submit(self._main)
@@ -240,9 +241,10 @@ class Panel:
         self._at_end = False
         if files_due:
             self._states = file_states(state)
+            self._counts = counts(self._states)
             self._files_at = (state.told.number, time.monotonic())
             self._widgets.show_files(state, self._states)
-        shown = view(state, files=counts(self._states) if len(self._states) == len(state.files) else None)
+        shown = view(state, files=self._counts if len(self._states) == len(state.files) else None)
         self._widgets.show(shown, self._pressed)
         self._pressed = None
         self._drawn = at

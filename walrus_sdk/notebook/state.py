@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import Any
 
 from walrus_sdk.errors import CODES, WalrusError
 from walrus_sdk.model import events
 from walrus_sdk.model.deployment import Event
 from walrus_sdk.model.html import Facts
+from walrus_sdk.model.plan import Plan
 from walrus_sdk.model.progress import Progress
 from walrus_sdk.model.reports import DeploymentSummary
 from walrus_sdk.model.versions import Version
@@ -29,6 +31,7 @@ __all__ = [
     "files_of",
     "fold",
     "paced",
+    "planned_files",
     "problem_of",
     "rate",
     "without_deployment",
@@ -52,8 +55,11 @@ class Action(Enum):
     DISMISS = "Not now"
 
 
-class FileState(Enum):
-    """Where a file stands; in the order in which the table shows them."""
+class FileState(StrEnum):
+    """Where a file stands; in the order in which the table shows them.
+
+    A text, as those are hashed without Python code: there may be tens of thousands, counted twice a second.
+    """
 
     FAILED = "failed"
     LOOKING = "looked for"
@@ -222,6 +228,16 @@ def files_of(rows: Sequence[Mapping[str, Any]]) -> tuple[File, ...]:
     return tuple(File(str(row["path"]), int(row["size"] or 0), row["operation"]) for row in rows)
 
 
+def planned_files(plan: Plan) -> tuple[File, ...]:
+    """Return the files of a plan that is about to be carried out."""
+    stores = {piece.sha256: operation.key for operation in plan.operations for piece in operation.pieces}
+    kept = frozenset(plan.change.keep)
+    return tuple(
+        File(path, entry.size, None if path in kept else stores.get(entry.sha256))
+        for path, entry in plan.entries.items()
+    )
+
+
 def file_states(state: State) -> list[FileState]:
     """Return where each file of a state stands, in their order; nothing is being sent where nobody works."""
     told, at_work = state.told.operations, state.at_work
@@ -236,10 +252,7 @@ def file_states(state: State) -> list[FileState]:
 
 def counts(states: Iterable[FileState]) -> dict[FileState, int]:
     """Return how many files stand where, all states listed."""
-    found = dict.fromkeys(FileState, 0)
-    for state in states:
-        found[state] += 1
-    return found
+    return {**dict.fromkeys(FileState, 0), **Counter(states)}
 
 
 def paced(points: Sequence[Point], progress: Progress, now_ms: int) -> tuple[Point, ...]:

@@ -314,6 +314,8 @@ STYLE = """<style>
 .wsdk-table { border-collapse: collapse; }
 .wsdk-table th, .wsdk-table td { text-align: left; font-weight: 400; padding: 1px 10px 1px 0; }
 .wsdk-table thead th { font-weight: 600; }
-.wsdk-table caption { text-align: left; font-weight: 600; padding: 4px 0; }
+.wsdk-panel caption { text-align: left; font-weight: 600; padding: 4px 0; white-space: nowrap; }
+.wsdk-panel .widget-html-content { line-height: 1.7; }
+.wsdk-panel table th, .wsdk-panel table td { padding: 0 10px 0 0; vertical-align: top; }
 </style>"""
 """The panel's styles; a state is never told by its colour alone."""
