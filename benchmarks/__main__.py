@@ -25,6 +25,7 @@ COMPARISONS: dict[str, str] = {
     "bodies-in-memory": "clients:bodies_in_memory",
     "large-site": "memory:large_site",
     "refused-bodies": "pacing:refused_bodies",
+    "watching": "watching:watching",
     "pacing-model": "pacing:scenarios",
     "journal": "journal:journal_on_disk",
     "no-change": "prepass:no_change",

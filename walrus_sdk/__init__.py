@@ -11,6 +11,8 @@
     sites = ws.connect(network="local")                        # lives on the host thread: notebooks across cells
     handle = sites.deploy("out/", site_name="my-app")          # returns at once
 
+    ws.panel("out/", site_name="my-app")                       # in a notebook: live, with a button for each verb
+
 Lives here: the table of contents; names are loaded when they are first used.
 Must not live here: code that does anything.
 """
@@ -32,6 +34,8 @@ if typing.TYPE_CHECKING:
     from walrus_sdk.model.reports import DeploymentReport, DeploymentSummary, VerifyReport
     from walrus_sdk.model.units import BlobId, DeploymentId, Digest, Frost, Mist, ObjectId, QuiltPatchId, SuiAddress
     from walrus_sdk.model.versions import CleanupReport, Download, Lock, Version, VersionDiff
+    from walrus_sdk.notebook.dashboard import Dashboard, dashboard
+    from walrus_sdk.notebook.panel import Panel, panel
     from walrus_sdk.ports import Signer, SigningRequest
     from walrus_sdk.service.original import (
         DeploymentMonitor,
@@ -49,6 +53,7 @@ __all__ = [
     "CleanupReport",
     "Connection",
     "Cost",
+    "Dashboard",
     "DeployOptions",
     "DeployResult",
     "DeploymentId",
@@ -65,6 +70,7 @@ __all__ = [
     "Mist",
     "Notice",
     "ObjectId",
+    "Panel",
     "Performance",
     "Phase",
     "Plan",
@@ -85,8 +91,10 @@ __all__ = [
     "blob_id",
     "codecs",
     "connect",
+    "dashboard",
     "errors",
     "open",
+    "panel",
     "run",
 ]
 
@@ -105,6 +113,8 @@ _PLACES = {
         "BlobId", "DeploymentId", "Digest", "Frost", "Mist", "ObjectId", "QuiltPatchId", "SuiAddress",
     ),
     "walrus_sdk.errors": ("WalrusError",),
+    "walrus_sdk.notebook.dashboard": ("Dashboard", "dashboard"),
+    "walrus_sdk.notebook.panel": ("Panel", "panel"),
     "walrus_sdk.ports": ("Signer", "SigningRequest"),
     "walrus_sdk.service.original": (
         "DeploymentMonitor", "DeploymentRecoveryManager", "WalrusSitesDeploymentService",

@@ -36,6 +36,7 @@ ENVIRONMENT: Mapping[str, str] = {
     "VERBOSE": "true: log to the terminal",
     "CI": "true: never prompt",
     "NO_COLOR": "set: no colours",
+    "JUPYTERHUB_SERVICE_PREFIX": "set by JupyterHub: panels show sites of the local network as snapshots",
     "GITHUB_OUTPUT": "file that receives the result's fields in GitHub Actions",
     "GITHUB_STEP_SUMMARY": "file that receives the result as a summary in GitHub Actions",
     "GITHUB_SHA": "commit to record where git is not installed",
@@ -115,6 +116,7 @@ class Settings:
     verbose: bool = False
     ci: bool = False
     no_color: bool = False
+    in_hub: bool = False
     github_output: Path | None = None
     github_summary: Path | None = None
     commit: str = ""
@@ -165,6 +167,7 @@ def load(environ: Mapping[str, str] | None = None, *, folder: Path | None = None
         verbose=_truth(env.get("VERBOSE")),
         ci=_truth(env.get("CI")),
         no_color=bool(env.get("NO_COLOR")),
+        in_hub=bool(env.get("JUPYTERHUB_SERVICE_PREFIX")),
         github_output=_path(env.get("GITHUB_OUTPUT")),
         github_summary=_path(env.get("GITHUB_STEP_SUMMARY")),
         commit=env.get("GITHUB_SHA", ""),

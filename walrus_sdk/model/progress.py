@@ -27,7 +27,7 @@ class Progress:
     them `stores_encoded` (blob id known) and `stores_confirmed`; `bytes_total` to store, `bytes_sent` (left this
     machine, repeated sends included) and `bytes_confirmed` (known to be certified). On chain: `transactions_total`
     and `transactions_confirmed`. Verified: `checks_total` and `checks_done`. `waiting` says what is waited for,
-    `paused` that nothing new begins because somebody asked for that.
+    `paused` that nothing new begins because somebody asked for that. `deployment` is its id, once it has one.
     """
 
     phase: Phase = Phase.SCAN
@@ -47,3 +47,4 @@ class Progress:
     retries: int = 0
     waiting: str = ""
     paused: bool = False
+    deployment: str = ""

@@ -240,6 +240,7 @@ async def carry_out(
     A failure is recorded, and carries ``deployment_id`` and ``resumable``. Cancellation leaves the status as it is.
     """
     owner = unfinished.owner
+    feed.set(deployment=str(owner.deployment))
     try:
         context = connection.context(owner, folder, options, feed)
         executor = Executor(context, unfinished.plan, unfinished.status)

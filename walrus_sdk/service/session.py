@@ -7,8 +7,9 @@ deployments works without a key, a network or the embedded local network.
 from __future__ import annotations
 
 import dataclasses
+import logging
 import shutil
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
@@ -27,7 +28,7 @@ from walrus_sdk.http.client import MAX_REFUSAL, HttpClient, Timeouts
 from walrus_sdk.journal.backup import backup, restore
 from walrus_sdk.journal.checkpoints import read_checkpoint
 from walrus_sdk.journal.examine import examine_home
-from walrus_sdk.journal.log_file import LogFile
+from walrus_sdk.journal.log_file import LogFile, LogTail
 from walrus_sdk.journal.store import CheckpointFiles, SqliteJournal, journal_path, open_journal
 from walrus_sdk.journal.tail import JournalTail
 from walrus_sdk.machine.clock import SystemClock, SystemIds, SystemRandom, sleep
@@ -59,6 +60,8 @@ from walrus_sdk.walrus.store import HttpBlobStore
 
 __all__ = ["Endpoints", "Listener", "Session", "check_headroom", "open_session", "restore_home"]
 
+_EVENTS = logging.getLogger("walrus_sdk.events")
+"""Every event as a line of JSON, at level INFO: what `--verbose` shows."""
 _POLL_S = 0.25
 """Seconds between looks at the journal for what another process does."""
 
@@ -186,6 +189,18 @@ class _Wiring:
 
         return token
 
+    def wall_ms(self) -> int:
+        """Return milliseconds since 1970 UTC."""
+        return self._clock.wall_ms()
+
+    def open_log(self) -> Callable[[], Awaitable[Sequence[str]]]:
+        """Return what reads the lines that were added to the log since it was called last."""
+        return partial(self._threads.run, LogTail(self.settings.home).read)
+
+    def hidden(self, text: str) -> str:
+        """Take secrets out of a text."""
+        return redact.hidden(text)
+
     @property
     def sight(self) -> Sight:
         """What those need who watch the home."""
@@ -253,11 +268,10 @@ class _Wiring:
             running = await self._threads.run(self._start_local)
             network, self._dev_key = running.network, running.key_file
         network = self._addresses.over(network)
-        log = LogFile(self.settings.home, redact.hidden)
         return Connection(
             network=network,
             project=self.settings.project,
-            journal=LoggedJournal(self.journal, log.write, self._threads),
+            journal=LoggedJournal(self.journal, self._log(), self._threads),
             checkpoints=CheckpointFiles(self.settings.home),
             chain=GraphQlChain(
                 GraphQl(self._http, network.graphql_urls, clock=self._clock.monotonic, wall_ms=self._clock.wall_ms),
@@ -277,6 +291,18 @@ class _Wiring:
             asked=self._asked,
             sampler=self._sampler,
         )
+
+    def _log(self) -> Callable[[Sequence[str]], None]:
+        """Return what writes lines to the log of the home, and to the program's own log where it is listened to."""
+        file = LogFile(self.settings.home, redact.hidden)
+
+        def write(lines: Sequence[str]) -> None:
+            file.write(lines)
+            if _EVENTS.isEnabledFor(logging.INFO):
+                for line in lines:
+                    _EVENTS.info("%s", redact.hidden(line))
+
+        return write
 
     def _sampler(self, owner: Ownership, feed: Feed) -> Sampler:
         look = partial(self._threads.run, read_resources, self.settings.home)

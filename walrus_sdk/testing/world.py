@@ -89,6 +89,18 @@ class _Wiring:
     async def connection(self) -> Connection:
         return self._world.connection
 
+    def wall_ms(self) -> int:
+        return self._world.clock.wall_ms()
+
+    def open_log(self) -> Callable[[], Awaitable[Sequence[str]]]:
+        async def nothing() -> Sequence[str]:
+            return []  # a home in memory has no log file
+
+        return nothing
+
+    def hidden(self, text: str) -> str:
+        return text
+
     def is_live(self, deployment: DeploymentId) -> bool:
         return self._world.connection.is_live(deployment)
 
