@@ -325,9 +325,9 @@ class Change:
     drops: tuple[Drop, ...] = ()
 
 
-FREE_TABLES = frozenset({"locks", "requests", "samples", "versions"})
-"""Tables that may be written without owning a deployment: what people ask for, what they mark, and what is only for
-eyes: a sample of an owner that was fenced off names its incarnation, and does no harm."""
+FREE_TABLES = frozenset({"alerts", "deliveries", "locks", "requests", "samples", "versions"})
+"""Tables that may be written without owning a deployment: what people ask for, what they mark, what watchers saw, and
+what is only for eyes: a sample of an owner that was fenced off names its incarnation, and does no harm."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,8 @@ ENVIRONMENT: Mapping[str, str] = {
     "WALRUS_WALLET_PATH": "Sui client.yaml or keystore to take the key from",
     "SUI_PRIVATE_KEY": "suiprivkey… text of the key that owns the sites",
     "WALRUS_PUBLISHER_TOKEN": "bearer token for a publisher that asks for one",
+    "WALRUS_WEBHOOK_KEY": "key that signs what webhooks are told of alerts: whsec_…, or any text of 24 bytes",
+    "WALRUS_WEBHOOK_ORIGINS": "origins that may be told of alerts (https://host:port), with commas between them",
     "WALRUS_CA_FILE": "certificates of authorities (PEM) to trust beside the usual ones, for services of your own",
     "WALRUS_CONFIG_PATH": "project file to use instead of walrus-sdk.toml; one that is no .toml is reported only",
     "WALTODO_CLI_PATH": "program that scripts/deploy-walrus-site-enhanced.sh runs (default: waltodo on the path)",
@@ -64,7 +66,8 @@ class Secret:
 class Project:
     """What ``walrus-sdk.toml`` may say; paths are relative to the file's folder, `None` means not said.
 
-    `max_memory` is in bytes, `max_bandwidth` in bytes a second.
+    `max_memory` is in bytes, `max_bandwidth` in bytes a second. `alerts` are rules by name as they were written (who
+    watches reads them), `webhooks` addresses by name.
     """
 
     network: str | None = None
@@ -80,6 +83,8 @@ class Project:
     max_bodies: int | None = None
     max_memory: int | None = None
     max_bandwidth: int | None = None
+    alerts: Mapping[str, Any] = field(default_factory=dict)
+    webhooks: Mapping[str, str] = field(default_factory=dict, repr=False)
     path: Path | None = None
 
     @property
@@ -101,6 +106,8 @@ class Settings:
     private_key: Secret | None = None
     wallet_path: Path | None = None
     publisher_token: Secret | None = None
+    webhook_key: Secret | None = None
+    webhook_origins: tuple[str, ...] = ()
     ca_file: Path | None = None
     walrus_config: Path | None = None
     cli_path: Path | None = None
@@ -149,6 +156,8 @@ def load(environ: Mapping[str, str] | None = None, *, folder: Path | None = None
         private_key=_secret(env.get("SUI_PRIVATE_KEY")),
         wallet_path=_path(env.get("WALRUS_WALLET_PATH")),
         publisher_token=_secret(env.get("WALRUS_PUBLISHER_TOKEN")),
+        webhook_key=_secret(env.get("WALRUS_WEBHOOK_KEY")),
+        webhook_origins=tuple((env.get("WALRUS_WEBHOOK_ORIGINS") or "").replace(",", " ").split()),
         ca_file=_path(env.get("WALRUS_CA_FILE")),
         walrus_config=config,
         cli_path=_path(env.get("WALTODO_CLI_PATH")),
@@ -188,6 +197,7 @@ def _project(folder: Path) -> Project:
 
 _TEXT_KEYS = {"network", "name", "folder", "portal"}
 _LIST_KEYS = {"ignore", "publisher", "aggregator", "graphql"}
+_TABLE_KEYS = {"alerts", "webhooks"}
 _COUNT_KEYS = {"epochs", "concurrency", "max_bodies", "max_memory"}
 
 
@@ -216,8 +226,18 @@ def _project_value(path: Path, key: str, value: Any) -> Any:
             return tuple(items)
     if key == "max_bandwidth":
         return _rate(path, key, value)
+    if key in _TABLE_KEYS:
+        return _table(path, key, value)
     expected = "a text" if key in _TEXT_KEYS else "a whole number from 1" if key in _COUNT_KEYS else "a list of texts"
     raise _bad(path, key, expected, value)
+
+
+def _table(path: Path, key: str, value: Any) -> Mapping[str, Any]:
+    is_texts = isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
+    if not isinstance(value, dict) or (key == "webhooks" and not is_texts):
+        found = value if not isinstance(value, dict) else "something else in it"  # not the addresses: they may be secret
+        raise _bad(path, key, "a table of addresses" if key == "webhooks" else "a table of rules", found)
+    return value
 
 
 def _rate(path: Path, key: str, value: Any) -> int:

@@ -178,3 +178,18 @@ async def test_of_two_that_expect_the_same_row_one_is_written(opened: Opened) ->
                 tasks.start_soon(write, journal, owner)
         (row,) = await journal.rows("sites")
         assert (won, refused) == ([row["deployment"]], ["row_changed"])
+
+
+async def test_a_row_that_nobody_owns_is_written_once_by_whoever_is_first(opened: Opened) -> None:
+    def alert(expect: dict[str, Any], **values: Any) -> Change:
+        return Change("", puts=(Put("alerts", {"n": 1}, {"rule": "r", "subject": "s", **values}, expect),))
+
+    async with opened() as journal:
+        await journal.append(None, [alert({}, fired_ms=1)])
+        with pytest.raises(OwnershipError, match="changed by another"):
+            await journal.append(None, [alert({}, fired_ms=2)])
+        await journal.append(None, [alert({"cleared_ms": None}, cleared_ms=3)])
+        with pytest.raises(OwnershipError, match="changed by another"):
+            await journal.append(None, [alert({"cleared_ms": None}, cleared_ms=4)])
+        (row,) = await journal.rows("alerts")
+        assert (row["fired_ms"], row["cleared_ms"]) == (1, 3)

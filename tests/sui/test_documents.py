@@ -27,6 +27,7 @@ LARGEST: dict[str, dict[str, Any]] = {
     "OBJECTS": {"keys": [{"address": ID}] * 40},
     "FIELDS": {"id": ID, "after": CURSOR},
     "OWNED": {"owner": ID, "type": f"{ID}::site::Site", "after": CURSOR},
+    "BALANCE": {"owner": ID, "coin": f"{ID}::wal::WAL"},
     "COINS": {"owner": ID, "type": "0x2::coin::Coin<0x2::sui::SUI>", "after": CURSOR},
     "SIMULATE": {"t": {"bcs": {"value": TRANSACTION}}},
     "EXECUTE": {"t": TRANSACTION, "s": [SIGNATURE] * 2},

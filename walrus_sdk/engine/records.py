@@ -154,8 +154,10 @@ class Records:
         else:  # this try is known to be over, the earlier one is as open as it was
             values |= {name: before[name] for name in _TIMES}
         data: dict[str, Any] = {"kind": effect.kind, "name": effect.name, "operation": effect.operation}
-        data |= {"code": error.code, "message": error.message, "open": before is not None}
+        endpoint = str(error.fields.get("endpoint") or "")
+        data |= {"code": error.code, "message": error.message, "open": before is not None, "endpoint": endpoint}
         facts = {"finished_ms": clock.wall_ms(), "outcome": "unknown" if unknown else "failed", "code": error.code}
+        facts["endpoint"] = endpoint
         puts = (self._put(effect, values), self._attempt(effect, attempt, facts))
         await self._append(Change(events.EFFECT_UNKNOWN if unknown else events.EFFECT_FAILED, data, puts))
         await self.point(effect, "outcome.after")

@@ -214,9 +214,13 @@ class Uploads:
 
     async def _name(self, operation: StoreOperation) -> BlobId:
         if operation.key not in self._names:
-            async with self._encoders, self._memory.hold(sum(piece.size for piece in operation.pieces)):
+            size, clock = sum(piece.size for piece in operation.pieces), self._world.clock
+            async with self._encoders, self._memory.hold(size):
+                began_s = clock.monotonic()
                 blob_id = await name_of(self._world, operation, self._plan.n_shards)
-            await self._diary.event(events.STORE_NAMED, {"operation": operation.key, "blob_id": str(blob_id)})
+            facts = {"operation": operation.key, "blob_id": str(blob_id), "files": len(operation.pieces)}
+            facts |= {"bytes": size, "encode_s": round(clock.monotonic() - began_s, 6)}
+            await self._diary.event(events.STORE_NAMED, facts)
             self._names[operation.key] = blob_id
         return self._names[operation.key]
 

@@ -75,7 +75,17 @@ alter table versions add column pinned integer;
 alter table attempts add column frost integer;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _SECOND)
+_THIRD = """
+create table alerts (
+    n integer not null, rule text not null, kind text, subject text not null, severity text, deployment text,
+    fired_ms integer, cleared_ms integer, value real, threshold real, unit text, message text, clearing text,
+    primary key (n)) strict;
+create table deliveries (
+    sink text not null, alert integer not null, state text not null, created_ms integer, attempts integer,
+    ended_ms integer, outcome text, primary key (sink, alert, state)) strict;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _SECOND, _THIRD)
 """Each runs once, in order; one that was published is never changed."""
 
 VERSION = len(MIGRATIONS)

@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 DEPLOYMENT_PLANNED = "deployment.planned"
-"""The plan is frozen: plan digest, request digest, counts, cost."""
+"""The plan is frozen: plan digest, request digest, counts, bytes, cost and its cap, epochs, seconds of the scan."""
 DEPLOYMENT_STATUS = "deployment.status"
 """The status moved: from, to, and a reason or error where there is one."""
 DEPLOYMENT_IMPORTED = "deployment.imported"

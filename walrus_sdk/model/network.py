@@ -21,7 +21,7 @@ class Network:
     learnt from the running local network. `call_package` runs the code, `type_package` names the types that it
     defined first, `redirects_package` those that came with redirects. `settle_s`: how long a store whose answer
     was lost may still complete (seconds). `grace_s`: how long in-flight paid effects may finish after a stop.
-    Limits are bytes of a request body.
+    Limits are bytes of a request body. `wal_coin` is the type of WAL, empty where it is not known.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Network:
     grace_s: float = 30.0
     max_blob_body: int = 10 * 1024 * 1024
     max_quilt_body: int = 10 * 1024 * 1024
+    wal_coin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,7 @@ TESTNET = Network(
     publisher_urls=("https://publisher.walrus-testnet.walrus.space",),
     aggregator_urls=("https://aggregator.walrus-testnet.walrus.space",),
     portal="http://{base36}.localhost:3000/",
+    wal_coin="0x8270feb7375eee355e64fdb69c50abb6b5f9393a722883c1cf45f8e26048810a::wal::WAL",
 )
 
 MAINNET = Network(
@@ -115,4 +117,5 @@ MAINNET = Network(
     publisher_urls=(),
     aggregator_urls=("https://aggregator.walrus-mainnet.walrus.space",),
     portal="http://{base36}.localhost:3000/",
+    wal_coin="0x356a26eb9e012a68958082340d4c4116e7f55615cf27affcff209cf0ae544f59::wal::WAL",
 )

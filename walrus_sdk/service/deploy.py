@@ -65,7 +65,8 @@ async def deploy(connection: Connection, place: Path, options: DeployOptions, fe
                     found = found or await survey(connection, folder, place, options, feed)
                     frozen = await _plan(connection, folder, found, place, options, sight)
                 await locks.check(connection, frozen.chain_id, frozen.target.site_id)
-                unfinished = Unfinished(await begin(connection, frozen), frozen, Status.PENDING)
+                scan_s = found.scan_s if found is not None else None
+                unfinished = Unfinished(await begin(connection, frozen, scan_s), frozen, Status.PENDING)
         return await carry_out(connection, unfinished, folder, options, feed, deadline)
 
 

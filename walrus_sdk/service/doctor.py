@@ -63,8 +63,14 @@ def environment(settings: Settings) -> list[Finding]:
         "SITE_BUILDER_PATH": settings.site_builder,
     }
     found = [_place(name, path) for name, path in places.items() if path is not None]
-    secrets = {"SUI_PRIVATE_KEY": settings.private_key, "WALRUS_PUBLISHER_TOKEN": settings.publisher_token}
+    secrets = {
+        "SUI_PRIVATE_KEY": settings.private_key,
+        "WALRUS_PUBLISHER_TOKEN": settings.publisher_token,
+        "WALRUS_WEBHOOK_KEY": settings.webhook_key,
+    }
     found += [Finding(name, "ok", "set") for name, secret in secrets.items() if secret is not None]
+    if settings.webhook_origins:
+        found.append(Finding("WALRUS_WEBHOOK_ORIGINS", "ok", ", ".join(settings.webhook_origins)))
     return found
 
 

@@ -55,15 +55,15 @@ def as_planned(options: DeployOptions, plan: Plan) -> DeployOptions:
     return thawed(options, plan.options)
 
 
-async def begin(connection: Connection, plan: Plan) -> Ownership:
-    """Make a deployment of a plan durable and become its owner.
+async def begin(connection: Connection, plan: Plan, scan_s: float | None = None) -> Ownership:
+    """Make a deployment of a plan durable and become its owner; `scan_s` are the seconds that reading its files took.
 
     Raises `OwnershipError` ``deployment_owned`` when somebody began one of the same site in the meantime.
     """
     deployment = connection.ids.deployment_id()
     owner = await connection.journal.claim(deployment, new=True)
     try:
-        changes = _first_rows(connection, deployment, plan)
+        changes = _first_rows(connection, deployment, plan, scan_s)
         adopted = await adopted_site(connection, deployment, plan)
         in_vain = await inherited(connection, deployment, plan)
         await connection.journal.append(owner, [*changes, *adopted, *in_vain])
@@ -119,9 +119,9 @@ def first_row(plan: Plan, now: int) -> dict[str, Any]:
     }
 
 
-def _first_rows(connection: Connection, deployment: DeploymentId, plan: Plan) -> list[Change]:
+def _first_rows(connection: Connection, deployment: DeploymentId, plan: Plan, scan_s: float | None) -> list[Change]:
     now = connection.clock.wall_ms()
-    facts = first_row(plan, now)
+    facts, most = first_row(plan, now), plan.options.get("max_cost")
     data = {
         "plan": plan.digest,
         "request": plan.request_digest,
@@ -129,6 +129,13 @@ def _first_rows(connection: Connection, deployment: DeploymentId, plan: Plan) ->
         "files": len(plan.entries),
         "stores": len(plan.operations),
         "cost_frost": str(plan.cost.frost.units),
+        "max_cost_frost": None if most is None else str(most),
+        "gas_mist": str(plan.cost.gas.units),
+        "store_bytes": plan.cost.stored_bytes,
+        "skipped_bytes": plan.cost.skipped_bytes,
+        "end_epoch": plan.end_epoch.number,
+        "epochs": plan.epochs,
+        "scan_s": scan_s,
     }
     frozen = {"request_digest": plan.request_digest, "json": canonical(dump(plan)).decode("utf-8", "surrogatepass")}
     puts = [

@@ -76,6 +76,7 @@ class Survey:
     asked: ObjectId | None
     epochs: int
     digest: str
+    scan_s: float = 0.0
 
     @property
     def request(self) -> Request:
@@ -89,7 +90,9 @@ async def survey(connection: Connection, folder: Folder, place: Path, options: D
     rules = source.parsed
     name = choose_name(options.site_name, rules.site_name, connection.project.name, place.name)
     feed.phase(Phase.SCAN)
+    began_s = connection.clock.monotonic()
     snapshot = await folder.scan(_scan_rules(rules, source.own_files, place, connection, options), scan_report(feed))
+    scan_s = round(connection.clock.monotonic() - began_s, 6)
     entries = entries_of(snapshot, rules)
     feed.phase(Phase.PLAN)
     owner, state = connection.signer().address, await connection.chain.state()
@@ -98,7 +101,7 @@ async def survey(connection: Connection, folder: Folder, place: Path, options: D
         await check_place(connection, state.chain_id, owner, name.text, place)
     digest = _digest(entries, rules, options, state, owner, asked, name.text)
     epochs = _epochs(connection, options, state)
-    return Survey(snapshot, source.data, rules, entries, owner, state, name, asked, epochs, digest)
+    return Survey(snapshot, source.data, rules, entries, owner, state, name, asked, epochs, digest, scan_s)
 
 
 def _digest(

@@ -113,6 +113,11 @@ class GraphQlChain:
         found = [Coin(ref, _coin(body)[1]) async for ref, body in self._owned(owner, _COIN)]
         return sorted(found, key=lambda coin: (-coin.balance, coin.ref.id))
 
+    async def balance(self, owner: SuiAddress, coin: str) -> int:
+        """Return what an address has of a coin type, in base units. For people: a plan asks for coins."""
+        data = await self._graphql.read(documents.BALANCE, {"owner": str(owner), "coin": coin})
+        return _balance(data)
+
     async def _owned(self, owner: SuiAddress, kind: str) -> AsyncIterator[tuple[ObjectRef, bytes]]:
         after: str | None = None
         while True:
@@ -188,6 +193,12 @@ def _owned(data: Mapping[str, Any]) -> Mapping[str, Any] | None:
     if found is None:  # not the same as owning nothing
         raise ValueError("no list of objects")
     return found
+
+
+@decode.strict
+def _balance(data: Mapping[str, Any]) -> int:
+    address = data["address"]
+    return 0 if address is None or address["balance"] is None else decode.number(address["balance"]["totalBalance"])
 
 
 @decode.strict

@@ -5,7 +5,7 @@ They are short: all of a request but the transaction counts against 5,000 bytes.
 
 from __future__ import annotations
 
-__all__ = ["COINS", "EXECUTE", "FIELDS", "OBJECTS", "OWNED", "SIMULATE", "STATE", "TRANSACTION"]
+__all__ = ["BALANCE", "COINS", "EXECUTE", "FIELDS", "OBJECTS", "OWNED", "SIMULATE", "STATE", "TRANSACTION"]
 
 _OBJECT = (
     "address version digest "
@@ -49,6 +49,11 @@ OWNED = (
 
 COINS = OWNED
 """Coins are owned objects."""
+
+BALANCE = (
+    "query($owner:SuiAddress!,$coin:String!){address(address:$owner){balance(coinType:$coin){coinBalance totalBalance}}}"
+)
+"""What an address has of a coin."""
 
 SIMULATE = f"query($t:JSON!){{simulateTransaction(transaction:$t){{effects{{status {_ERROR} effectsJson {_GAS}}}}}}}"
 """What a transaction would do."""

@@ -131,6 +131,8 @@ class MemoryJournal:
     def _free(self, puts: Sequence[Put]) -> None:
         assert all(put.table in FREE_TABLES for put in puts), "rows of a deployment are written by its owner"
         for put in puts:
+            self.disk.check(put)
+        for put in puts:
             self.disk.put(put)
         for waiting in self.disk.waiting:
             waiting.set()

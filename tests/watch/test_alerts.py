@@ -1,0 +1,319 @@
+"""Alerts: each fires once and clears once, whoever looks, however often, and after any restart."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from walrus_sdk.model.alerts import firing
+from walrus_sdk.model.progress import Phase, Progress
+from walrus_sdk.watch.alerts import Judge, judge
+from walrus_sdk.watch.rules import parse
+from walrus_sdk.watch.runs import Try
+from walrus_sdk.watch.view import RunView, SiteView, View, Wallet
+
+pytestmark = pytest.mark.anyio
+
+NOW = 1_800_000_000_000
+
+
+def values_of(table: dict[str, Any], *views: View) -> list[str]:
+    """What one rule does with views, one after the other: ``+`` fires, ``-`` clears, ``.`` neither."""
+    rules, state, fired, last = parse(table, defaults=False), Judge(), list[Any](), 0
+    told = []
+    for view in views:
+        verdict = judge(rules, view, fired, last, state)
+        state, last = verdict.judge, last + len(verdict.fired)
+        gone = {alert.number for alert in verdict.cleared}
+        fired = [alert for alert in (*fired, *verdict.fired) if alert.number not in gone]
+        told.append("".join(["+" * len(verdict.fired), "-" * len(verdict.cleared)]) or ".")
+    return told
+
+
+def disk(*free: int | None) -> list[View]:
+    return [View(NOW + 1000 * number, disk_free_bytes=value) for number, value in enumerate(free)]
+
+
+# ── the judge ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_swings_round_the_limit_is_told_once() -> None:
+    table = {"disk": {"below_bytes": 100, "clear_bytes": 120}}
+    assert values_of(table, *disk(150, 100, 99, 101, 99, 119, 121, 130, 90)) == [
+        ".",
+        "+",
+        ".",
+        ".",
+        ".",
+        ".",
+        "-",
+        ".",
+        "+",
+    ]
+
+
+def test_a_rule_with_a_time_fires_only_when_it_was_beyond_the_limit_all_the_time() -> None:
+    table = {"disk": {"below_bytes": 100, "for_s": 2}}
+    assert values_of(table, *disk(50, 50, 150, 50, 50, 50, 50)) == [".", ".", ".", ".", ".", "+", "."]
+
+
+def test_what_is_not_known_just_now_neither_fires_nor_clears() -> None:
+    table = {"disk": {"below_bytes": 100}}
+    assert values_of(table, *disk(None, 50, None, 50, 500)) == [".", "+", ".", ".", "-"]
+
+
+def run(**facts: Any) -> RunView:
+    given = {"deployment": "d", "site_name": "tides", "network": "testnet", "status": "uploading", "progressed_ms": NOW}
+    return RunView(**(given | facts))
+
+
+def ended(
+    *outcomes: str, endpoint: str = "https://p.example", code: str = "store_failed", s: float = 1
+) -> tuple[Try, ...]:
+    return tuple(
+        Try("store", "o", "b", 1, NOW - int(s * 1000), None, NOW, outcome, code if outcome != "done" else "", endpoint)
+        for outcome in outcomes
+    )
+
+
+@pytest.mark.parametrize(
+    ("table", "bad", "good"),
+    [
+        ({"failed": {}}, {"runs": (run(status="failed", reason="leak: /home/me/secret"),)}, {"runs": ()}),
+        ({"failed": {}}, {"runs": (run(status="failed"),)}, {"runs": (run(status="failed", is_mended=True),)}),
+        ({"failed": {}}, {"runs": (run(status="failed"),)}, {"runs": (run(status="uploading"),)}),
+        ({"stuck": {"after_s": 60}}, {"runs": (run(progressed_ms=NOW - 60_000),)}, {"runs": (run(),)}),
+        ({"stuck": {"after_s": 60}}, {"runs": (run(progressed_ms=NOW - 60_000),)}, {"runs": (run(status="failed"),)}),
+        ({"error_rate": {"least": 2}}, {"runs": (run(tries=ended("failed", "done")),)},
+         {"runs": (run(tries=ended("failed", "done", "done", "done", "done")),)}),
+        ({"endpoint": {"above_tries": 2}}, {"tries": ended("done", "failed", "unknown")},
+         {"tries": ended("done", "failed", "unknown", "done")}),
+        ({"slow": {"above_s": 5, "least": 2}}, {"tries": ended("done", "done", s=9)}, {"tries": ended("done", "done")}),
+        ({"memory": {"above_bytes": 100}}, {"runs": (run(memory_bytes=100),)}, {"runs": (run(memory_bytes=10),)}),
+        ({"open_files": {"above_files": 9}}, {"runs": (run(open_files=9),)}, {"runs": (run(open_files=1),)}),
+        ({"sui_balance": {"below_mist": 9}}, {"wallet": Wallet(9, 99)}, {"wallet": Wallet(99, 9)}),
+        ({"wal_balance": {"below_frost": 9}}, {"wallet": Wallet(99, 9)}, {"wallet": Wallet(9, 99)}),
+        ({"cost": {"above_share": 0.8}}, {"runs": (run(spent_frost=80, cap_frost=100),)},
+         {"runs": (run(spent_frost=79, cap_frost=100),)}),
+        ({"expiring": {"within_s": 60}}, {"sites": (SiteView("0x1", "t", "testnet", 9, NOW + 60_000),)},
+         {"sites": (SiteView("0x1", "t", "testnet", 9, NOW + 61_000),)}),
+    ],
+)  # fmt: skip
+def test_each_kind_fires_when_it_is_so_and_clears_when_it_is_not(
+    table: dict[str, Any], bad: dict[str, Any], good: dict[str, Any]
+) -> None:
+    assert values_of(table, View(NOW, **good), View(NOW, **bad), View(NOW, **bad), View(NOW, **good)) == [
+        ".", "+", ".", "-",
+    ]  # fmt: skip
+
+
+def test_a_deployment_without_a_cost_limit_and_one_whose_process_is_gone_are_nobodys_alerts() -> None:
+    assert values_of({"cost": {}}, View(NOW, (run(spent_frost=10),))) == ["."]
+    gone = run(is_live=False, progressed_ms=0)
+    assert values_of({"stuck": {}}, View(NOW, (gone,))) == ["."]
+
+
+def test_a_few_tries_say_nothing_and_old_ones_are_not_counted() -> None:
+    table = {"error_rate": {"least": 3, "window_s": 10}}
+    assert values_of(table, View(NOW, (run(tries=ended("failed", "failed")),))) == ["."]
+    assert values_of(table, View(NOW + 11_000, (run(tries=ended(*["failed"] * 9)),))) == ["."]
+
+
+def test_an_endpoint_is_not_blamed_for_what_was_asked_of_it() -> None:
+    asked_wrong = ended("failed", "failed", "failed", code="insufficient_gas")
+    assert values_of({"endpoint": {}}, View(NOW, tries=asked_wrong)) == ["."]
+
+
+def test_the_message_of_a_failure_has_its_code_and_no_text_that_may_name_files() -> None:
+    rules = parse({"failed": {}}, defaults=False)
+    (alert,) = judge(rules, View(NOW, (run(status="failed", reason="leak: /home/me/secret"),)), (), 0, Judge()).fired
+    assert "failed with leak" in alert.message
+    assert "/home" not in alert.message
+
+
+# ── the monitor ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_stuck_deployment_is_told_once_with_what_it_waits_for_and_once_when_it_goes_on(watched: Any) -> None:
+    monitor = watched.monitor({"stuck": {"after_s": 30}})
+    deployment = await watched.deployment()
+    await deployment.move("uploading")
+    await deployment.begin("1")
+    await deployment.release("1")
+    for _ in range(3):
+        await monitor.look()
+        watched.clock.advance(29)
+    assert watched.heard() == ["stuck firing"]
+    assert "waits for the answer to store store-1 (try 1)" in watched.told[0].alert.message
+    await deployment.done("1")
+    await monitor.look()
+    await monitor.look()
+    assert watched.heard() == ["stuck firing", "stuck cleared"]
+    (row,) = await watched.alerts()
+    assert row["cleared_ms"] - row["fired_ms"] == 29_000, "it is cleared by the look that sees it"
+    assert firing(await watched.journal.rows("alerts")) == ()
+
+
+async def test_tries_that_fail_again_and_again_are_no_progress(watched: Any) -> None:
+    monitor = watched.monitor({"stuck": {"after_s": 30}})
+    deployment = await watched.deployment()
+    await deployment.begin("1")
+    for number in range(2, 9):
+        watched.clock.advance(5)
+        await deployment.failed("1")
+        await deployment.begin("1", number)
+        await monitor.look()
+    assert watched.heard() == ["stuck firing"]
+
+
+async def test_bytes_that_leave_are_progress_and_bytes_that_leave_again_are_not(watched: Any) -> None:
+    class Sample:
+        def __init__(self, **facts: int) -> None:
+            self.progress = Progress(phase=Phase.STORE, **facts)
+            self.wall_ms = watched.clock.wall_ms()
+            self.resources = type("R", (), {"rss_bytes": 5, "open_files": 6})()
+
+    monitor = watched.monitor({"stuck": {"after_s": 30}})
+    await watched.deployment()
+    for number in range(3):
+        watched.sample = Sample(bytes_sent=number)
+        await monitor.look()
+        watched.clock.advance(29)
+    assert watched.heard() == []
+    for number in range(3):
+        watched.sample = Sample(bytes_sent=10 + number, retries=number + 1)
+        await monitor.look()
+        watched.clock.advance(29)
+    assert watched.heard() == ["stuck firing"]
+
+
+async def test_a_monitor_that_starts_anew_says_nothing_twice_and_clears_what_another_fired(watched: Any) -> None:
+    rules = {"failed": {}}
+    deployment = await watched.deployment()
+    await deployment.move("failed", "store_failed: no")
+    await watched.monitor(rules).look()
+    await watched.monitor(rules).look()
+    assert watched.heard() == ["failed firing"]
+    await deployment.move("uploading")
+    await watched.monitor(rules).look()
+    assert watched.heard() == ["failed firing", "failed cleared"]
+
+
+async def test_of_two_monitors_one_tells(watched: Any) -> None:
+    rules = {"failed": {}, "disk": {"below_bytes": 100}}
+    one, two = watched.monitor(rules), watched.monitor(rules)
+    await one.look()
+    await two.look()
+    deployment = await watched.deployment()
+    await deployment.move("failed")
+    watched.disk_free = 10
+    await one.look()
+    await two.look()  # it still believes that there is no alert at all
+    watched.disk_free = 1000
+    await two.look()
+    await one.look()
+    assert watched.heard() == ["failed firing", "disk firing", "disk cleared"]
+    assert [row["n"] for row in await watched.alerts()] == [1, 2]
+
+
+async def test_a_failure_is_over_when_a_later_deployment_of_the_site_is_complete(watched: Any) -> None:
+    monitor = watched.monitor({"failed": {}})
+    await (await watched.deployment(1)).move("failed")
+    await monitor.look()
+    watched.clock.advance(1)
+    await (await watched.deployment(2, site_name="other")).move("completed")
+    await monitor.look()
+    assert watched.heard() == ["failed firing"]
+    await (await watched.deployment(3)).move("completed")
+    await monitor.look()
+    assert watched.heard() == ["failed firing", "failed cleared"]
+
+
+async def test_an_alert_about_a_deployment_that_was_cleaned_up_is_over(watched: Any) -> None:
+    monitor = watched.monitor({"failed": {}})
+    deployment = await watched.deployment()
+    await deployment.move("failed")
+    await monitor.look()
+    await watched.forget(deployment)
+    await monitor.look()
+    assert watched.heard() == ["failed firing", "failed cleared"]
+    assert watched.told[-1].alert.clearing == "nothing shows it any more"
+
+
+async def test_a_deployment_that_failed_between_two_looks_is_seen(watched: Any) -> None:
+    monitor = watched.monitor({"failed": {}, "endpoint": {"above_tries": 1}})
+    await monitor.look()
+    deployment = await watched.deployment()
+    await deployment.begin("1")
+    await deployment.failed("1")
+    await deployment.move("failed")
+    await deployment.end_owner()
+    await monitor.look()
+    assert watched.heard() == ["failed firing", "endpoint firing"]
+    assert watched.told[1].alert.subject == "https://publisher.example.com"
+
+
+async def test_a_sink_that_fails_stops_neither_the_others_nor_the_monitor(watched: Any) -> None:
+    def broken(_: object) -> None:
+        raise SystemExit(1)
+
+    monitor = watched.monitor({"disk": {"below_bytes": 100}}, tellers=[broken, watched.told.append])
+    watched.disk_free = 1
+    await monitor.look()
+    watched.disk_free = 1000
+    await monitor.look()
+    assert watched.heard() == ["disk firing", "disk cleared"]
+
+
+async def test_a_site_that_ends_soon_is_told_by_what_its_deployment_planned(watched: Any) -> None:
+    import json
+
+    from walrus_sdk.ports import Put
+
+    monitor = watched.monitor({"expiring": {"within_s": 86_400}})
+    deployment = await watched.deployment()  # at epoch 10 of testnet, whose epochs are days
+    manifest = json.dumps({"resources": {"/a": {"blob_id": "blob-1"}, "/b": {"blob_id": "blob-2"}}})
+    version = {"deployment": deployment.id, "manifest": manifest}
+    await deployment.write(
+        "x",
+        {},
+        Put("versions", {"chain": "c", "site_id": "0x5", "n": 1}, version),
+        Put("blobs", {"chain": "c", "blob_id": "blob-1"}, {"end_epoch": 13}),
+        Put("blobs", {"chain": "c", "blob_id": "blob-2"}, {"end_epoch": 15}),
+    )
+    await deployment.move("completed")
+    await monitor.look()
+    assert watched.heard() == []
+    watched.clock.advance(86_400)  # epoch 13 may begin two days after the plan, when epoch 10 was at its end then
+    await monitor.look()
+    assert watched.heard() == ["expiring firing"]
+    assert "Walrus epoch 13" in watched.told[0].alert.message
+
+
+async def test_the_journal_is_not_read_again_when_nobody_wrote_to_it(watched: Any) -> None:
+    from walrus_sdk.watch.gather import Gatherer
+
+    reads, number = [], [1]
+
+    class Counting:
+        async def rows(self, table: str, *args: Any, **more: Any) -> Any:
+            reads.append(table)
+            return await watched.journal.rows(table, *args, **more)
+
+        events = watched.journal.events
+
+    async def changed() -> int:
+        return number[0]
+
+    gatherer = Gatherer(Counting(), watched.clock, replace(watched.eyes, changed=changed), 60)
+    await watched.deployment()
+    first = await gatherer.look(with_sites=False)
+    watched.clock.advance(5)
+    second = await gatherer.look(with_sites=False)
+    assert reads == ["deployments"]
+    assert second == replace(first, at_ms=first.at_ms + 5000, runs=second.runs)
+    number[0] = 2
+    await gatherer.look(with_sites=False)
+    assert reads == ["deployments"] * 2
