@@ -11,6 +11,8 @@
     sites = ws.connect(network="local")                        # lives on the host thread: notebooks across cells
     handle = sites.deploy("out/", site_name="my-app")          # returns at once
 
+    history = ws.history()                                     # DataFrames of all deployments (extra: frames)
+
 Lives here: the table of contents; names are loaded when they are first used.
 Must not live here: code that does anything.
 """
@@ -23,6 +25,8 @@ import typing
 if typing.TYPE_CHECKING:
     from walrus_sdk import bench, codecs, errors, run
     from walrus_sdk.errors import WalrusError
+    from walrus_sdk.frames.history import History, history
+    from walrus_sdk.frames.report import Report, report
     from walrus_sdk.host import Connection, Handle, connect
     from walrus_sdk.model.options import DeployOptions, DeployResult, RecoveryOptions, Verify
     from walrus_sdk.model.plan import Cost, Plan
@@ -56,6 +60,7 @@ __all__ = [
     "Download",
     "Frost",
     "Handle",
+    "History",
     "Lock",
     "Mist",
     "ObjectId",
@@ -64,6 +69,7 @@ __all__ = [
     "Progress",
     "QuiltPatchId",
     "RecoveryOptions",
+    "Report",
     "Session",
     "Signer",
     "SigningRequest",
@@ -79,13 +85,17 @@ __all__ = [
     "codecs",
     "connect",
     "errors",
+    "history",
     "open",
+    "report",
     "run",
 ]
 
 __version__ = "0.1.0"
 
 _PLACES = {
+    "walrus_sdk.frames.history": ("History", "history"),
+    "walrus_sdk.frames.report": ("Report", "report"),
     "walrus_sdk.host": ("Connection", "Handle", "connect"),
     "walrus_sdk.model.options": ("DeployOptions", "DeployResult", "RecoveryOptions", "Verify"),
     "walrus_sdk.model.plan": ("Cost", "Plan"),
