@@ -235,9 +235,7 @@ def _project_value(path: Path, key: str, value: Any) -> Any:
 def _table(path: Path, key: str, value: Any) -> Mapping[str, Any]:
     is_texts = isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
     if not isinstance(value, dict) or (key == "webhooks" and not is_texts):
-        found = (
-            value if not isinstance(value, dict) else "something else in it"
-        )  # not the addresses: they may be secret
+        found = value if not isinstance(value, dict) else "something else in it"  # not the addresses: they may be secret
         raise _bad(path, key, "a table of addresses" if key == "webhooks" else "a table of rules", found)
     return value
 

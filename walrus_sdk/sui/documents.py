@@ -50,7 +50,9 @@ OWNED = (
 COINS = OWNED
 """Coins are owned objects."""
 
-BALANCE = "query($owner:SuiAddress!,$coin:String!){address(address:$owner){balance(coinType:$coin){coinBalance totalBalance}}}"
+BALANCE = (
+    "query($owner:SuiAddress!,$coin:String!){address(address:$owner){balance(coinType:$coin){coinBalance totalBalance}}}"
+)
 """What an address has of a coin."""
 
 SIMULATE = f"query($t:JSON!){{simulateTransaction(transaction:$t){{effects{{status {_ERROR} effectsJson {_GAS}}}}}}}"
