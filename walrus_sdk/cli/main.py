@@ -28,8 +28,8 @@ main = click.version_option(package_name=NAME, prog_name=NAME, message="%(prog)s
     group(
         NAME,
         "Publish static sites to Walrus and Sui: built so that deployments are not lost, repeated or half-finished.",
-        deploy, plan, list_deployments, status, report, verify, open_site, *recovering.COMMANDS, *caring.COMMANDS, deploy_site,
-        blob_id, quilt, localnet, completion,
+        deploy, plan, list_deployments, status, report, verify, open_site, *recovering.COMMANDS, *caring.COMMANDS,
+        deploy_site, blob_id, quilt, localnet, completion,
     )
 )  # fmt: skip
 

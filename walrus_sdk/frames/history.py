@@ -166,8 +166,8 @@ class History:
 
     def cost_per_page(self) -> pd.DataFrame:
         """Return what storing each path has cost; see `questions.cost_per_page`."""
-        found = self.read("files", "operations", "deployments")
-        return questions.cost_per_page(found["files"], found["operations"], found["deployments"])
+        found = self.read("files", "attempts", "deployments")
+        return questions.cost_per_page(found["files"], found["attempts"], found["deployments"])
 
     def expiring(self, within: timedelta | None = None, *, as_of: datetime | None = None) -> pd.DataFrame:
         """Return what of the sites' newest versions ends next; see `questions.expiring`."""

@@ -32,7 +32,7 @@ def _begin(times: Any, every: str) -> Any:
     """Return the begin of the stretch of time that each moment is in. Raises ``option_invalid``."""
     if every in ("week", "month"):
         days = times.dt.floor("D")
-        past = days.dt.weekday if every == "week" else days.dt.day - 1
+        past = days.dt.day_of_week if every == "week" else days.dt.day - 1
         return days - past.astype("int64").astype("timedelta64[s]") * _DAY_S
     try:
         return times.dt.floor(_STEPS.get(every, every))
@@ -163,32 +163,33 @@ def cost_per_deployment(deployments: pd.DataFrame) -> pd.DataFrame:
     return made.assign(saved_bytes=saved, frost_per_mib=found["paid_frost"].astype("float64") / size)
 
 
-def cost_per_page(files: pd.DataFrame, operations: pd.DataFrame, deployments: pd.DataFrame) -> pd.DataFrame:
-    """Return what storing each path has cost, over all deployments, the dearest first.
+def cost_per_page(files: pd.DataFrame, attempts: pd.DataFrame, deployments: pd.DataFrame) -> pd.DataFrame:
+    """Return what storing each path has cost, or may have, over all deployments, the dearest first.
 
     What a store cost is shared by the bytes of its files, in whole FROST, and nothing gets lost. Columns:
-    ``site_name``, ``network``, ``path``, ``stores`` (how often it was stored), ``bytes`` (in all), ``cost_frost``.
+    ``site_name``, ``network``, ``path``, ``stores`` (how often it was stored), ``bytes`` (in all), ``paid_frost``.
     """
     import numpy as np
     import pandas as pd
 
     keys = ["deployment", "operation"]
-    paid = operations[(operations["kind"] == "store") & operations["paid_frost"].notna()]
-    mine = files[files["operation"].notna()].merge(paid[[*keys, "paid_frost"]], on=keys)
+    tries = attempts[(attempts["kind"] == "store") & (attempts["outcome"] != "failed") & attempts["frost"].notna()]
+    paid = tries.groupby(keys)["frost"].sum().rename("paid_frost").reset_index().astype({"paid_frost": "object"})
+    mine = files[files["operation"].notna()].merge(paid, on=keys)
     weight = mine["size"] + 1  # empty files have a share, too
     groups = weight.groupby([mine[key] for key in keys], sort=False)
     upto, whole = groups.cumsum().to_numpy().astype(object), groups.transform("sum").to_numpy().astype(object)
     frost = mine["paid_frost"].to_numpy()
     share = frost * upto // whole - frost * (upto - weight.to_numpy().astype(object)) // whole if len(mine) else frost
     named = deployments[["deployment", "site_name", "network"]]
-    wide = mine[["deployment", "path", "size"]].assign(cost_frost=share).merge(named, on="deployment", how="left")
+    wide = mine[["deployment", "path", "size"]].assign(paid_frost=share).merge(named, on="deployment", how="left")
     found = (
         wide.groupby(["site_name", "network", "path"], observed=True, dropna=False)
-        .agg(stores=("size", "size"), bytes=("size", "sum"), cost_frost=("cost_frost", "sum"))
+        .agg(stores=("size", "size"), bytes=("size", "sum"), paid_frost=("paid_frost", "sum"))
         .reset_index()
-        .astype({"stores": "int64", "bytes": "int64", "cost_frost": "object"})
+        .astype({"stores": "int64", "bytes": "int64", "paid_frost": "object"})
     )
-    order = np.argsort([-int(value) for value in found["cost_frost"]], kind="stable")
+    order = np.argsort([-int(value) for value in found["paid_frost"]], kind="stable")
     return pd.DataFrame(found.iloc[order]).reset_index(drop=True)
 
 

@@ -33,7 +33,8 @@ class Column:
     """One column: its name, kind and meaning, the SQL expression that reads it, and the states of a category.
 
     What SQL gives: milliseconds (since 1970 UTC) for times and durations, whole numbers, 0 and 1 for flags, decimal
-    text for amounts, text. A duration without SQL is the time from ``start`` to ``end``.
+    text for amounts (several with spaces between are added: SQL's own sums overflow), text. A duration without SQL is
+    the time from ``start`` to ``end``.
     """
 
     name: str

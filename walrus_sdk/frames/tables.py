@@ -31,6 +31,7 @@ __all__ = ["PHASES", "SCHEMAS"]
 _NETWORKS = (LOCAL.name, TESTNET.name, MAINNET.name)
 _VERBS = ("deploy", "rollback", "cleanup", "adopt", "forget")
 _KINDS = ("store", "transaction")
+_CODES = tuple(CODES)
 PHASES = ("prepare", "store", "chain", "verify", "finish")
 """What a deployment is busy with, by its events."""
 
@@ -58,10 +59,11 @@ _DEPLOYMENTS = Schema(
         from entries where :mine group by deployment) f on f.deployment = d.id
     left join (
         select deployment, count(*) attempts, sum(outcome in ('failed', 'unknown')) failed,
-            sum(iif(outcome is 'failed', 0, frost)) frost
+            group_concat(iif(outcome is 'failed', 0, frost), ' ') frost,
+            group_concat(iif(outcome in ('failed', 'done'), 0, frost), ' ') doubtful
         from attempts where :mine group by deployment) a on a.deployment = d.id
     left join (
-        select deployment, count(*) operations, sum(json_extract(outcome, '$.gas')) gas
+        select deployment, count(*) operations, group_concat(json_extract(outcome, '$.gas'), ' ') gas
         from operations where :mine group by deployment) o on o.deployment = d.id
     left join (select deployment, count(*) owners from incarnations where :mine group by deployment) i
         on i.deployment = d.id""",
@@ -93,9 +95,10 @@ _DEPLOYMENTS = Schema(
         number("attempts", "coalesce(a.attempts, 0)", "tries of them"),
         number("failed_attempts", "coalesce(a.failed, 0)", "tries that failed or whose answer was lost"),
         amount("planned_frost", _PLANNED.format("cost_frost"), "what storage was planned to cost, in FROST"),
-        amount("paid_frost", "cast(coalesce(a.frost, 0) as text)", "what was paid, or may have been (FROST)"),
+        amount("paid_frost", "coalesce(a.frost, '0')", "what was paid, or may have been (FROST)"),
+        amount("doubtful_frost", "coalesce(a.doubtful, '0')", "of it, what rests on tries without an answer"),
         amount("planned_mist", _PLANNED.format("gas_mist"), "what gas was planned to cost, in MIST"),
-        amount("gas_mist", "cast(coalesce(o.gas, 0) as text)", "what gas its transactions cost, in MIST"),
+        amount("gas_mist", "coalesce(o.gas, '0')", "what gas its transactions cost, in MIST"),
     ),
     "d.id",
     "d.rowid",
@@ -163,7 +166,7 @@ _OPERATIONS = Schema(
         amount("gas_mist", "cast(json_extract(o.outcome, '$.gas') as text)", "gas of a transaction, in MIST"),
         flag("already_certified", "json_extract(o.outcome, '$.already_certified')", "whether it was stored before"),
         category("endpoint", "nullif(json_extract(o.outcome, '$.endpoint'), '')", "who did it"),
-        category("code", "json_extract(o.error, '$.code')", "code of its last error"),
+        category("code", "json_extract(o.error, '$.code')", "code of its last error", _CODES),
         text("message", "json_extract(o.error, '$.message')", "its last error in words"),
     ),
     "o.deployment",
@@ -184,7 +187,7 @@ _ATTEMPTS = Schema(
         category("kind", "a.kind", "what kind of effect", _KINDS),
         text("name", "a.name", "a blob id, or a transaction's digest"),
         category("outcome", "a.outcome", "what came of it; missing while it runs", ("done", "failed", "unknown")),
-        category("code", "a.code", "code of the error that ended it"),
+        category("code", "a.code", "code of the error that ended it", _CODES),
         category("endpoint", "nullif(a.endpoint, '')", "who was asked, where it was done"),
         time("start", "a.started_ms", "when its intent was written"),
         time("end", "a.finished_ms", "when its outcome was known"),
@@ -221,7 +224,7 @@ _ERRORS = Schema(
         category("kind", _DATA.format("kind"), "what kind of effect; missing for a deployment", _KINDS),
         text("operation", f"nullif({_DATA.format('operation')}, '')", "the operation's name within the deployment"),
         text("name", _DATA.format("name"), "a blob id, or a transaction's digest"),
-        category("code", _DATA.format("code"), "the error's code"),
+        category("code", _DATA.format("code"), "the error's code", _CODES),
         category(
             "error_class",
             _case(_DATA.format("code"), _CLASSES),

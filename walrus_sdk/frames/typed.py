@@ -160,7 +160,10 @@ def _amounts(found: pa.ChunkedArray) -> np.ndarray[Any, Any]:
     import numpy as np
 
     made = np.empty(len(found), dtype=object)
-    made[:] = [None if value is None else int(value) for value in found.to_pylist()]
+    made[:] = [
+        None if value is None else sum(map(int, value.split())) if isinstance(value, str) else int(value)
+        for value in found.to_pylist()
+    ]
     return made
 
 
