@@ -22,6 +22,7 @@ COMPARISONS: dict[str, str] = {
     "many-small-files": "uploads:many_small_files",
     "refused-bodies": "pacing:refused_bodies",
     "pacing-model": "pacing:scenarios",
+    "history-frames": "frames:history_frames",
     "journal": "journal:journal_on_disk",
     "no-change": "prepass:no_change",
     "resume-plan": "prepass:planning_a_resume",

@@ -12,8 +12,6 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import anyio
-
 import walrus_sdk as ws
 from walrus_sdk.localnet.faults import Fault
 from walrus_sdk.localnet.server import LocalNetwork
@@ -46,32 +44,31 @@ def change(site: Path, number: int, chance: random.Random) -> None:
         page.write_bytes(chance.randbytes(chance.randrange(200, 20_000)))
 
 
-async def deploy(home: Path, site: Path, count: int = DEPLOYMENTS) -> int:
-    """Deploy `site` so often into the state folder `home`; returns how many deployments ended well."""
-    chance, good = random.Random(11), 0
+def make(home: Path, count: int = DEPLOYMENTS) -> int:
+    """Deploy a changing site so often into the state folder `home`; returns how many deployments ended well.
+
+    The site is written beside the home.
+    """
+    chance, good = random.Random(11), 0  # noqa: S311  # the same site each time
+    site = home.with_name(f"{home.name}-site")
     site.mkdir(parents=True, exist_ok=True)
     with LocalNetwork(n_shards=10) as net:
         network = replace(net.network, settle_s=0.2)
-        async with ws.open(home=home, network=network, signer=KeySigner(net.key)) as sites:
+        with ws.connect(home=home, network=network, signer=KeySigner(net.key)) as sites:
             for number in range(count):
                 change(site, number, chance)
-                net.faults.load({"rules": []})
+                net.faults.clear()
                 for fault in FAULTS.get(number, ()):
                     net.faults.add(fault)
                 try:
-                    await sites.deploy(
+                    sites.deploy(
                         site, site_name="gazette", message=f"edition {number}", tags=("demo",), max_quilt_files=3,
                         epochs=3 + number % 3, recovery=_RECOVERY,
-                    )  # fmt: skip
+                    ).wait()  # fmt: skip
                 except ws.WalrusError:
                     continue  # what went wrong is in the journal
                 good += 1
     return good
-
-
-def make(home: Path, count: int = DEPLOYMENTS) -> int:
-    """Make the history in a state folder; the site is written beside it."""
-    return anyio.run(deploy, home, home.with_name(f"{home.name}-site"), count)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,8 +33,10 @@ def now() -> datetime:
 class Source(Protocol):
     """Where frames come from."""
 
-    def read(self, names: Sequence[str], deployment: str | None) -> Mapping[str, pd.DataFrame]:
-        """Read frames by name, all of one moment; of one deployment only, where it is named."""
+    def read(
+        self, names: Sequence[str], deployment: str | None, only: Collection[str] = ()
+    ) -> Mapping[str, pd.DataFrame]:
+        """Read frames by name, all of one moment; of one deployment only, and `only` these columns, where named."""
         ...
 
     def counts(self, deployment: str | None) -> Mapping[str, int]:
@@ -53,10 +55,12 @@ class JournalSource:
         self._fast_rows = fast_rows
         self._clock = clock
 
-    def read(self, names: Sequence[str], deployment: str | None = None) -> Mapping[str, pd.DataFrame]:
+    def read(
+        self, names: Sequence[str], deployment: str | None = None, only: Collection[str] = ()
+    ) -> Mapping[str, pd.DataFrame]:
         """Read frames; see `Source`. Raises `StateError` when the journal cannot be read."""
         typed.need("pandas", "pyarrow")
-        schemas = [SCHEMAS[name] for name in names]
+        schemas = [SCHEMAS[name].narrow(only) if only else SCHEMAS[name] for name in names]
         with self._opened() as reader:
             there = _tables(reader)
             wanted = [schema for schema in schemas if schema.table in there]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -56,10 +56,14 @@ class ParquetSource:
             raise ConfigurationError("option_invalid", f"{folder} has no deployments.parquet", path=str(folder))
         self._folder = folder
 
-    def read(self, names: Sequence[str], deployment: str | None = None) -> Mapping[str, pd.DataFrame]:
+    def read(
+        self, names: Sequence[str], deployment: str | None = None, only: Collection[str] = ()
+    ) -> Mapping[str, pd.DataFrame]:
         """Read frames; see `Source`. Raises `ConfigurationError` ``option_invalid`` for a file of another form."""
         typed.need("pandas", "pyarrow")
-        return {name: self._frame(name, deployment) for name in names}
+        found = {name: self._frame(name, deployment) for name in names}
+        return {name: made[[c.name for c in SCHEMAS[name].narrow(only).columns]] if only else made
+                for name, made in found.items()}  # fmt: skip
 
     def _frame(self, name: str, deployment: str | None) -> pd.DataFrame:
         import pyarrow.parquet as pq

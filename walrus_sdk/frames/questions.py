@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "OF_SUCCESS",
     "cost_per_deployment",
     "cost_per_page",
     "error_patterns",
@@ -23,6 +24,8 @@ __all__ = [
     "throughput",
 ]
 
+OF_SUCCESS = ("status", "start", "end", "duration", "new_files", "new_bytes")
+"""The columns of `deployments` that `success_rate` needs."""
 _STEPS = {"second": "s", "minute": "min", "hour": "h", "day": "D"}
 _MIB = 2**20
 _DAY_S = 86_400
@@ -50,34 +53,22 @@ def success_rate(deployments: pd.DataFrame, every: str = "week", by: Sequence[st
     ``cancelled``, ``unfinished``, ``rate`` (completed of those that ended; NaN when none has), ``median_duration``
     (of those completed), ``files`` and ``bytes`` (that were to be stored).
     """
-    status = deployments["status"].astype("str")
-    keys = [*by, "start"]
-    done = status == Status.COMPLETED.value
-    failed, cancelled = (status == state.value for state in (Status.FAILED, Status.CANCELLED))
+    keys, counts = [*by, "start"], ["deployments", "completed", "failed", "cancelled", "files", "bytes"]
     wide = deployments[list(by)].assign(
         start=_begin(deployments["start"], every),
-        completed=done,
-        failed=failed,
-        cancelled=cancelled,
-        lasted=deployments["duration"].where(done),
+        deployments=1,
+        **{
+            state.value: (deployments["status"] == state.value).to_numpy(dtype="int64")
+            for state in (Status.COMPLETED, Status.FAILED, Status.CANCELLED)
+        },
         files=deployments["new_files"],
         bytes=deployments["new_bytes"],
     )
-    found = (
-        wide.groupby(keys, observed=True, dropna=False)
-        .agg(
-            deployments=("completed", "size"),
-            completed=("completed", "sum"),
-            failed=("failed", "sum"),
-            cancelled=("cancelled", "sum"),
-            median_duration=("lasted", "median"),
-            files=("files", "sum"),
-            bytes=("bytes", "sum"),
-        )
-        .reset_index()
-    )
-    counts = ("deployments", "completed", "failed", "cancelled", "files", "bytes")
-    found = found.astype(dict.fromkeys(counts, "int64"))
+    wide["lasted"] = deployments["duration"].where(wide["completed"] == 1)
+    groups = wide.groupby(keys, observed=True, dropna=False)
+    found = groups[counts].sum()
+    found["median_duration"] = groups["lasted"].median()
+    found = found.reset_index()
     ended = found["completed"] + found["failed"] + found["cancelled"]
     found["unfinished"] = found["deployments"] - ended
     found["rate"] = found["completed"].astype("float64") / ended.where(ended > 0)

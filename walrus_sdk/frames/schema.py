@@ -6,8 +6,8 @@ numbers of base units (Python ints, which cannot overflow), what may be missing 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from enum import Enum
 
 __all__ = ["Column", "Kind", "Lookup", "Schema", "amount", "category", "count", "duration", "flag", "number"]
@@ -66,7 +66,8 @@ class Schema:
     """One frame. `table` is what its rows are (a row of the frame is a row of it), `source` the SQL after ``from``.
 
     `deployment` is the SQL of the deployment that a row belongs to. `order` is the SQL of the frame's order. In
-    `source`, ``:mine`` stands for what narrows a table to one deployment.
+    `source`, ``:mine`` stands for what narrows a table to one deployment. `joins` come after the source, each where
+    a column names its alias.
     """
 
     name: str
@@ -77,22 +78,34 @@ class Schema:
     deployment: str
     order: str
     lookup: Lookup | None = None
+    joins: tuple[tuple[str, str], ...] = ()
 
     @property
     def columns(self) -> tuple[Column, ...]:
         """All columns, in the frame's order."""
-        return self.own + (self.lookup.columns if self.lookup is not None else ())
+        return self.own + self._looked_up
 
     @property
     def dtypes(self) -> Mapping[str, str]:
         """The dtype of each column, as pandas writes it."""
         return {column.name: column.kind.value for column in self.columns}
 
+    def narrow(self, names: Collection[str]) -> Schema:
+        """Return the same with these columns only, for questions that need no others."""
+        spans = {"start", "end"} if "duration" in names else set()
+        own, lookup = (tuple(c for c in part if c.name in spans.union(names)) for part in (self.own, self._looked_up))
+        return replace(self, own=own, lookup=replace(self.lookup, columns=lookup) if lookup and self.lookup else None)
+
+    @property
+    def _looked_up(self) -> tuple[Column, ...]:
+        return self.lookup.columns if self.lookup is not None else ()
+
     def select(self, *, one: bool = False) -> str:
         """Return the query; with `one` its parameter ``?1`` is a deployment's id."""
         listed = ", ".join(f'{column.sql} as "{column.name}"' for column in self.own if column.sql)
         where = f" where {self.deployment} = ?1" if one else ""
-        return f"select {listed} from {_within(self.source, one=one)}{where} order by {self.order}"  # noqa: S608
+        source = " ".join([self.source, *(sql for alias, sql in self.joins if f"{alias}." in listed)])
+        return f"select {listed} from {_within(source, one=one)}{where} order by {self.order}"  # noqa: S608
 
 
 def _within(sql: str, *, one: bool) -> str:

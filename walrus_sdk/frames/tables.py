@@ -51,22 +51,7 @@ _DEPLOYMENTS = Schema(
     "deployments",
     "one run of a verb that changes a site",
     "deployments",
-    """deployments d
-    left join events p on p.deployment = d.id and p.n = 1 and p.type = 'deployment.planned'
-    left join (
-        select deployment, count(*) files, sum(size) bytes, sum(state = 'stored') stored,
-            sum(operation is not null) new_files, sum(iif(operation is null, 0, size)) new_bytes
-        from entries where :mine group by deployment) f on f.deployment = d.id
-    left join (
-        select deployment, count(*) attempts, sum(outcome in ('failed', 'unknown')) failed,
-            group_concat(iif(outcome is 'failed', 0, frost), ' ') frost,
-            group_concat(iif(outcome in ('failed', 'done'), 0, frost), ' ') doubtful
-        from attempts where :mine group by deployment) a on a.deployment = d.id
-    left join (
-        select deployment, count(*) operations, group_concat(json_extract(outcome, '$.gas'), ' ') gas
-        from operations where :mine group by deployment) o on o.deployment = d.id
-    left join (select deployment, count(*) owners from incarnations where :mine group by deployment) i
-        on i.deployment = d.id""",
+    "deployments d",
     (
         text("deployment", "d.id", "the deployment's id"),
         category("verb", "d.verb", "what it is a run of, or a record of", _VERBS),
@@ -89,8 +74,8 @@ _DEPLOYMENTS = Schema(
         number("files", "coalesce(f.files, 0)", "files of the site that it leads to"),
         number("bytes", "coalesce(f.bytes, 0)", "bytes of these files"),
         number("stored_files", "coalesce(f.stored, 0)", "files whose content is stored"),
-        number("new_files", "coalesce(f.new_files, 0)", "files that it had to store"),
-        number("new_bytes", "coalesce(f.new_bytes, 0)", "bytes of these"),
+        number("new_files", "coalesce(g.files, 0)", "files that it had to store"),
+        number("new_bytes", "coalesce(g.bytes, 0)", "bytes of these"),
         number("operations", "coalesce(o.operations, 0)", "effects: stores and transactions"),
         number("attempts", "coalesce(a.attempts, 0)", "tries of them"),
         number("failed_attempts", "coalesce(a.failed, 0)", "tries that failed or whose answer was lost"),
@@ -102,6 +87,41 @@ _DEPLOYMENTS = Schema(
     ),
     "d.id",
     "d.rowid",
+    joins=(
+        ("p", "left join events p on p.deployment = d.id and p.n = 1 and p.type = 'deployment.planned'"),
+        (
+            "f",
+            """left join (
+            select deployment, count(*) files, sum(size) bytes, sum(state = 'stored') stored
+            from entries where :mine group by deployment) f on f.deployment = d.id""",
+        ),
+        (
+            "g",
+            """left join (
+            select deployment, count(*) files, sum(size) bytes
+            from entries where :mine and operation is not null group by deployment) g on g.deployment = d.id""",
+        ),
+        (
+            "a",
+            """left join (
+            select deployment, count(*) attempts, sum(outcome in ('failed', 'unknown')) failed,
+                group_concat(iif(outcome is 'failed', 0, frost), ' ') frost,
+                group_concat(iif(outcome in ('failed', 'done'), 0, frost), ' ') doubtful
+            from attempts where :mine group by deployment) a on a.deployment = d.id""",
+        ),
+        (
+            "o",
+            """left join (
+            select deployment, count(*) operations, group_concat(json_extract(outcome, '$.gas'), ' ') gas
+            from operations where :mine group by deployment) o on o.deployment = d.id""",
+        ),
+        (
+            "i",
+            """left join (
+            select deployment, count(*) owners from incarnations where :mine group by deployment) i
+            on i.deployment = d.id""",
+        ),
+    ),
 )
 
 _FILES = Schema(
