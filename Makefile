@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test torture bench lint types docs readme check clean setup
+.PHONY: demo test test-browser notebooks torture bench lint types docs readme check clean setup
 
 setup: $(VENV)/.ready
 
@@ -21,6 +21,12 @@ test: setup  ## run all tests
 
 torture: setup  ## the proof at length: seeds, pairs of deaths, power cuts, kills, planted bugs (about an hour)
 	@$(BIN)/python -m tests.torture long
+
+notebooks: setup  ## run all notebooks from top to bottom, offline; the documentation uses what they say
+	@$(BIN)/python notebooks/run.py
+
+test-browser: setup  ## JupyterLab in a headless Chromium: buttons pressed, effects read; screenshots in docs/_build/screens
+	@$(BIN)/python -m pytest -q -n0 tests/browser
 
 bench: setup  ## comparisons side by side: a table, JSON and a plot in benchmarks/results
 	@$(BIN)/python -m benchmarks

@@ -20,7 +20,12 @@ from benchmarks.rows import Row, machine, save
 COMPARISONS: dict[str, str] = {
     "blob-ids": "blob_ids:blob_ids",
     "many-small-files": "uploads:many_small_files",
+    "small-requests": "clients:small_requests",
+    "large-bodies": "clients:large_bodies",
+    "bodies-in-memory": "clients:bodies_in_memory",
+    "large-site": "memory:large_site",
     "refused-bodies": "pacing:refused_bodies",
+    "watching": "watching:watching",
     "pacing-model": "pacing:scenarios",
     "history-frames": "frames:history_frames",
     "journal": "journal:journal_on_disk",

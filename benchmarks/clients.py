@@ -1,10 +1,7 @@
 """The upload client against other clients: small requests, large streamed bodies, and what it holds in memory.
 
-    python -m benchmarks.clients
-
 Every contender talks to the same sink (`walrus_sdk.localnet.sink`), a process that only counts, so that clients are
-timed and no server. Contenders take turns within each round; figures are medians over rounds, the spread is the
-smallest and the largest. Ratios say how many times as fast ours is.
+timed and no server. Ratios say how many times as fast ours is.
 """
 
 from __future__ import annotations
@@ -15,19 +12,18 @@ import os
 import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
 
+from benchmarks.rows import Row, interleaved
 from walrus_sdk.http.client import HttpClient
 from walrus_sdk.localnet.sink import running_sink
 from walrus_sdk.machine.threads import open_threads
@@ -37,47 +33,11 @@ from walrus_sdk.ports import Part, StoreRequest
 from walrus_sdk.source.content import CHUNK, FileContent
 from walrus_sdk.walrus.publisher import Publisher
 
-__all__ = ["Row", "large_bodies", "memory", "small_requests"]
+__all__ = ["bodies_in_memory", "large_bodies", "small_requests"]
 
 _MIB = 2**20
 _SMALL = b"x" * 1024
-_LIMIT, _AIM = "limit", "aim"
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the comparison: figures of ours and of the other in `unit`, and ours against it as a ratio.
-
-    `limit` and `aim` are what the ratio should reach, `None` where a row is shown for comparison only. `spread` is
-    the smallest and the largest figure of ours. `note` says what is missing or was changed.
-    """
-
-    quantity: str
-    against: str
-    unit: str
-    ours: float | None = None
-    theirs: float | None = None
-    ratio: float | None = None
-    limit: float | None = None
-    aim: float | None = None
-    spread: tuple[float, float] = (0.0, 0.0)
-    note: str = ""
-
-    @property
-    def verdict(self) -> str:
-        """``ok``, ``short``, or nothing for a row without a limit."""
-        if self.limit is None or self.ratio is None:
-            return ""
-        return "ok" if self.ratio >= self.limit else "short"
-
-    def __str__(self) -> str:
-        """Return the row as one line of a table."""
-        if self.ratio is None:
-            return f"{self.quantity:<44} {self.against:<34} {self.note}"
-        limit = "" if self.limit is None else f"  limit {self.limit:g}x aim {self.aim:g}x {self.verdict}"
-        figures = f"{self.ours:>9.0f} {self.theirs:>9.0f} {self.unit:<6} {self.ratio:>6.2f}x"
-        note = f"  ({self.note})" if self.note else ""
-        return f"{self.quantity:<44} {self.against:<34} {figures}{limit}{note}"
+_CURL = "curl --parallel"
 
 
 # ── small requests ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -139,10 +99,11 @@ async def _aiohttp(url: str, requests: int, in_flight: int) -> float:
         return await _many(requests, in_flight, put)
 
 
+_PLAIN = "httpx as it comes"
 _CONTENDERS: Mapping[str, tuple[str, Contender]] = {
     "ours": ("httpx", _kept),
     "ours, as paid stores": ("httpx", _paid),
-    "httpx as it comes": ("httpx", _httpx),
+    _PLAIN: ("httpx", _httpx),
     "httpx, a kept connection for each": ("httpx", partial(_httpx, tuned=True)),
     "httpx2, a kept connection for each": ("httpx2", partial(_httpx, library="httpx2", tuned=True)),
     "aiohttp": ("aiohttp", _aiohttp),
@@ -152,67 +113,67 @@ _CONTENDERS: Mapping[str, tuple[str, Contender]] = {
 
 def small_requests(
     *, in_flight: Sequence[int] = (32, 100), requests: int = 1000, rounds: int = 5, backend: str = "asyncio"
-) -> list[Row]:
+) -> Iterator[Row]:
     """Compare requests of 1 KiB: ours over kept connections against plain httpx, httpx2 and aiohttp.
 
     The row "as paid stores" shows the publisher's client, which opens a connection for each store so that no paid
     request meets one that a balancer closes (docs/decisions/0003).
     """
-    rows: list[Row] = []
+    usable = {
+        name: contender
+        for name, (library, contender) in _CONTENDERS.items()
+        if _has(library) and (library != "aiohttp" or backend == "asyncio")
+    }
     with running_sink() as url:
         for at_once in in_flight:
-            found: dict[str, list[float]] = {}
-            for _ in range(rounds):
-                for name, (library, contender) in _CONTENDERS.items():
-                    if _has(library) and (library != "aiohttp" or backend == "asyncio"):
-                        rate = anyio.run(contender, url, requests, at_once, backend=backend)
-                        found.setdefault(name, []).append(rate)
-            rows += _small_rows(f"requests of 1 KiB, {at_once} in flight", found)
-    return rows
+            runs = {
+                name: partial(anyio.run, contender, url, requests, at_once, backend=backend)
+                for name, contender in usable.items()
+            }
+            yield from _small_rows(f"requests of 1 KiB, {at_once} in flight", interleaved(runs, rounds))
 
 
 def _small_rows(quantity: str, found: Mapping[str, list[float]]) -> Iterator[Row]:
-    ours = found["ours"]
-    for name in _CONTENDERS:
-        if name == "ours":
-            continue
-        if name not in found:
-            yield Row(quantity, name, "req/s", note="not installed, or not for this event loop")
-            continue
-        limits = {_LIMIT: 3.0, _AIM: 4.0} if name == "httpx as it comes" else {}
-        yield _row(quantity, name, "req/s", ours, found[name], **limits)
+    missing = ", ".join(sorted({library for name, (library, _) in _CONTENDERS.items() if name not in found}))
+    for name in found:
+        if name == _PLAIN:
+            note = f"not installed: {missing}" if missing else ""
+            yield _row(quantity, name, "req/s", found["ours"], found[name], limit=3, aim=4, note=note)
+        elif name != "ours":
+            yield _row(quantity, name, "req/s", found["ours"], found[name])
 
 
 # ── large bodies ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def large_bodies(
-    *, files: int = 5, size: int = 500_000_000, rounds: int = 5, backend: str = "asyncio", at_once: int = 5
-) -> list[Row]:
+    *, files: int = 5, size: int = 500_000_000, rounds: int = 3, backend: str = "asyncio", at_once: int = 5
+) -> Iterator[Row]:
     """Compare streaming files to the sink with ``curl --parallel``: with the SHA-256 check of every byte, and without.
 
     The files are real and lie in memory (`/dev/shm`, else the temporary folder); they are made smaller when twice
-    their size is not free, and the row says so.
+    their size is not free, and the row says so. Nothing is yielded where there is no curl.
     """
+    if shutil.which("curl") is None:
+        return
     wanted, size = size, min(size, _free() // (2 * files))
     quantity = f"{files} x {size / 1e6:.0f} MB streamed"
     note = f"smaller than {wanted / 1e6:.0f} MB: memory" if size < wanted else ""
-    if shutil.which("curl") is None:
-        return [Row(quantity, "curl --parallel", "MB/s", note="not installed")]
-    found: dict[str, list[float]] = {"curl": [], "checked": [], "unchecked": []}
     with _files(files, size) as (folder, made), running_sink() as url:
-        for _ in range(rounds):
-            found["curl"].append(files * size / 1e6 / _curl(url, [folder / name for name, _ in made]))
-            for name in ("checked", "unchecked"):
-                stream = partial(_stream, url, folder, made, size, at_once, hashed=name == "checked")
-                found[name].append(files * size / 1e6 / anyio.run(stream, backend=backend))
-    curl = "curl --parallel"
-    return [
-        _row(
-            f"{quantity}, SHA-256 included", curl, "MB/s", found["checked"], found["curl"], limit=1, aim=1.5, note=note
-        ),
-        _row(f"{quantity}, without the hash", curl, "MB/s", found["unchecked"], found["curl"], note=note),
-    ]
+
+        def rate(seconds: Callable[[], float]) -> float:
+            return files * size / 1e6 / seconds()
+
+        ours = partial(_stream, url, folder, made, size, at_once)
+        contenders = {
+            "curl": partial(_curl, url, [folder / name for name, _ in made]),
+            "checked": lambda: anyio.run(partial(ours, hashed=True), backend=backend),
+            "unchecked": lambda: anyio.run(partial(ours, hashed=False), backend=backend),
+        }
+        found = interleaved({name: partial(rate, run) for name, run in contenders.items()}, rounds)
+    checked, unchecked, curl = found["checked"], found["unchecked"], found["curl"]
+    yield _row(f"{quantity}, SHA-256 included", _CURL, "MB/s", checked, curl, limit=1, aim=1.5, note=note)
+    yield _row(f"{quantity}, without the hash", _CURL, "MB/s", unchecked, curl, note=note)
 
 
 async def _stream(
@@ -266,10 +227,10 @@ class _Unchecked:
 # ── memory ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def memory(*, size: int = 256 * _MIB, streams: int = 2, backend: str = "asyncio") -> Row:
+def bodies_in_memory(*, size: int = 256 * _MIB, streams: int = 2, backend: str = "asyncio") -> Iterator[Row]:
     """Measure what sending holds at most (allocations of this process), against the formula of `HeldBody`.
 
-    The formula is 4 MiB a body under way, whatever its size; the ratio is formula through measured.
+    The formula is 4 MiB a body under way, whatever its size.
     """
     with _files(streams, size) as (folder, made), running_sink() as url:
         warm = partial(_stream, url, folder, made, size, streams, hashed=True)
@@ -282,9 +243,9 @@ def memory(*, size: int = 256 * _MIB, streams: int = 2, backend: str = "asyncio"
             peak = tracemalloc.get_traced_memory()[1] - before
         finally:
             tracemalloc.stop()
-    allowed, used = streams * 4 * 1024, peak / 1024
+    allowed, used = streams * 4.0, peak / _MIB
     quantity = f"memory of {streams} x {size // _MIB} MiB being sent"
-    return Row(quantity, "4 MiB x streams", "KiB", used, allowed, allowed / used, 1.0, 1.0, (used, used))
+    yield Row(quantity, "4 MiB x bodies", used, allowed, "MiB", used / allowed, 1.0, at_most=True)
 
 
 # ── shared ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -311,7 +272,7 @@ async def _release() -> None:
 
 def _row(quantity: str, against: str, unit: str, ours: list[float], theirs: list[float], **more: Any) -> Row:
     mine, other = statistics.median(ours), statistics.median(theirs)
-    return Row(quantity, against, unit, mine, other, mine / other, spread=(min(ours), max(ours)), **more)
+    return Row(quantity, against, mine, other, unit, mine / other, samples={"ours": ours, "theirs": theirs}, **more)
 
 
 def _has(library: str) -> bool:
@@ -342,15 +303,3 @@ def _files(count: int, size: int) -> Iterator[tuple[Path, list[tuple[str, bytes]
                     left -= file.write(turned)
             files.append((f"{number}.bin", digest.digest()))
         yield folder, files
-
-
-def main() -> None:
-    """Print all rows."""
-    for measure in (small_requests, large_bodies, lambda: [memory()]):
-        for row in measure():
-            sys.stdout.write(f"{row}\n")
-            sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    main()

@@ -35,7 +35,7 @@ from walrus_sdk.source.folder import SiteFolder
 from walrus_sdk.source.stat_cache import RACY_NS
 from walrus_sdk.testing.world import SimulatedWorld
 
-__all__ = ["no_change", "planning_a_resume"]
+__all__ = ["InProcess", "no_change", "planning_a_resume"]
 
 _FILES, _SIZE = 10_000, 20_000
 _ROUNDS = 9
@@ -50,12 +50,13 @@ class _Begun(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class _House:
-    """A folder, a home on disk, and a simulated network that lasts as long as this value."""
+class InProcess:
+    """A folder, a home on disk, and a simulated network that lasts as long as this value; or another `store`."""
 
     folder: Path
     home: Path
     world: SimulatedWorld
+    store: BlobStore | None = None
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[Connection]:
@@ -84,6 +85,7 @@ class _House:
                 commit=commit,
                 is_live=journal.locks.is_held,
                 asked=_nobody_asks,
+                **({"store": lambda _: self.store} if self.store is not None else {}),
             )
 
     def timed(self, call: Callable[[Connection], Awaitable[object]]) -> float:
@@ -112,11 +114,11 @@ async def _nobody_asks(_: Ownership) -> str:
 
 
 @contextmanager
-def _house() -> Iterator[_House]:
+def _house() -> Iterator[InProcess]:
     with scratch() as place:
         folder = write_site(place / "site", _FILES, _SIZE)
         time.sleep(RACY_NS / 1e9 + 0.1)  # what is younger is hashed each time
-        yield _House(folder, place / "home", SimulatedWorld({}, n_shards=_SHARDS))
+        yield InProcess(folder, place / "home", SimulatedWorld({}, n_shards=_SHARDS))
 
 
 def _hash_all(folder: Path) -> float:
@@ -206,18 +208,18 @@ def _stops(_: RecoveryOptions) -> BlobStore:
     raise _Begun
 
 
-async def _begin(house: _House, connection: Connection) -> None:
+async def _begin(house: InProcess, connection: Connection) -> None:
     with suppress(_Begun):
         await house.deploy(replace(connection, store=_stops))
 
 
-async def _scan(house: _House, connection: Connection) -> None:
+async def _scan(house: InProcess, connection: Connection) -> None:
     rules = ScanRules(lambda _: False, site_path=site_path)
     async with connection.folder(house.folder) as folder:
         await folder.scan(rules, lambda _: None)
 
 
-def _resume(house: _House) -> float:
+def _resume(house: InProcess) -> float:
     """Return the seconds until a resume would send something, in a process that has read no plan yet."""
     unfinished._read.cache_clear()
 

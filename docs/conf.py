@@ -15,10 +15,26 @@ html_static_path: list[str] = []
 exclude_patterns = ["_build"]
 nb_execution_mode = "off"  # a page that is to be executed says so itself
 nb_execution_raise_on_error = True
+# A panel is shown by its still picture: widgets in a page would load scripts from another machine.
+nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json", None)]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 default_role = "code"
+
+
+def copy_notebooks() -> None:
+    """Bring the notebooks here: as they ran (`make notebooks`) where that was done, else without outputs."""
+    place, here = Path(__file__).parents[1] / "notebooks", Path(__file__).parent / "notebooks"
+    here.mkdir(exist_ok=True)
+    for source in place.glob("*.ipynb"):
+        ran, copy = place / "executed" / source.name, here / source.name
+        data = (ran if ran.exists() else source).read_bytes()
+        if not copy.exists() or copy.read_bytes() != data:
+            copy.write_bytes(data)
+
+
+copy_notebooks()
 # Types of our own dependencies are named as they are; there is no network to look their pages up.
 nitpicky = False

@@ -11,6 +11,7 @@
     sites = ws.connect(network="local")                        # lives on the host thread: notebooks across cells
     handle = sites.deploy("out/", site_name="my-app")          # returns at once
 
+    ws.panel("out/", site_name="my-app")                       # in a notebook: live, with a button for each verb
     history = ws.history()                                     # DataFrames of all deployments (extra: frames)
 
 Lives here: the table of contents; names are loaded when they are first used.
@@ -28,12 +29,16 @@ if typing.TYPE_CHECKING:
     from walrus_sdk.frames.history import History, history
     from walrus_sdk.frames.report import Report, report
     from walrus_sdk.host import Connection, Handle, connect
+    from walrus_sdk.model.alerts import Alert, AlertOptions, Notice
     from walrus_sdk.model.options import DeployOptions, DeployResult, RecoveryOptions, Verify
+    from walrus_sdk.model.performance import FileCost, Performance
     from walrus_sdk.model.plan import Cost, Plan
     from walrus_sdk.model.progress import Phase, Progress
     from walrus_sdk.model.reports import DeploymentReport, DeploymentSummary, VerifyReport
     from walrus_sdk.model.units import BlobId, DeploymentId, Digest, Frost, Mist, ObjectId, QuiltPatchId, SuiAddress
     from walrus_sdk.model.versions import CleanupReport, Download, Lock, Version, VersionDiff
+    from walrus_sdk.notebook.dashboard import Dashboard, dashboard
+    from walrus_sdk.notebook.panel import Panel, panel
     from walrus_sdk.ports import Signer, SigningRequest
     from walrus_sdk.service.original import (
         DeploymentMonitor,
@@ -45,10 +50,13 @@ if typing.TYPE_CHECKING:
     from walrus_sdk.service.tools import blob_id
 
 __all__ = [
+    "Alert",
+    "AlertOptions",
     "BlobId",
     "CleanupReport",
     "Connection",
     "Cost",
+    "Dashboard",
     "DeployOptions",
     "DeployResult",
     "DeploymentId",
@@ -58,12 +66,16 @@ __all__ = [
     "DeploymentSummary",
     "Digest",
     "Download",
+    "FileCost",
     "Frost",
     "Handle",
     "History",
     "Lock",
     "Mist",
+    "Notice",
     "ObjectId",
+    "Panel",
+    "Performance",
     "Phase",
     "Plan",
     "Progress",
@@ -84,9 +96,11 @@ __all__ = [
     "blob_id",
     "codecs",
     "connect",
+    "dashboard",
     "errors",
     "history",
     "open",
+    "panel",
     "report",
     "run",
 ]
@@ -97,7 +111,9 @@ _PLACES = {
     "walrus_sdk.frames.history": ("History", "history"),
     "walrus_sdk.frames.report": ("Report", "report"),
     "walrus_sdk.host": ("Connection", "Handle", "connect"),
+    "walrus_sdk.model.alerts": ("Alert", "AlertOptions", "Notice"),
     "walrus_sdk.model.options": ("DeployOptions", "DeployResult", "RecoveryOptions", "Verify"),
+    "walrus_sdk.model.performance": ("FileCost", "Performance"),
     "walrus_sdk.model.plan": ("Cost", "Plan"),
     "walrus_sdk.model.progress": ("Phase", "Progress"),
     "walrus_sdk.model.reports": ("DeploymentReport", "DeploymentSummary", "VerifyReport"),
@@ -106,6 +122,8 @@ _PLACES = {
         "BlobId", "DeploymentId", "Digest", "Frost", "Mist", "ObjectId", "QuiltPatchId", "SuiAddress",
     ),
     "walrus_sdk.errors": ("WalrusError",),
+    "walrus_sdk.notebook.dashboard": ("Dashboard", "dashboard"),
+    "walrus_sdk.notebook.panel": ("Panel", "panel"),
     "walrus_sdk.ports": ("Signer", "SigningRequest"),
     "walrus_sdk.service.original": (
         "DeploymentMonitor", "DeploymentRecoveryManager", "WalrusSitesDeploymentService",

@@ -16,23 +16,27 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, Unpack
 
 import anyio
-from anyio import to_thread
 from anyio.from_thread import BlockingPortal
 
 from walrus_sdk.errors import DeploymentStopped
+from walrus_sdk.model.alerts import Alert, AlertOptions, Notice
 from walrus_sdk.model.measures import Shot
 from walrus_sdk.model.options import Asked, DeployOptions, DeployResult, Verify
+from walrus_sdk.model.performance import FileCost, Performance
 from walrus_sdk.model.plan import Packing, Plan
 from walrus_sdk.model.progress import Progress
-from walrus_sdk.model.reports import DeploymentReport, DeploymentSummary, VerifyReport
+from walrus_sdk.model.reports import DeploymentReport, DeploymentSummary, Page, VerifyReport
 from walrus_sdk.model.versions import CleanupReport, Download, Lock, Version, VersionDiff
-from walrus_sdk.service.session import Listener, check_headroom, open_session
+from walrus_sdk.model.views import DeploymentView
+from walrus_sdk.service.session import Listener, Session, check_headroom, open_session
 from walrus_sdk.service.unwrap import one_error
 
 __all__ = ["Connection", "Handle", "connect"]
 
 T = TypeVar("T")
 
+_BEAT_S = 0.03
+"""Seconds between looks at whether what is awaited has ended."""
 _ALIVE_S = 0.2
 """Seconds between looks at Ctrl-C while a script waits."""
 
@@ -48,12 +52,13 @@ class _Host:
         self._pid = 0
         self._portal: BlockingPortal | None = None
         self._open: set[Connection] = set()
+        self._running: list[tuple[Any, Handle[Any]]] = []
 
     def portal(self) -> BlockingPortal:
         """Return the way into the thread."""
         with self._lock:
             if self._portal is None or self._pid != os.getpid() or not _is_running(self._portal):
-                self._open = set()
+                self._open, self._running = set(), []
                 self._portal, self._pid = _start(self._open), os.getpid()
             return self._portal
 
@@ -64,6 +69,16 @@ class _Host:
     def closed(self, connection: Connection) -> None:
         """Forget a connection."""
         self._open.discard(connection)
+
+    def once(self, what: Any, start: Callable[[], Handle[T]]) -> Handle[T]:
+        """Return the handle of the same thing while it runs, else a new one: a cell may be run twice."""
+        with self._lock:
+            self._running = [(key, handle) for key, handle in self._running if not handle.done]
+            for key, handle in self._running:
+                if key == what:
+                    return handle
+            self._running.append((what, start()))
+            return self._running[-1][1]
 
 
 def _is_running(portal: BlockingPortal) -> bool:
@@ -105,6 +120,11 @@ def _start(opened: set[Connection]) -> BlockingPortal:
     with one_error():
         threading.Thread(target=live, name="walrus_sdk host").start()
         return started.result()
+
+
+async def _until(reached: Callable[[], bool]) -> None:
+    while not reached():  # noqa: ASYNC110  # set by another thread
+        await anyio.sleep(_BEAT_S)
 
 
 _HOST = _Host()
@@ -175,11 +195,19 @@ class Handle(Generic[T]):
             pass
 
     def __await__(self) -> Generator[Any, None, T]:
+        """Wait on any event loop. Cancelled (a notebook's Interrupt does that), it stops the verb as `wait` does."""
         return self._await().__await__()
 
     async def _await(self) -> T:
-        # A thread waits, so that this works on any event loop.
-        return await to_thread.run_sync(self._result, None, abandon_on_cancel=True)
+        # Looked at often instead of waited for: Interrupt does not wake a notebook's loop that has nothing to do.
+        try:
+            await _until(self._future.done)
+        except BaseException:
+            self.cancel()
+            with anyio.CancelScope(shield=True):
+                await _until(self._ended.is_set)
+            raise
+        return self._result(None)
 
     def __repr__(self) -> str:
         state = "done" if self.done else self.progress.phase.value
@@ -191,6 +219,7 @@ class Connection:
 
     def __init__(self, **options: Any) -> None:
         self._portal = _HOST.portal()
+        self._options = options
         self._context = self._portal.wrap_async_context_manager(open_session(**options))
         with one_error():
             self._session = self._context.__enter__()
@@ -205,6 +234,11 @@ class Connection:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return self._closed
 
     def close(self) -> None:
         """End the session. What still runs is stopped, resumably; what is paid for gets its time of grace.
@@ -249,6 +283,10 @@ class Connection:
         self._handles = [*(other for other in self._handles if not other.is_over), handle]
         return handle
 
+    def submit(self, work: Callable[[Session], Coroutine[Any, Any, T]]) -> Handle[T]:
+        """Run a coroutine function of your own on the host thread; it is given the session."""
+        return self._start(lambda _: work(self._session))
+
     def plan(
         self,
         folder: str | Path,
@@ -283,8 +321,14 @@ class Connection:
         progress: Listener | None = None,
         **asked: Unpack[Asked],
     ) -> Handle[DeployResult]:
-        """Publish a folder; see `Session.deploy`."""
-        return self._start(lambda listen: self._session.deploy(folder, options, progress=listen, **asked), progress)
+        """Publish a folder; see `Session.deploy`. While it runs the same call returns the same handle."""
+        what = (self._options, Path(folder).expanduser().absolute(), options, asked)
+        return _HOST.once(
+            what,
+            lambda: self._start(
+                lambda listen: self._session.deploy(folder, options, progress=listen, **asked), progress
+            ),
+        )
 
     def resume(
         self,
@@ -316,6 +360,14 @@ class Connection:
     def cancel(self, deployment: str, *, reason: str = "") -> Handle[DeployResult | None]:
         """Cancel a deployment; see `Session.cancel`."""
         return self._start(lambda listen: self._session.cancel(deployment, reason=reason, progress=listen))
+
+    def pause(self, deployment: str | None = None, *, reason: str = "") -> Handle[DeploymentSummary]:
+        """Let a deployment begin nothing new; see `Session.pause`."""
+        return self._start(lambda _: self._session.pause(deployment, reason=reason))
+
+    def unpause(self, deployment: str | None = None) -> Handle[DeploymentSummary]:
+        """Let a paused deployment go on; see `Session.unpause`."""
+        return self._start(lambda _: self._session.unpause(deployment))
 
     def rollback(
         self,
@@ -390,6 +442,10 @@ class Connection:
         """Return everything about a deployment; see `Session.status`."""
         return self._start(lambda _: self._session.status(deployment))
 
+    def progress(self, deployment: str, *, files: int = 0) -> Handle[DeploymentView]:
+        """Return how far a deployment is; see `Session.progress`."""
+        return self._start(lambda _: self._session.progress(deployment, files=files))
+
     def verify(self, site: str, how: Verify = Verify.ALL, *, progress: Listener | None = None) -> Handle[VerifyReport]:
         """Read a site as visitors get it; see `Session.verify`."""
         return self._start(lambda listen: self._session.verify(site, how, progress=listen), progress)
@@ -399,6 +455,32 @@ class Connection:
     ) -> Handle[tuple[Shot, ...]]:
         """Store fresh blobs and time them; see `Session.measure`."""
         return self._start(lambda _: self._session.measure(sizes, at_once, count, **asked))
+
+    def page(self, site: str, path: str = "/") -> Handle[Page | None]:
+        """Return a page of a site as visitors get it; see `Session.page`."""
+        return self._start(lambda _: self._session.page(site, path))
+
+    def monitor(
+        self,
+        options: AlertOptions | None = None,
+        *,
+        tell: Callable[[Notice], object] | None = None,
+        until: str | None = None,
+    ) -> Handle[None]:
+        """Watch this home and tell of alerts until the handle is cancelled; see `Session.monitor`."""
+        return self._start(lambda _: self._session.monitor(options, tell=tell, until=until))
+
+    def alerts(self, deployment: str | None = None, *, all_of_them: bool = False) -> Handle[Sequence[Alert]]:
+        """Return the alerts that fire now; see `Session.alerts`."""
+        return self._start(lambda _: self._session.alerts(deployment, all_of_them=all_of_them))
+
+    def performance(self, deployment: str) -> Handle[Performance]:
+        """Return the figures of a deployment; see `Session.performance`."""
+        return self._start(lambda _: self._session.performance(deployment))
+
+    def costs(self, deployment: str) -> Handle[Sequence[FileCost]]:
+        """Return what each file cost; see `Session.costs`."""
+        return self._start(lambda _: self._session.costs(deployment))
 
     def url(self, site: str) -> Handle[str]:
         """Return a site's address; see `Session.url`."""

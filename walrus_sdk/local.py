@@ -80,6 +80,7 @@ class Local:
             settle_s=5.0,
             grace_s=5.0,
             max_quilt_body=100 * 1024 * 1024,
+            wal_coin=str(self.facts.get("wal_coin", "")),
         )
 
 

@@ -24,10 +24,12 @@ __all__ = [
     "cleanup",
     "deploy",
     "list",
+    "pause",
     "plan",
     "resume",
     "rollback",
     "status",
+    "unpause",
     "url",
     "verify",
     "versions",
@@ -103,6 +105,18 @@ def cancel(deployment: str, *, reason: str = "", **session: Any) -> DeployResult
     """Cancel a deployment, whoever works on it; returns its result when it was complete before that."""
     with connect(**session) as connection:
         return connection.cancel(deployment, reason=reason).wait()
+
+
+def pause(deployment: str | None = None, *, reason: str = "", **session: Any) -> DeploymentSummary:
+    """Let a deployment that is under way begin nothing new until `unpause`, whoever works on it."""
+    with connect(**session) as connection:
+        return connection.pause(deployment, reason=reason).wait()
+
+
+def unpause(deployment: str | None = None, **session: Any) -> DeploymentSummary:
+    """Let a paused deployment go on."""
+    with connect(**session) as connection:
+        return connection.unpause(deployment).wait()
 
 
 def rollback(site: str, *, progress: bool | Listener = False, **options: Any) -> DeployResult:

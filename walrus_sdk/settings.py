@@ -17,7 +17,7 @@ from walrus_sdk.errors import ConfigurationError
 from walrus_sdk.model.network import LOCAL, MAINNET, TESTNET, Network
 from walrus_sdk.model.units import byte_size
 
-__all__ = ["ENVIRONMENT", "NETWORKS", "PROJECT_FILE", "Project", "Secret", "Settings", "load"]
+__all__ = ["ENVIRONMENT", "NETWORKS", "PROJECT_FILE", "Project", "Secret", "Settings", "load", "read_toml"]
 
 PROJECT_FILE = "walrus-sdk.toml"
 NETWORKS: Mapping[str, Network] = {network.name: network for network in (LOCAL, TESTNET, MAINNET)}
@@ -36,6 +36,7 @@ ENVIRONMENT: Mapping[str, str] = {
     "VERBOSE": "true: log to the terminal",
     "CI": "true: never prompt",
     "NO_COLOR": "set: no colours",
+    "JUPYTERHUB_SERVICE_PREFIX": "set by JupyterHub: panels show sites of the local network as snapshots",
     "GITHUB_OUTPUT": "file that receives the result's fields in GitHub Actions",
     "GITHUB_STEP_SUMMARY": "file that receives the result as a summary in GitHub Actions",
     "GITHUB_SHA": "commit to record where git is not installed",
@@ -115,6 +116,7 @@ class Settings:
     verbose: bool = False
     ci: bool = False
     no_color: bool = False
+    in_hub: bool = False
     github_output: Path | None = None
     github_summary: Path | None = None
     commit: str = ""
@@ -165,6 +167,7 @@ def load(environ: Mapping[str, str] | None = None, *, folder: Path | None = None
         verbose=_truth(env.get("VERBOSE")),
         ci=_truth(env.get("CI")),
         no_color=bool(env.get("NO_COLOR")),
+        in_hub=bool(env.get("JUPYTERHUB_SERVICE_PREFIX")),
         github_output=_path(env.get("GITHUB_OUTPUT")),
         github_summary=_path(env.get("GITHUB_STEP_SUMMARY")),
         commit=env.get("GITHUB_SHA", ""),
@@ -201,11 +204,16 @@ _TABLE_KEYS = {"alerts", "webhooks"}
 _COUNT_KEYS = {"epochs", "concurrency", "max_bodies", "max_memory"}
 
 
-def _read_project(path: Path) -> Project:
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file. Raises `ConfigurationError` ``setting_invalid`` with the file."""
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigurationError("setting_invalid", f"{path}: {error}", path=str(path)) from error
+
+
+def _read_project(path: Path) -> Project:
+    data = read_toml(path)
     known = {item.name for item in fields(Project)} - {"path"}
     values: dict[str, Any] = {}
     for key, value in data.items():
@@ -235,7 +243,7 @@ def _project_value(path: Path, key: str, value: Any) -> Any:
 def _table(path: Path, key: str, value: Any) -> Mapping[str, Any]:
     is_texts = isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
     if not isinstance(value, dict) or (key == "webhooks" and not is_texts):
-        found = value if not isinstance(value, dict) else "something else in it"  # not the addresses: they may be secret
+        found = "something else in it" if isinstance(value, dict) else value  # addresses of webhooks may be secret
         raise _bad(path, key, "a table of addresses" if key == "webhooks" else "a table of rules", found)
     return value
 

@@ -1,4 +1,4 @@
-"""Directives that write reference pages from the code: error codes, commands, environment, faults."""
+"""Directives that write reference pages from the code: error codes, commands, environment, faults, alerts, metrics."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from walrus_sdk.errors import CODES
 from walrus_sdk.frames.schema import Column
 from walrus_sdk.frames.tables import SCHEMAS
 from walrus_sdk.localnet import faults
+from walrus_sdk.watch.metrics import METRICS
+from walrus_sdk.watch.rules import KINDS, Kind
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> nodes.table:
@@ -90,6 +92,35 @@ def _meaning(column: Column) -> str:
     return column.meaning.replace("`", "") + (f" ({', '.join(column.states)})" if few else "")
 
 
+class AlertRules(Directive):
+    """``walrus-alert-rules``: the kinds of rules."""
+
+    def run(self) -> list[nodes.Node]:
+        """Write one row a kind."""
+        head = ("kind", "fires when", "subject", "figure, second figure", "defaults", "on")
+        return [table(head, (_kind_cells(kind) for kind in KINDS.values()))]
+
+
+def _kind_cells(kind: Kind) -> tuple[str, ...]:
+    side = "at or below" if kind.is_floor else "at or above"
+    figure = "—" if kind.limit_key is None else f"{kind.limit_key}, {kind.clear_key}"
+    first, second = f"{kind.limit:,.10g}", f"{kind.limit * kind.band:,.10g}"
+    said = [] if kind.limit_key is None else [f"{side} {first} {kind.unit}, clears beyond {second}"]
+    said += [f"window_s {kind.window_s:g}"] if kind.window_s is not None else []
+    said += [f"least {kind.least}"] if kind.least is not None else []
+    said.append(kind.severity.value)
+    return kind.name, kind.meaning, kind.subject, figure, "; ".join(said), "yes" if kind.is_default else "no"
+
+
+class Metrics(Directive):
+    """``walrus-metrics``: the metrics of a home."""
+
+    def run(self) -> list[nodes.Node]:
+        """Write one row a metric."""
+        rows = [(m.name, m.type, ", ".join(m.labels) or "—", m.help) for m in METRICS.values()]
+        return [table(("metric", "type", "labels", "what it is"), rows)]
+
+
 class Commands(Directive):
     """``walrus-commands``: every command with its arguments and options."""
 
@@ -126,6 +157,8 @@ def _section(path: tuple[str, ...], command: click.Command) -> list[nodes.Node]:
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the directives."""
     app.add_directive("walrus-errors", Errors)
+    app.add_directive("walrus-alert-rules", AlertRules)
+    app.add_directive("walrus-metrics", Metrics)
     app.add_directive("walrus-environment", Environment)
     app.add_directive("walrus-commands", Commands)
     app.add_directive("walrus-faults", FaultTables)

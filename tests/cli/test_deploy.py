@@ -24,8 +24,8 @@ def test_no_option_means_the_service_own_defaults(cli: Any) -> None:
 def test_every_option_reaches_the_service(cli: Any) -> None:
     given = (
         "--site-name my-app --object-id 0x7 --epochs 9 --message hi --ws-resources rules.json --ignore /a/* "
-        "--ignore *.map --allow-file key.pem --write-object-id --deletable --fresh --verify sample --max-cost 0.5 "
-        "--max-delete 25% --max-quilt-size 1MiB --max-quilt-files 10 --concurrency 4 --max-bodies 3 "
+        "--ignore *.map --allow-file key.pem --write-object-id --deletable --fresh --repack --verify sample --max-cost "
+        "0.5 --max-delete 25% --max-quilt-size 1MiB --max-quilt-files 10 --concurrency 4 --max-bodies 3 "
         "--max-memory 64MiB --max-bandwidth 50M --deadline 30m --settle-time 2s "
         "--wal-price 0.4 --sui-price 3 --max-retries 1 --retry-delay 250ms --timeout 90s"
     ).split()
@@ -41,6 +41,7 @@ def test_every_option_reaches_the_service(cli: Any) -> None:
         write_object_id=True,
         deletable=True,
         fresh=True,
+        repack=True,
         verify=Verify.SAMPLE,
         max_cost=Frost(500_000_000),
         max_delete=0.25,

@@ -148,3 +148,42 @@ def test_a_reader_that_goes_away_loses_nothing_but_the_lines(shell: Shell) -> No
         err = process.stderr.read()
     assert (process.returncode, err) == (0, "")
     assert shell("list")[1][0]["status"] == "completed"
+
+
+def test_another_terminal_watches_a_deployment_to_its_end(shell: Shell) -> None:
+    shell("localnet", "faults", "--latency", "2s")
+    with shell.start("deploy", "out", "--site-name", "my-app", "--json") as process:
+        until_storing(process)
+        code, objects = shell("monitor")
+        process.communicate(timeout=60)
+    *progress, last = objects
+    assert (code, last["type"], last["status"], last["files_done"]) == (0, "result", "completed", 2)
+    assert {one["type"] for one in progress} == {"progress"}
+    assert (progress[0]["phase"], progress[0]["live"], progress[0]["files_done"]) == ("store", True, 0)
+    assert "the publisher's answer" in {wait["on"] for one in progress for wait in one["waiting"]}
+    assert last["cpu_s"] > 0
+
+    code, rows = shell("logs", last["deployment_id"])
+    assert (code, [row["n"] for row in rows]) == (0, list(range(1, len(rows) + 1)))
+    assert rows[-1]["to"] == "completed"
+    assert {row["n"] for row in shell("logs", "--lines", "2")[1]} == {len(rows) - 1, len(rows)}
+
+
+def test_what_was_killed_is_shown_as_it_stands_and_can_go_on(shell: Shell) -> None:
+    shell("localnet", "faults", "--latency", "30s")
+    with shell.start("deploy", "out", "--site-name", "my-app", "--json") as process:
+        until_storing(process)
+        process.kill()
+    (row,) = shell("list")[1]
+    code, objects = shell("monitor", row["deployment_id"])
+    last = objects[-1]
+    assert (code, last["status"], last["live"], last["resumable"]) == (3, "interrupted", False, True)
+    assert last["waiting"][0]["on"] == f"somebody who goes on: walrus-sdk resume {row['deployment_id']}"
+    assert shell("monitor")[1][-1]["code"] == "deployment_not_found"
+
+
+def test_verbose_shows_every_event_as_it_happens(shell: Shell) -> None:
+    with shell.start("deploy", "out", "--site-name", "my-app", "--verbose") as process:
+        _, err = process.communicate(timeout=60)
+    events = [line for line in err.splitlines() if "walrus_sdk.events" in line]
+    assert len(events) == len(shell("logs", shell("list")[1][0]["deployment_id"])[1])

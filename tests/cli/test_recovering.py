@@ -121,3 +121,23 @@ def test_a_drill_tells_what_it_would_have_cost(cli: Any, tmp_path: Path) -> None
     assert (ran.code, ran.last["good"], ran.last["files"]) == (0, True, 1)
     assert int(ran.last["most_extra_frost"]) >= 0
     assert cli("drill", str(tmp_path / "nowhere"), "--json").code == 2
+
+
+def test_pause_and_continue_want_a_deployment_that_somebody_works_on(cli: Any, world: SimulatedWorld) -> None:
+    assert cli("pause", "--json").last["code"] == "deployment_not_found"
+    die(world, "store.outcome.before")
+    name = cli("list", "--json").last["deployment_id"]
+    for verb in ("pause", "continue"):
+        ran = cli(verb, name, "--json")
+        assert (ran.code, ran.last["code"]) == (2, "illegal_move")
+
+
+def test_a_deployment_is_paused_shown_as_paused_and_continued(cli: Any, world: SimulatedWorld) -> None:
+    die(world, "store.outcome.before")
+    (row,) = cli("list", "--json").objects
+    world.disk.held.add(row["deployment_id"])  # another process took it up
+    assert cli("pause", "--reason", "lunch", "--json").last["status"] == "paused"
+    assert cli("list", "--json").last["status"] == "paused"
+    assert "paused" in cli("status", row["deployment_id"]).out
+    assert cli("continue", "--json").last["status"] == "uploading"
+    assert cli("list", "--json").last["status"] == "uploading"

@@ -654,9 +654,9 @@ async def test_a_take_over_of_a_deployment_that_completes_returns_its_result() -
         if point == "transaction.outcome.after":
             at.set()
 
-    async def deaf(_: Ownership) -> str:
+    async def deaf(_: Ownership, known: frozenset[str]) -> frozenset[str]:
         await anyio.sleep_forever()
-        return ""
+        return known
 
     world.life.hook, world.journal.asked = hook, deaf  # type: ignore[method-assign]
     async with anyio.create_task_group() as tasks:

@@ -7,10 +7,12 @@ import os
 import pty
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -130,6 +132,42 @@ def test_every_fault_of_the_process_has_a_test(covered: Any) -> None:
     assert covered("P", 11, __file__, ELSEWHERE) == []
 
 
+# ── P1: killed ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_p1_killed_half_way_no_byte_of_a_recorded_store_is_sent_again(house: House, script: Script) -> None:
+    house.write(
+        {f"page-{number:02}.html": b"<p>%02d</p>" % number * 700 for number in range(40)} | {"index.html": b"x"}
+    )
+    killed = script("""
+def listen(progress):
+    if 0 < progress.stores_total <= 2 * progress.stores_confirmed:
+        os.kill(os.getpid(), signal.SIGKILL)
+deploy(listen)
+""")
+    killed.communicate(timeout=60)
+    assert killed.returncode == -signal.SIGKILL
+    with closing(sqlite3.connect(house.home / "state" / "journal.db")) as db:
+        recorded = {
+            name for (name,) in db.execute("select name from operations where kind = 'store' and state = 'done'")
+        }
+        left = sum(size for (size,) in db.execute("select size from entries where state is not 'stored'"))
+    before = house.net.ledger()
+    assert len(recorded) >= 7, "half of the stores are recorded"
+    assert recorded <= {row["blob_id"] for row in before}
+    last: list[Progress] = []
+
+    async def deploy() -> ws.DeployResult:
+        async with house.session() as sites:
+            return await sites.deploy(house.folder, **ASKED, progress=last.append)
+
+    check_whole(house, anyio.run(deploy))
+    sent = house.net.ledger()[len(before) :]
+    assert recorded.isdisjoint(row["blob_id"] for row in sent)
+    assert 0 < sum(row["bytes_received"] for row in sent) == last[-1].bytes_sent
+    assert last[-1].bytes_sent <= left, "only what was not recorded left this machine"
+
+
 # ── P2: system calls ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -246,12 +284,19 @@ def test_p7_a_process_that_was_stopped_is_fenced_off_before_its_next_effect(
     house: House, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resume, "HANDOVER_S", 0.0)
-    # One store at a time: a process that is stopped inside a commit would hold the journal until it goes on.
+    # A process that is stopped inside a commit would hold the journal until it goes on.
     sleeper = script("""
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+def between_commits():
+    with closing(sqlite3.connect(Path(home) / "state" / "journal.db", isolation_level=None)) as db:
+        db.execute("begin immediate")  # waits for a commit that is under way
 stopped = []
 def listen(progress):
     if progress.stores_confirmed >= 2 and not stopped:
         stopped.append(True)
+        between_commits()
         os.kill(os.getpid(), signal.SIGSTOP)
 asked["concurrency"] = 1
 print(json.dumps(told(lambda: deploy(listen))))

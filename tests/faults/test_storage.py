@@ -185,7 +185,7 @@ async def test_s7_the_order_of_a_quilts_files_means_nothing(served: Any, user: A
 async def test_s8_a_quilt_that_is_lost_part_way_fails_with_one_error_for_all_its_files(
     user: Any, served: Any, servers: Any, lined: Any
 ) -> None:
-    files = {f"{n}.bin": bytes(100_000) for n in range(50)}
+    files = {f"{n}.bin": bytes(400_000) for n in range(50)}  # more than what sockets take unsent
     document = {"blobStoreResult": user.created(), "storedQuiltBlobs": user.patches(*files)}
     async with (
         served(servers.answering(200, document)) as url,

@@ -182,7 +182,7 @@ async def test_of_two_that_expect_the_same_row_one_is_written(opened: Opened) ->
 
 async def test_a_row_that_nobody_owns_is_written_once_by_whoever_is_first(opened: Opened) -> None:
     def alert(expect: dict[str, Any], **values: Any) -> Change:
-        return Change("", puts=(Put("alerts", {"n": 1}, {"rule": "r", "subject": "s", **values}, expect),))
+        return Change("", puts=(Put("alerts", {"n": 1}, values, expect),))
 
     async with opened() as journal:
         await journal.append(None, [alert({}, fired_ms=1)])

@@ -195,7 +195,7 @@ async def test_a_lost_answer_of_the_node_is_found_by_the_digest(house: Any) -> N
 
 
 async def test_a_failed_deployment_goes_on_once_the_cause_is_gone(house: Any) -> None:
-    house.fault("publisher.request", "error", status=500)
+    house.fault("publisher.request", "error", status=403)  # no store is begun, whenever it is read
     async with house.session() as sites:
         with pytest.raises(WalrusError) as caught:
             await sites.deploy(house.folder, site_name="tides", recovery=NO_RETRY)
@@ -256,6 +256,37 @@ async def test_a_deployment_that_another_session_works_on_is_refused(house: Any)
                 await sites.deploy(house.folder, site_name="tides")
         assert caught.value.code == "deployment_owned"
         tasks.cancel_scope.cancel()
+
+
+async def test_a_deployment_is_paused_and_continued_from_another_session_of_the_home(house: Any) -> None:
+    house.net.faults.reshape(latency_s=0.2)
+    seen: list[bool] = []
+    async with anyio.create_task_group() as tasks, house.session() as other:
+        storing, paused = anyio.Event(), anyio.Event()
+
+        def listen(progress: Progress) -> None:
+            seen.append(progress.paused)
+            if progress.phase is Phase.STORE:
+                storing.set()
+            if progress.paused:
+                paused.set()
+
+        async def first() -> None:
+            async with house.session() as sites:
+                await sites.deploy(house.folder, site_name="tides", max_quilt_files=1, concurrency=1, progress=listen)
+
+        tasks.start_soon(first)
+        await storing.wait()
+        (item,) = await other.list()
+        asked = await other.pause(item.deployment_id, reason="lunch")
+        assert (asked.status, (await other.list())[0].status) == ("paused", "paused")
+        with anyio.fail_after(20):
+            await paused.wait()
+        assert (await other.unpause()).status in ("pending", "uploading")
+    assert (True in seen, seen[-1]) == (True, False)
+    async with house.session() as sites:
+        assert [item.status for item in await sites.list()] == ["completed"]
+    assert set(house.paid().values()) == {1}
 
 
 async def test_two_first_deploys_at_the_same_moment_make_one_site(house: Any) -> None:

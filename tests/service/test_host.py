@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 import walrus_sdk as ws
@@ -58,6 +59,26 @@ def test_a_connection_lasts_and_its_handles_tell_how_far_they_are(house: Any, op
         assert sites.url("tides").wait() == result.url
 
 
+def test_pause_and_unpause_work_without_an_event_loop(house: Any, options: dict[str, Any]) -> None:
+    house.net.faults.reshape(latency_s=0.2)
+    storing, paused = threading.Event(), threading.Event()
+
+    def listen(progress: ws.Progress) -> None:
+        if progress.phase is Phase.STORE:
+            storing.set()
+        if progress.paused:
+            paused.set()
+
+    with ws.connect(**options) as sites:
+        handle = sites.deploy(house.folder, site_name="tides", max_quilt_files=1, concurrency=1, progress=listen)
+        assert storing.wait(30)
+        assert ws.run.pause(**options).status == "paused"
+        assert paused.wait(30)
+        assert not handle.done
+        ws.run.unpause(**options)
+        assert handle.wait(60).version == 1
+
+
 def test_a_cancelled_handle_leaves_a_deployment_that_goes_on(house: Any, options: dict[str, Any]) -> None:
     house.net.faults.reshape(latency_s=0.5)
     storing = threading.Event()
@@ -86,6 +107,46 @@ async def test_a_handle_can_be_awaited_on_any_event_loop(house: Any, options: di
     with ws.connect(**options) as sites:
         result = await sites.deploy(house.folder, site_name="tides")
         assert (await sites.status(str(result.deployment_id))).summary.version == 1
+
+
+def test_the_same_deploy_while_one_runs_is_the_same_handle(house: Any, options: dict[str, Any]) -> None:
+    house.net.faults.reshape(latency_s=0.3)
+    with ws.connect(**options) as sites, ws.connect(**options) as again:
+        handle = sites.deploy(house.folder, site_name="tides")
+        assert again.deploy(house.folder, site_name="tides") is handle, "a cell that is run twice"
+        assert again.deploy(house.folder, site_name="other") is not handle
+        handle.wait(60)
+        assert again.deploy(house.folder, site_name="tides") is not handle
+    assert house.paid().most_common(1)[0][1] == 1
+
+
+@pytest.mark.anyio
+async def test_who_is_cancelled_while_awaiting_a_handle_stops_it_resumably(house: Any, options: dict[str, Any]) -> None:
+    house.net.faults.reshape(latency_s=0.5)
+    storing = threading.Event()
+    with ws.connect(**options) as sites:
+        handle = sites.deploy(house.folder, site_name="tides", progress=lambda p: p.bytes_sent and storing.set())
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as tasks:
+
+                async def stop() -> None:
+                    while not storing.is_set():  # noqa: ASYNC110  # set by another thread
+                        await anyio.sleep(0.01)
+                    scope.cancel()
+
+                tasks.start_soon(stop)
+                await handle
+        assert handle.is_over
+        assert [item.status for item in await sites.list()] == ["interrupted"]
+
+
+def test_a_coroutine_function_of_ones_own_runs_with_the_session(house: Any, options: dict[str, Any]) -> None:
+    async def count(session: ws.Session) -> int:
+        return len(await session.list())
+
+    with ws.connect(**options) as sites:
+        sites.deploy(house.folder, site_name="tides").wait()
+        assert sites.submit(count).wait() == 1
 
 
 def test_waiting_has_a_limit(house: Any, options: dict[str, Any]) -> None:

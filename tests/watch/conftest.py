@@ -11,10 +11,12 @@ import pytest
 from walrus_sdk.errors import NetworkError
 from walrus_sdk.model import events
 from walrus_sdk.model.alerts import Notice
+from walrus_sdk.model.progress import Phase, Progress
+from walrus_sdk.model.samples import Resources, Sample
 from walrus_sdk.model.units import DeploymentId
 from walrus_sdk.ports import Change, Drop, Ownership, Put
 from walrus_sdk.testing.death import Life
-from walrus_sdk.testing.journal import Disk, MemoryJournal
+from walrus_sdk.testing.journal import Disk, MemoryJournal, MemoryTail
 from walrus_sdk.testing.machine import ManualClock
 from walrus_sdk.watch.gather import Eyes
 from walrus_sdk.watch.monitor import Monitor
@@ -76,7 +78,6 @@ class Watched:
     clock: ManualClock = field(default_factory=ManualClock)
     told: list[Notice] = field(default_factory=list)
     disk_free: int | None = None
-    sample: Any = None
 
     def __post_init__(self) -> None:
         self.journal = MemoryJournal(self.disk, self.clock, Life())
@@ -97,10 +98,14 @@ class Watched:
 
     @property
     def eyes(self) -> Eyes:
-        async def sample(_: DeploymentId) -> Any:
-            return self.sample
+        return Eyes(lambda which: str(which) in self.disk.held, MemoryTail(self.disk), lambda: self.disk_free)
 
-        return Eyes(lambda which: str(which) in self.disk.held, sample, lambda: self.disk_free)
+    async def sample(self, deployment: Deployment, **facts: int) -> None:
+        """Write a sample as the process that works on a deployment does."""
+        progress, resources = Progress(phase=Phase.STORE, **facts), Resources(1.5, 5000, 7, 9000)
+        sample = Sample(0, self.clock.wall_ms(), deployment.owner.incarnation, progress, resources=resources)
+        values = {"deployment": deployment.id, "wall_ms": sample.wall_ms, "data": sample.data()}
+        await self.journal.append(None, [Change("sample", puts=(Put("samples", {}, values),))])
 
     def monitor(self, table: Mapping[str, Any], **options: Any) -> Monitor:
         """A monitor of these rules only, as a process would start it."""

@@ -16,6 +16,7 @@ from walrus_sdk.cli.outside import Outside
 from walrus_sdk.settings import Settings
 
 if TYPE_CHECKING:
+    from walrus_sdk.cli.displays import Display
     from walrus_sdk.cli.running import Verb
     from walrus_sdk.service.session import Session
 
@@ -69,10 +70,16 @@ class Call:
         """Run a verb in a session, with progress and signals; see `run_verb`."""
         from walrus_sdk.cli.running import run_verb
 
-        def open_session() -> AbstractAsyncContextManager[Session]:
-            return self.outside.open_session(self.settings, **self.where)
+        return run_verb(self._open_session, verb, self.output.display(), self.output.note)
 
-        return run_verb(open_session, verb, self.output.display(), self.output.note)
+    def watch(self, verb: Verb[T], display: Display) -> T:
+        """Run a verb that only looks: a signal ends the looking, and there is nothing to finish."""
+        from walrus_sdk.cli.running import run_verb
+
+        return run_verb(self._open_session, verb, display, lambda _: None)
+
+    def _open_session(self) -> AbstractAsyncContextManager[Session]:
+        return self.outside.open_session(self.settings, **self.where)
 
 
 def command(name: str, *parameters: Decorator[Any]) -> Callable[[Callable[..., int | None]], click.Command]:

@@ -79,7 +79,7 @@ class PlainDisplay:
         text = news(self._told, progress)
         if text is None:
             return
-        if progress.waiting:
+        if progress.waiting and not progress.paused:
             now, last = self._now_s(), self._waited_s
             same = self._told is not None and self._told.phase is progress.phase
             if same and last is not None and now - last < WAIT_PAUSE_S:

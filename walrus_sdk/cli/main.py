@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import click
 
-from walrus_sdk.cli import caring, exits, recovering
+from walrus_sdk.cli import caring, exits, metrics, recovering, watching
 from walrus_sdk.cli.calls import Program, group
 from walrus_sdk.cli.deploying import deploy, plan
 from walrus_sdk.cli.local_network import localnet
@@ -29,7 +29,8 @@ main = click.version_option(package_name=NAME, prog_name=NAME, message="%(prog)s
         NAME,
         "Publish static sites to Walrus and Sui: built so that deployments are not lost, repeated or half-finished.",
         deploy, plan, list_deployments, status, report, verify, open_site, *recovering.COMMANDS, *caring.COMMANDS,
-        deploy_site, blob_id, quilt, localnet, completion,
+        *watching.COMMANDS, *metrics.COMMANDS, deploy_site,
+        blob_id, quilt, localnet, completion,
     )
 )  # fmt: skip
 

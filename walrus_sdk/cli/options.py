@@ -68,6 +68,8 @@ _WHAT: Sequence[Decorator[Any]] = (
                       "delete what the site serves."),
     click.option("--fresh", is_flag=True, help="Go on with no unfinished deployment, use nothing that is stored: "
                  "deletable blobs are paid again."),
+    click.option("--repack", is_flag=True,
+                 help="Store pages anew whose old quilts hold mostly what no page uses; a plan says when it pays."),
 )  # fmt: skip
 
 CARRY_OUT: Sequence[Decorator[Any]] = (

@@ -147,6 +147,17 @@ class Output:
                 return LiveDisplay(console)
         return PlainDisplay(self.note, self._outside.monotonic_s)
 
+    def progress(self, fields: Mapping[str, Any]) -> None:
+        """Say how far something is, to programs."""
+        self._object("progress", fields)
+
+    def screen(self) -> Console | None:
+        """Return the whole screen, where a person looks at the standard output on a terminal that can do it."""
+        if self.as_json or self._plain or not self._out.isatty():
+            return None
+        console = self._console(self._out)
+        return None if console.is_dumb_terminal else console
+
     # ── how it is written ─────────────────────────────────────────────────────────────────────────────────────
 
     def _object(self, kind: str, fields: Mapping[str, Any]) -> None:

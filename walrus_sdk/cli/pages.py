@@ -26,6 +26,7 @@ __all__ = [
     "question",
     "report_page",
     "result_page",
+    "summary_page",
     "verify_page",
     "versions",
 ]
@@ -112,6 +113,12 @@ def deployments(summaries: Iterable[DeploymentSummary]) -> list[Sequence[str]]:
         )
         for item in summaries
     ]
+
+
+def summary_page(item: DeploymentSummary) -> Page:
+    """Return a deployment in short."""
+    site, stored = item.site_name or f"({item.verb})", f"{item.progress:.0%}"
+    return [("deployment", str(item.deployment_id)), ("site", site), ("status", item.status), ("stored", stored)]
 
 
 def versions(found: Iterable[Version]) -> list[Sequence[str]]:

@@ -73,6 +73,24 @@ def cancel(call: Call, deployment: str, reason: str) -> None:
     call.output.result(fields if result is None else {**result.to_json(), **fields}, pages.facts(fields))
 
 
+@command("pause", click.argument("deployment", metavar="[ID]", required=False), _REASON, *NETWORK)
+def pause(call: Call, deployment: str | None, reason: str) -> None:
+    """Let deployment ID begin nothing new until `walrus-sdk continue`, whoever works on it.
+
+    What is under way comes to its end. Without an ID it is the one that is running. A pause ends with the process that
+    works on the deployment: `resume`, or the same deploy, goes on.
+    """
+    item = call.run(lambda session, _: session.pause(deployment, reason=reason))
+    call.output.result(item.to_json(), pages.summary_page(item))
+
+
+@command("continue", click.argument("deployment", metavar="[ID]", required=False), *NETWORK)
+def continue_(call: Call, deployment: str | None) -> None:
+    """Let deployment ID go on after a pause. Without an ID it is the one that is paused."""
+    item = call.run(lambda session, _: session.unpause(deployment))
+    call.output.result(item.to_json(), pages.summary_page(item))
+
+
 @command(
     "rollback",
     _SITE,
@@ -187,4 +205,4 @@ def cleanup(call: Call, older_than: float, keep_last: int, deployment: str | Non
     call.output.result(found.to_json(), pages.cleanup_page(found))
 
 
-COMMANDS = (resume, cancel, rollback, versions, diff, download, pin, lock, unlock, cleanup)
+COMMANDS = (resume, cancel, pause, continue_, rollback, versions, diff, download, pin, lock, unlock, cleanup)

@@ -41,6 +41,7 @@ MAX_SYMBOL_SIZE = 65534
 _UNIT = 1024 * 1024
 _ENCODING = b"\x01"  # RS2
 _LANES = 1 << 19  # elements of one codec call: near the best speed, and a few MB of working memory
+_ALONE = 1 << 20  # bytes of encoded size up to which a thread more costs more than it saves
 _GROUP = 64  # columns of one group at most: bounds the leaf hashes held as objects of their own
 
 
@@ -151,6 +152,8 @@ def metadata(data: Buffer, n_shards: int = 1000, *, threads: int = 0, tier: str 
         raise ValueError(f"expected a tier of {tiers.available()}, found {tier!r}")
     if native is None:
         return _metadata(content, n_shards)
+    if not threads and encoded_size(len(content), n_shards) < _ALONE:
+        threads = 1
     roots = native.roots(content, n_shards, threads, tier)
     pairs = ((roots[at : at + 32], roots[at + 32 : at + 64]) for at in range(0, len(roots), 64))
     return Metadata(len(content), tuple(pairs))

@@ -24,8 +24,15 @@ async def name_of(world: World, operation: StoreOperation, n_shards: int) -> Blo
     return BlobId(raw)
 
 
-async def _whole(content: Content) -> bytes:
-    return b"".join([chunk async for chunk in content])
+async def _whole(content: Content) -> bytes | bytearray:
+    data: bytes | bytearray = b""
+    async for chunk in content:
+        if not data:
+            data = chunk
+        else:
+            data = bytearray(data) if isinstance(data, bytes) else data
+            data += chunk  # grown, not joined: a large file is held once
+    return data
 
 
 def request_of(

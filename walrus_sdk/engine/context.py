@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from walrus_sdk.engine.feed import Feed
+from walrus_sdk.engine.gate import Gate
 from walrus_sdk.engine.patience import Patience
 from walrus_sdk.model.network import Network
 from walrus_sdk.model.options import DeployOptions, Limits
@@ -19,7 +20,8 @@ __all__ = ["Context"]
 class Context:
     """The world, whose deployment it is, the network, the options, where progress goes, how long a stop may take.
 
-    `limits` are those of uploads. `is_live` tells whether a process works on a deployment of this home.
+    `limits` are those of uploads. `is_live` tells whether a process works on a deployment of this home. While `gate` is
+    closed no effect begins.
     """
 
     world: World
@@ -30,6 +32,7 @@ class Context:
     feed: Feed
     is_live: Callable[[DeploymentId], bool]
     patience: Patience = field(default_factory=Patience)
+    gate: Gate = field(default_factory=Gate)
 
     @property
     def settle_s(self) -> float:

@@ -17,6 +17,7 @@ import anyio
 import anyio.abc
 
 from walrus_sdk.engine.feed import Feed
+from walrus_sdk.engine.gate import Gate
 from walrus_sdk.model.options import Limits
 from walrus_sdk.planning import pacing
 from walrus_sdk.planning.pacing import Answer, Lane, Outcome, Pace
@@ -63,7 +64,10 @@ class Limiters:
         feed: Feed,
         answered: Callable[[Pace, Answer], Pace],
         stores: int,
+        gate: Gate,
     ) -> None:
+        self._gate = gate
+        gate.when_opened(self._hand_out)
         self._left = stores
         self._answered = answered
         self._limits = limits
@@ -182,7 +186,7 @@ class Limiters:
         """
         lanes, left, now_s = list(self._lanes), [], self.now_s() + _TICK_S
         places = self._limits.requests - sum(lane.in_flight for lane in self._lanes)
-        while self._waiting and places > 0:
+        while self._waiting and places > 0 and self._gate.is_open:
             size, number, turn = heapq.heappop(self._waiting)
             if self._stopped and not turn.begun:
                 left.append((size, number, turn))
@@ -235,15 +239,26 @@ async def open_limiters(
     random: Random,
     feed: Feed,
     stores: int,
+    gate: Gate | None = None,
     answered: Callable[[Pace, Answer], Pace] = pacing.answered,
 ) -> AsyncIterator[Limiters]:
     """Give limiters for the length of a block.
 
     `paces` has one for each publisher, `answered` decides what follows an answer, `stores` is how many there will be.
+    While `gate` is closed no place is given.
     """
     async with anyio.create_task_group() as timers:
         yield Limiters(
-            limits, paces, timers, clock=clock, sleep=sleep, random=random, feed=feed, answered=answered, stores=stores
+            limits,
+            paces,
+            timers,
+            clock=clock,
+            sleep=sleep,
+            random=random,
+            feed=feed,
+            answered=answered,
+            stores=stores,
+            gate=gate or Gate(),
         )
         timers.cancel_scope.cancel()
 

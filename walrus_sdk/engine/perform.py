@@ -165,6 +165,7 @@ class Performer:
     async def _do(
         self, effect: Effect, row: Mapping[str, Any] | None, do: Callable[[Release], Awaitable[Outcome]]
     ) -> Done:
+        await self._context.gate.passed()
         attempt = (row["attempts"] or 0) + 1 if row is not None else 1
         was_open = row is not None and row["state"] == EffectState.RELEASED.value
         await self.records.point(effect, "intent.before")

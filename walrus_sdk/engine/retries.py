@@ -76,7 +76,8 @@ class Retries:
             except WalrusError as error:
                 if paced and is_busy(error):
                     refused_at = min(refused_at, clock.monotonic())
-                    self._check_busy(error, clock.monotonic() - max(refused_at, self._done_at))
+                    since_s = max(refused_at, self._done_at, self._context.gate.opened_s)
+                    self._check_busy(error, clock.monotonic() - since_s)
                     continue
                 tries += 1
                 await self._again(what, tries, error)

@@ -119,6 +119,7 @@ class SiteWriter:
 
     async def _advance(self, target: Mapping[str, Resource], may_repeat: MayRepeat) -> bool:
         """Settle what is open, then send one transaction; false when nothing is missing."""
+        await self._context.gate.passed()  # before anything is signed: it would be too old after a long pause
         await self.sender.resolve_open(may_repeat)
         if not self._pending:
             self._pending = await self._missing(target)

@@ -105,6 +105,7 @@ class Uploads:
             random=world.random,
             feed=self._context.feed,
             stores=len(self._plan.operations),
+            gate=self._context.gate,
         )
 
     async def settle(self) -> None:

@@ -8,10 +8,20 @@ from pathlib import Path
 
 from walrus_sdk.journal.database import make_folder
 
-__all__ = ["MAX_SIZE", "LogFile"]
+__all__ = ["MAX_SIZE", "LogFile", "LogTail", "aside", "log_path"]
 
 MAX_SIZE = 16 * 1024 * 1024
 """Bytes after which the file is set aside as ``.1``; so the log takes twice this at most."""
+
+
+def log_path(home: Path) -> Path:
+    """Return where a home keeps its log."""
+    return home / "logs" / "deployment.log"
+
+
+def aside(path: Path) -> Path:
+    """Return where a log is that was set aside."""
+    return path.with_suffix(".log.1")
 
 
 class LogFile:
@@ -21,7 +31,7 @@ class LogFile:
     """
 
     def __init__(self, home: Path, redact: Callable[[str], str]) -> None:
-        self._path = home / "logs" / "deployment.log"
+        self._path = log_path(home)
         self._redact = redact
         make_folder(self._path.parent)
 
@@ -33,10 +43,50 @@ class LogFile:
             descriptor = os.open(self._path, flags, 0o600)
             try:
                 os.write(descriptor, data)
-                size = os.fstat(descriptor).st_size
+                written = os.fstat(descriptor)
             finally:
                 os.close(descriptor)
-            if size > MAX_SIZE:
-                self._path.replace(self._path.with_suffix(".log.1"))
+            if written.st_size > MAX_SIZE and os.path.samestat(written, self._path.lstat()):
+                self._path.replace(aside(self._path))  # unless somebody was faster
         except OSError:
             return
+
+
+class LogTail:
+    """Reads the log of a home, whoever writes it: what is there, then what is added. Blocks; holds no file open."""
+
+    def __init__(self, home: Path) -> None:
+        self._path = log_path(home)
+        self._file: os.stat_result | None = None
+        self._at = 0
+
+    def read(self) -> list[str]:
+        """Return the whole lines that were added since the last call; at first, those of both files.
+
+        A line whose end is not written yet is left for the next time. No log is an empty one.
+        """
+        if self._is_at(self._path):
+            return self._more(self._path, self._at)
+        # What was read so far may have been set aside since; of a file that was never seen all is new.
+        older = aside(self._path)
+        lines = self._more(older, self._at if self._is_at(older) else 0)
+        return lines + self._more(self._path, 0)
+
+    def _is_at(self, path: Path) -> bool:
+        try:
+            now = path.stat()
+        except OSError:
+            return False
+        return self._file is not None and os.path.samestat(self._file, now) and now.st_size >= self._at
+
+    def _more(self, path: Path, start: int) -> list[str]:
+        try:
+            with path.open("rb") as file:
+                opened = os.fstat(file.fileno())
+                file.seek(start)
+                data = file.read()
+        except OSError:
+            return []
+        whole = data[: data.rfind(b"\n") + 1]
+        self._file, self._at = opened, start + len(whole)
+        return whole.decode("utf-8", "replace").splitlines()

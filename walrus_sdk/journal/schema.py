@@ -77,7 +77,7 @@ alter table attempts add column frost integer;
 
 _THIRD = """
 create table alerts (
-    n integer not null, rule text not null, kind text, subject text not null, severity text, deployment text,
+    n integer not null, rule text, kind text, subject text, severity text, deployment text,
     fired_ms integer, cleared_ms integer, value real, threshold real, unit text, message text, clearing text,
     primary key (n)) strict;
 create table deliveries (

@@ -115,6 +115,7 @@ class Control:
             "redirects_package": str(genesis.redirects_package),
             "system_object": str(genesis.system_object),
             "staking_object": str(genesis.staking_object),
+            "wal_coin": genesis.wal_type,
             "equivocations": len(chain.equivocations),
         }
 

@@ -93,4 +93,5 @@ def network_of(genesis: Genesis, url: str) -> Network:
         settle_s=5.0,
         grace_s=5.0,
         max_quilt_body=100 * 1024 * 1024,
+        wal_coin=genesis.wal_type,
     )

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
 from walrus_sdk.model.reports import iso
 
-__all__ = ["Alert", "Notice", "Severity", "alerts", "firing"]
+__all__ = ["Alert", "AlertOptions", "Notice", "Severity", "alerts", "firing"]
 
 
 class Severity(Enum):
@@ -114,6 +114,23 @@ class Notice:
         if alert.is_firing:
             return f"{alert.severity.value}: {alert.rule}: {alert.message}"
         return f"cleared: {alert.rule}: {alert.clearing or alert.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class AlertOptions:
+    """What a monitor is asked for; `None`: as the project file and the environment say.
+
+    `rules` by name, as docs/reference/alerts.md has them. `webhooks`: addresses by name, whose origins must be among
+    `webhook_origins`; `webhook_key` signs. `wallet`: ask the network what the sites' owner has, every five minutes.
+    `every_s`: seconds between two looks at the journal.
+    """
+
+    rules: Mapping[str, Any] | None = None
+    webhooks: Mapping[str, str] | None = field(default=None, repr=False)
+    webhook_origins: tuple[str, ...] | None = None
+    webhook_key: str | None = field(default=None, repr=False)
+    wallet: bool = False
+    every_s: float = 2.0
 
 
 def alerts(rows: Iterable[Mapping[str, Any]]) -> tuple[Alert, ...]:

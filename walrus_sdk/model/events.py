@@ -4,8 +4,10 @@ from __future__ import annotations
 
 __all__ = [
     "CHECKPOINT",
+    "DEPLOYMENT_CONTINUED",
     "DEPLOYMENT_DROPPED",
     "DEPLOYMENT_IMPORTED",
+    "DEPLOYMENT_PAUSED",
     "DEPLOYMENT_PLANNED",
     "DEPLOYMENT_STATUS",
     "DEPLOYMENT_TAKEN_UP",
@@ -33,6 +35,10 @@ DEPLOYMENT_IMPORTED = "deployment.imported"
 """It was taken over from a checkpoint file: the file's moment and last event."""
 DEPLOYMENT_TAKEN_UP = "deployment.taken_up"
 """A later owner goes on with it: incarnation."""
+DEPLOYMENT_PAUSED = "deployment.paused"
+"""Its owner has heard a pause: no effect begins from here on. Reason."""
+DEPLOYMENT_CONTINUED = "deployment.continued"
+"""Its owner has heard that it is to go on."""
 DEPLOYMENT_DROPPED = "deployment.dropped"
 """Its history is cleaned up: this line is in the log only."""
 STORE_NAMED = "store.named"

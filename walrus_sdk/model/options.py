@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any, TypedDict
 
 from walrus_sdk.errors import ConfigurationError
+from walrus_sdk.model.html import Facts, Shown
 from walrus_sdk.model.plan import Cost
 from walrus_sdk.model.units import DeploymentId, Digest, Frost, Mist, ObjectId
 
@@ -117,7 +118,8 @@ class DeployOptions:
     of the session send together. `wal_price`, `sui_price`: USD per coin.
     `tags` are kept with the version. `gas_budget` is the most that one transaction may use, instead of what a
     simulation says. `rollback_on_bad_verify` goes back to the last version when wrong bytes are proven to be served.
-    `keep_old_s` leaves replaced assets with a hash in their name on the site for so many seconds.
+    `keep_old_s` leaves replaced assets with a hash in their name on the site for so many seconds. `repack` stores pages
+    anew whose old quilts are mostly waste (`planning.waste`).
     """
 
     site_name: str | None = None
@@ -130,6 +132,7 @@ class DeployOptions:
     write_object_id: bool = False
     deletable: bool = False
     fresh: bool = False
+    repack: bool = False
     verify: Verify = Verify.AUTO
     max_cost: Frost | None = None
     max_delete: float = 0.5
@@ -198,6 +201,7 @@ class Asked(TypedDict, total=False):
     write_object_id: bool
     deletable: bool
     fresh: bool
+    repack: bool
     verify: Verify
     max_cost: Frost | None
     max_delete: float
@@ -219,7 +223,7 @@ class Asked(TypedDict, total=False):
 
 
 @dataclass(frozen=True, slots=True)
-class DeployResult:
+class DeployResult(Shown):
     """What a deployment came to.
 
     `version` counts the site's completed deployments in this home. `digests` are those of its transactions,
@@ -239,6 +243,23 @@ class DeployResult:
     changed: bool
     possibly_paid_in_vain: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    def facts(self) -> tuple[str, Facts]:
+        """Return what a notebook shows."""
+        cost, changed = self.cost, "" if self.changed else " (nothing changed)"
+        facts = [
+            ("address", self.url),
+            ("site", str(self.site_id)),
+            ("version", f"{self.version}{changed}"),
+            ("stored", f"{cost.stored_bytes:,} bytes in {cost.requests:,} stores for {cost.frost}"),
+            ("stored already", f"{cost.skipped_bytes:,} bytes"),
+            ("gas", f"{cost.gas} in {len(self.digests):,} transactions"),
+            ("verified", self.verified),
+            ("deployment", str(self.deployment_id)),
+        ]
+        facts += [("paid again", f"{name}: its first store may have been paid in vain")
+                  for name in self.possibly_paid_in_vain]  # fmt: skip
+        return f"Deployed {self.site_name}", [*facts, *(("warning", text) for text in self.warnings)]
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as JSON-ready fields, amounts as decimal text with the unit in the name."""

@@ -8,6 +8,7 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any
 
+from walrus_sdk.model.html import Facts, Shown
 from walrus_sdk.model.site import Metadata, Redirect, Resource
 from walrus_sdk.model.units import BlobId, Digest, Frost, Mist, ObjectId, QuiltPatchId, SuiAddress, WalrusEpoch
 
@@ -208,7 +209,7 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Shown):
     """Everything a deployment will do, frozen before anything is spent.
 
     `digest` names the frozen plan and is never recomputed to decide; `request_digest` names what was asked for
@@ -274,6 +275,11 @@ class Plan:
             rows.append(("kept for a time", f"{len(self.retiring)} replaced assets"))
         rows += [("ignored", f"{path} ({why})") for path, why in self.ignored[:20]]
         return [*rows, *(("warning", text) for text in self.warnings)]
+
+    def facts(self) -> tuple[str, Facts]:
+        """Return what a notebook shows: the table, and how much is to do."""
+        done = " (nothing to do)" if self.nothing_to_do else ""
+        return f"Plan of {self.verb} {self.target.name}{done}", self.table()
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON-ready fields, amounts as decimal text with the unit in the name."""

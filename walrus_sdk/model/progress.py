@@ -26,7 +26,8 @@ class Progress:
     Prepared: `files_found` so far, of them `files_hashed`, `bytes_hashed`. Stored: `stores_total` operations, of
     them `stores_encoded` (blob id known) and `stores_confirmed`; `bytes_total` to store, `bytes_sent` (left this
     machine, repeated sends included) and `bytes_confirmed` (known to be certified). On chain: `transactions_total`
-    and `transactions_confirmed`. Verified: `checks_total` and `checks_done`. `waiting` says what is waited for.
+    and `transactions_confirmed`. Verified: `checks_total` and `checks_done`. `waiting` says what is waited for,
+    `paused` that nothing new begins because somebody asked for that. `deployment` is its id, once it has one.
     """
 
     phase: Phase = Phase.SCAN
@@ -45,3 +46,5 @@ class Progress:
     checks_done: int = 0
     retries: int = 0
     waiting: str = ""
+    paused: bool = False
+    deployment: str = ""

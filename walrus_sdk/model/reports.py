@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from walrus_sdk.model.deployment import Event
+from walrus_sdk.model.html import Facts, Shown
+from walrus_sdk.model.samples import Sample
 from walrus_sdk.model.units import DeploymentId, ObjectId
 
-__all__ = ["DeploymentReport", "DeploymentSummary", "VerifyReport", "iso"]
+__all__ = ["DeploymentReport", "DeploymentSummary", "Glimpse", "Page", "VerifyReport", "iso"]
 
 
 def iso(ms: int | None) -> str | None:
@@ -18,13 +21,13 @@ def iso(ms: int | None) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class DeploymentSummary:
+class DeploymentSummary(Shown):
     """One deployment in a line.
 
-    `status` is a `Status` value, or ``interrupted`` when its owner is gone before the end. `progress` is the share
-    of its files that are stored, 0 to 1. Times are milliseconds since 1970 UTC. `resumable`: the same command goes on.
-    `verb` is what it is a run of: ``deploy``, ``rollback``, ``cleanup`` (which is about no site), or a record of:
-    ``adopt``, ``forget``.
+    `status` is a `Status` value, or ``interrupted`` when its owner is gone before the end, or ``paused`` when its owner
+    is asked to begin nothing new. `progress` is the share of its files that are stored, 0 to 1. Times are milliseconds
+    since 1970 UTC. `resumable`: the same command goes on. `verb` is what it is a run of: ``deploy``, ``rollback``,
+    ``cleanup`` (which is about no site), or a record of: ``adopt``, ``forget``. `folder` is where its files were.
     """
 
     deployment_id: DeploymentId
@@ -42,6 +45,25 @@ class DeploymentSummary:
     reason: str = ""
     resumable: bool = False
     verb: str = "deploy"
+    folder: str = ""
+
+    def facts(self) -> tuple[str, Facts]:
+        """Return what a notebook shows; what is not known is left out."""
+        facts = [
+            ("status", f"{self.status}, can go on" if self.resumable else self.status),
+            ("reason", self.reason),
+            ("site", str(self.site_id or "")),
+            ("network", self.network),
+            ("address", self.url),
+            ("version", "" if self.version is None else str(self.version)),
+            ("stored", f"{self.progress:.0%} of its files"),
+            ("started", iso(self.started_ms) or ""),
+            ("finished", iso(self.finished_ms) or ""),
+            ("message", self.message),
+            ("commit", self.commit),
+            ("folder", self.folder),
+        ]
+        return f"{self.verb} {self.site_name} {self.deployment_id}", [(label, text) for label, text in facts if text]
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON-ready fields; times as ISO 8601 texts in UTC."""
@@ -61,15 +83,30 @@ class DeploymentSummary:
             "reason": self.reason,
             "resumable": self.resumable,
             "verb": self.verb,
+            "folder": self.folder,
         }
 
 
 @dataclass(frozen=True, slots=True)
-class DeploymentReport:
+class DeploymentReport(Shown):
     """Everything that the journal knows of one deployment; `details` are JSON-ready lists of rows by name."""
 
     summary: DeploymentSummary
     details: Mapping[str, Any]
+
+    def facts(self) -> tuple[str, Facts]:
+        """Return what a notebook shows: the summary, how many of each there are, and the last failures."""
+        caption, facts = self.summary.facts()
+        counted = [
+            (name, f"{len(rows):,}")
+            for name in ("entries", "operations", "attempts", "transactions", "checkpoints", "events")
+            if (rows := self.details.get(name))
+        ]
+        failures = [
+            ("error", f"{row.get('operation', '')}: {row.get('code')}: {row.get('message')}")
+            for row in self.details.get("errors", ())[-5:]
+        ]
+        return caption, [*facts, *counted, *failures]
 
     def to_json(self) -> dict[str, Any]:
         """Return the summary's fields and the details."""
@@ -77,7 +114,27 @@ class DeploymentReport:
 
 
 @dataclass(frozen=True, slots=True)
-class VerifyReport:
+class Glimpse:
+    """What is new of a deployment: itself in short (its `progress` is 0 until it is complete: no file is read for it),
+    the events since the last look, and the latest sample of the process that works on it.
+    """
+
+    summary: DeploymentSummary
+    events: tuple[Event, ...]
+    sample: Sample | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of a site as visitors get it: the path that is served, its content type, its bytes."""
+
+    path: str
+    content_type: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport(Shown):
     """A site that was read back as visitors get it, and was right.
 
     `how` says how much was read (a `Verify` value), `files` how many. `version` is the version in this home that
@@ -90,6 +147,13 @@ class VerifyReport:
     how: str
     files: int
     version: int | None = None
+
+    def facts(self) -> tuple[str, Facts]:
+        """Return what a notebook shows."""
+        version = "changed from elsewhere" if self.version is None else str(self.version)
+        read = f"{self.how}: {self.files:,} files are served as they are on chain"
+        facts = [("verified", read), ("address", self.url), ("site", str(self.site_id)), ("version", version)]
+        return f"Verified {self.site_name}", facts
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON-ready fields."""

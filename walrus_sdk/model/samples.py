@@ -29,6 +29,9 @@ class Resources:
     disk_free_bytes: int | None = None
 
 
+_UNKNOWN = Resources()
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One row of ``samples``, written by the process that works on a deployment.
@@ -44,7 +47,7 @@ class Sample:
     progress: Progress
     phases_s: Mapping[Phase, float] = field(default_factory=dict)
     sending: Mapping[str, int] = field(default_factory=dict)
-    resources: Resources = Resources()
+    resources: Resources = _UNKNOWN
 
     def data(self) -> str:
         """Return the column ``data``: JSON, without fields of `Progress` that are what they are at the start."""

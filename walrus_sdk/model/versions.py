@@ -5,10 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from walrus_sdk.model.html import Facts, Shown
 from walrus_sdk.model.reports import iso
 from walrus_sdk.model.units import BlobId, DeploymentId, Digest, ObjectId, WalrusEpoch
 
 __all__ = ["BlobFate", "CleanupReport", "Download", "Lock", "Version", "VersionDiff"]
+
+
+_SHOWN = 50
+"""Paths of each kind that a notebook shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +58,7 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
-class VersionDiff:
+class VersionDiff(Shown):
     """What differs from one state of a site to another: paths, and the rules that differ."""
 
     added: tuple[str, ...]
@@ -61,6 +66,13 @@ class VersionDiff:
     removed: tuple[str, ...]
     same: int
     rules: tuple[str, ...]
+
+    def facts(self) -> tuple[str, Facts]:
+        """Return what a notebook shows: a line for each path and rule that differs."""
+        groups = (("added", self.added), ("changed", self.changed), ("removed", self.removed), ("rules", self.rules))
+        rows = [(label, name) for label, names in groups for name in names[:_SHOWN]]
+        rows += [(label, f"and {len(names) - _SHOWN:,} more") for label, names in groups if len(names) > _SHOWN]
+        return "What differs", [*rows, ("the same", f"{self.same:,} files")]
 
     @property
     def empty(self) -> bool:
@@ -127,7 +139,7 @@ class BlobFate:
 
 
 @dataclass(frozen=True, slots=True)
-class CleanupReport:
+class CleanupReport(Shown):
     """What a cleanup does, or would do: deployments and versions forgotten, blobs deleted or waiting for their end."""
 
     deployments: tuple[DeploymentId, ...]
@@ -137,6 +149,18 @@ class CleanupReport:
     dry_run: bool
     deployment_id: DeploymentId | None = None
     digests: tuple[Digest, ...] = ()
+
+    def facts(self) -> tuple[str, Facts]:
+        """Return what a notebook shows: how much goes, and what ends by itself."""
+        would = "would be " if self.dry_run else ""
+        facts = [
+            (f"{would}forgotten", f"{len(self.deployments):,} deployments, {len(self.versions):,} versions"),
+            (f"{would}deleted", f"{len(self.deleted):,} blobs, {sum(blob.size for blob in self.deleted):,} bytes"),
+        ]
+        facts += [(f"{would}deleted", str(blob.blob_id)) for blob in self.deleted[:_SHOWN]]
+        if self.waiting:
+            facts.append(("end by themselves", f"{len(self.waiting):,} blobs that are permanent"))
+        return "Cleanup (dry run)" if self.dry_run else "Cleanup", facts
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON-ready fields."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from walrus_sdk.codecs import quilt_layout
@@ -13,7 +13,7 @@ from walrus_sdk.model.options import DeployOptions
 from walrus_sdk.model.plan import Cost, Entry, Plan, SiteChange, SiteTarget, Snapshot, Stored, StoreKind, StoreOperation
 from walrus_sdk.model.site import PATCH_HEADER, Resource, SiteSnapshot
 from walrus_sdk.model.units import BlobId, QuiltPatchId, WalrusEpoch
-from walrus_sdk.planning import packing, request
+from walrus_sdk.planning import packing, request, waste
 from walrus_sdk.planning.plan_json import plan_digest
 from walrus_sdk.planning.retire import retire
 from walrus_sdk.sites import packing as transactions
@@ -54,7 +54,7 @@ class Facts:
 
     `request_digest` names what was asked for, `entries` is the manifest of `snapshot`. `name` is the site name to
     write, `None` to leave it. `retiring` is what the last plan left on the site for a time, `now_ms` the time
-    (milliseconds since 1970 UTC).
+    (milliseconds since 1970 UTC). `quilts` are the stored quilts that are known here.
     """
 
     network: Network
@@ -73,6 +73,7 @@ class Facts:
     name: str | None = None
     retiring: Mapping[str, int] = field(default_factory=dict)
     now_ms: int = 0
+    quilts: Mapping[BlobId, waste.Quilt] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,24 +113,20 @@ def draft(facts: Facts) -> Draft:
     entries = facts.entries
     now = facts.chain.walrus_epoch
     current = facts.site.content if facts.site is not None else None
+    old = waste.measure(entries.values(), current.resources.values() if current is not None else (), facts.quilts)
+    left = old.quilts.keys() if facts.options.repack else frozenset[BlobId]()
 
     def lives(resource: Resource) -> bool:
         end = facts.lifetimes.get(resource.blob_id)
-        return not facts.options.fresh and (end is None or end.number > now.number)
+        is_left = facts.options.fresh or resource.blob_id in left
+        return not is_left and (end is None or end.number > now.number)
 
     change = diff(entries, facts.rules, facts.name, current, lives)
     retired = {path for path in change.remove if current is not None and lives(current.resources[path])}
     change, retiring = retire(change, facts.retiring, facts.now_ms, int(facts.options.keep_old_s * 1000), retired)
     base = {path: current.resources[path] for path in change.keep} if current is not None else {}
-    known = _known(facts, entries, [*change.add, *change.replace], base)
-    wanted = {path: entries[path] for path in (*change.add, *change.replace)}
-    operations = packing.pack(
-        packing.pieces_of(wanted, known),
-        facts.chain.n_shards,
-        facts.epochs,
-        facts.chain.prices,
-        limits(facts.network, facts.options, facts.chain.n_shards),
-    )
+    known = _known(facts, entries, [*change.add, *change.replace], base, left)
+    operations = _pack(facts, {path: entries[path] for path in (*change.add, *change.replace)}, known)
     plan = Plan(
         digest="",
         request_digest=facts.request_digest,
@@ -146,7 +143,7 @@ def draft(facts: Facts) -> Draft:
         epochs=facts.epochs,
         end_epoch=now + facts.epochs,
         cost=Cost(),
-        warnings=(*facts.snapshot.warnings, *_lifetime_warnings(facts, base.values())),
+        warnings=(*facts.snapshot.warnings, *_lifetime_warnings(facts, base.values()), *_waste_warnings(facts, old)),
         ignored=facts.snapshot.ignored,
         message=facts.options.message,
         commit=facts.commit,
@@ -158,6 +155,16 @@ def draft(facts: Facts) -> Draft:
     return Draft(dataclasses.replace(plan, atomic=len(packed) <= 1), packed)
 
 
+def _pack(facts: Facts, wanted: Mapping[str, Entry], known: Collection[bytes]) -> list[StoreOperation]:
+    return packing.pack(
+        packing.pieces_of(wanted, known),
+        facts.chain.n_shards,
+        facts.epochs,
+        facts.chain.prices,
+        limits(facts.network, facts.options, facts.chain.n_shards),
+    )
+
+
 def finish(plan: Plan, cost: Cost) -> Plan:
     """Return the plan with its cost, frozen: its digest names it from now on."""
     whole = dataclasses.replace(plan, cost=cost)
@@ -165,9 +172,16 @@ def finish(plan: Plan, cost: Cost) -> Plan:
 
 
 def _known(
-    facts: Facts, entries: Mapping[str, Entry], paths: Sequence[str], base: Mapping[str, Resource]
+    facts: Facts,
+    entries: Mapping[str, Entry],
+    paths: Sequence[str],
+    base: Mapping[str, Resource],
+    left: Collection[BlobId],
 ) -> dict[bytes, Stored]:
-    """Return where wanted content is stored already and lives long enough: the longest-lived place of each."""
+    """Return where wanted content is stored already and lives long enough: the longest-lived place of each.
+
+    Places in blobs that are to be `left` do not count.
+    """
     if facts.options.fresh:
         return {}
     wanted = {entries[path].sha256 for path in paths}
@@ -175,7 +189,9 @@ def _known(
     found: dict[bytes, Stored] = {}
     candidates = [*facts.stored, *_places(facts, base)]
     for stored in sorted(candidates, key=lambda s: -(s.end_epoch.number if s.end_epoch else 0)):
-        if stored.sha256 in wanted and stored.end_epoch is not None and stored.end_epoch.number >= least.number:
+        if stored.sha256 not in wanted or stored.blob_id in left or stored.end_epoch is None:
+            continue
+        if stored.end_epoch.number >= least.number:
             found.setdefault(stored.sha256, stored)
     return found
 
@@ -214,6 +230,16 @@ def _lifetime_warnings(facts: Facts, kept: Iterable[Resource]) -> list[str]:
     if unknown:
         found.append(f"the end of {len(unknown)} stored blobs is not known here; --fresh stores everything anew")
     return found
+
+
+def _waste_warnings(facts: Facts, old: waste.Waste) -> list[str]:
+    """Return the offer to repack, where it pays and was not taken."""
+    if not old.quilts or facts.options.repack or facts.options.fresh:
+        return []
+    wanted = {path: entry for path, entry in facts.entries.items() if entry.sha256 in old.wanted}
+    stores, chain = _pack(facts, wanted, ()), facts.chain
+    offer = waste.offer(old, stores, chain.n_shards, facts.epochs, chain.prices)
+    return [offer] if offer is not None else []
 
 
 def to_store(plan: Plan) -> tuple[str, ...]:

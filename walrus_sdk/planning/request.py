@@ -24,6 +24,7 @@ def asked_options(options: DeployOptions) -> dict[str, Any]:
         "max_quilt_size": options.max_quilt_size,
         "max_quilt_files": options.max_quilt_files,
         "keep_old_s": options.keep_old_s,
+        "repack": options.repack,
     }
 
 
@@ -65,6 +66,7 @@ def asked_again(options: DeployOptions, plan: Plan) -> DeployOptions:
     again["site_name"] = kept.get("site_name") or (target.name if target.site_id is None else None)
     again["object_id"] = target.site_id
     again["keep_old_s"] = kept.get("keep_old_s") or 0.0
+    again["repack"] = bool(kept.get("repack"))
     return replace(options, message=options.message or plan.message, tags=options.tags or plan.tags, **again)
 
 

@@ -56,7 +56,7 @@ async def cancel(
                 if error.code != "deployment_owned":
                     raise
             continue
-        newest = await requests.incarnation_of(connection, deployment)
+        newest = await requests.incarnation_of(connection.journal, deployment)
         if newest != asked:  # a later owner does not hear what an earlier one was asked
             await requests.ask(connection, deployment, requests.CANCEL, reason)
             asked, silent, waited = newest, 0.0, 0.0

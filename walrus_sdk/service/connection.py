@@ -42,9 +42,9 @@ class Connection:
 
     `store` gives the store with the limits that are asked for, `signer` the key's signer (or raises
     ``key_missing``), `folder` opens a site folder, `commit` tells the commit that a folder was built from,
-    `is_live` whether a process works on a deployment. `asked` waits until somebody asks the owner of a deployment for
-    something (``cancel``, ``take_over``) and returns what. `hook` is for crash tests. `sampler` makes
-    what tells other processes of progress.
+    `is_live` whether a process works on a deployment. `asked` waits until what the owner of a deployment is asked for
+    (``cancel``, ``take_over``, ``pause``) is no longer what it knows, and returns it. `hook` is for crash tests.
+    `sampler` makes what tells other processes of progress.
     """
 
     network: Network
@@ -63,7 +63,7 @@ class Connection:
     folder: Callable[[Path], AbstractAsyncContextManager[Folder]]
     commit: Callable[[Path], Awaitable[str]]
     is_live: Callable[[DeploymentId], bool]
-    asked: Callable[[Ownership], Awaitable[str]]
+    asked: Callable[[Ownership, frozenset[str]], Awaitable[frozenset[str]]]
     hook: Hook = no_hook
     sampler: Callable[[Ownership, Feed], Sampler] | None = None
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 
+from walrus_sdk.engine.context import Context
 from walrus_sdk.engine.executor import Executor
 from walrus_sdk.engine.feed import Feed
 from walrus_sdk.errors import BlockchainError, DeploymentStopped, OwnershipError, WalrusError
@@ -239,11 +240,13 @@ async def carry_out(
     A failure is recorded, and carries ``deployment_id`` and ``resumable``. Cancellation leaves the status as it is.
     """
     owner = unfinished.owner
+    feed.set(deployment=str(owner.deployment))
     try:
-        executor = Executor(connection.context(owner, folder, options, feed), unfinished.plan, unfinished.status)
+        context = connection.context(owner, folder, options, feed)
+        executor = Executor(context, unfinished.plan, unfinished.status)
         await _check_recoveries(connection, owner, options)
         await _lock(connection, owner, unfinished.plan)
-        return await _run(connection, owner, executor, feed, deadline)
+        return await _run(connection, context, executor, deadline)
     except WalrusError as error:
         error.fields |= {"deployment_id": str(owner.deployment), "resumable": can_resume(error)}
         await _record_failure(connection, owner, error, _forgotten(unfinished, error))
@@ -286,10 +289,9 @@ async def _check_recoveries(connection: Connection, owner: Ownership, options: D
         raise DeploymentStopped("recoveries_exhausted", f"it was taken up again {most} times, and did not end")
 
 
-async def _run(
-    connection: Connection, owner: Ownership, executor: Executor, feed: Feed, deadline: float
-) -> DeployResult:
+async def _run(connection: Connection, context: Context, executor: Executor, deadline: float) -> DeployResult:
     """Run until the end, the deadline, or until somebody asks for something else."""
+    owner = context.owner
     results: list[DeployResult] = []
     errors: list[Exception] = []
     told: list[str] = []
@@ -298,15 +300,16 @@ async def _run(
         with anyio.CancelScope(deadline=deadline) as scope:
 
             async def listen() -> None:
-                told.append(await connection.asked(owner))
+                told.append(await _listen(connection, context))
                 scope.cancel()
 
             tasks.start_soon(listen)
             try:
-                results.append(await sampled(connection.sampler, owner, feed, executor.run))
+                results.append(await sampled(connection.sampler, owner, context.feed, executor.run))
             except Exception as error:  # carried out of the task group as it is, not as a group
                 errors.append(error)
         tasks.cancel_scope.cancel()
+    context.gate.open(connection.clock.monotonic())  # what is left open is brought to its end
     if errors:
         raise errors[0]
     if results:
@@ -316,6 +319,31 @@ async def _run(
     if told:
         raise DeploymentStopped("interrupted", "another process asked to take it over")
     raise DeploymentStopped("deadline_reached", "the deadline passed before the deployment's end")
+
+
+async def _listen(connection: Connection, context: Context) -> str:
+    """Close and open the gate as is asked, until somebody asks for an end; returns which (a cancel before all)."""
+    heard: frozenset[str] = frozenset()
+    while True:
+        before, heard = heard, await connection.asked(context.owner, heard)
+        for end in (requests.CANCEL, requests.TAKE_OVER):
+            if end in heard:
+                return end
+        if (requests.PAUSE in heard) != (requests.PAUSE in before):
+            await _pause(connection, context, requests.PAUSE in heard)
+
+
+async def _pause(connection: Connection, context: Context, paused: bool) -> None:
+    """Let nothing new begin, or everything again; the event is written while the gate is closed."""
+    owner, change = context.owner, Change(events.DEPLOYMENT_CONTINUED)
+    if paused:
+        context.gate.close()
+        reason = await requests.reason_of(connection, owner.deployment, requests.PAUSE)
+        change = Change(events.DEPLOYMENT_PAUSED, {"reason": reason})
+    context.feed.set(paused=paused)
+    await connection.journal.append(owner, [change])
+    if not paused:
+        context.gate.open(connection.clock.monotonic())
 
 
 async def _cancelled(connection: Connection, owner: Ownership, executor: Executor) -> DeployResult:

@@ -11,7 +11,7 @@ import dataclasses
 import hashlib
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -22,6 +22,7 @@ import anyio
 from walrus_sdk.engine.feed import Feed
 from walrus_sdk.errors import ConfigurationError, OwnershipError, WalrusError
 from walrus_sdk.model import events
+from walrus_sdk.model.alerts import Alert, AlertOptions, Notice
 from walrus_sdk.model.deployment import Event, Status
 from walrus_sdk.model.network import Network
 from walrus_sdk.model.options import DeployOptions, DeployResult, RecoveryOptions
@@ -35,6 +36,7 @@ from walrus_sdk.model.original import (
     DeploymentState,
     ErrorRecord,
 )
+from walrus_sdk.model.performance import FileCost, Performance
 from walrus_sdk.model.reports import DeploymentSummary
 from walrus_sdk.model.versions import CleanupReport
 from walrus_sdk.planning.state import LIVE
@@ -204,7 +206,7 @@ class WalrusSitesDeploymentService(_Sessions):
         async def read() -> DeploymentProgress | None:
             async with self._open() as session:
                 try:
-                    return DeploymentProgress.of(await session.status(deployment_id))
+                    return await _progress(session, deployment_id)
                 except ConfigurationError as error:
                     if error.code != "deployment_not_found":
                         raise
@@ -216,15 +218,16 @@ class WalrusSitesDeploymentService(_Sessions):
 
 
 class DeploymentMonitor(_Sessions):
-    """Looks at deployments, whichever process works on them: live progress, errors, health, all from the journal.
+    """Looks at deployments, whichever process works on them: progress, errors, health, performance, alerts.
 
-    Alerts, metrics and figures of performance are not here yet. Needs no network.
+    All of it is read from the journal, during a deployment, after it, from another process, after a crash. Needs no
+    network (but for alerts about the wallet).
     """
 
     async def progress(self, deployment_id: str) -> DeploymentProgress:
         """Return how far a deployment is. Raises ``deployment_not_found``."""
         async with self._open() as session:
-            return DeploymentProgress.of(await session.status(deployment_id))
+            return await _progress(session, deployment_id)
 
     async def watch(
         self,
@@ -239,7 +242,7 @@ class DeploymentMonitor(_Sessions):
         """
         async with self._open() as session:
             report = await session.status(deployment_id)
-            told = DeploymentProgress.of(report)
+            told = await _progress(session, deployment_id)
             listener(told)
             last = max((row["n"] for row in report.details["events"]), default=0)
             async for event in session.watch(deployment_id, after=last):
@@ -247,7 +250,7 @@ class DeploymentMonitor(_Sessions):
                     on_event(event)
                 if event.type not in _NEWS:
                     continue
-                now = DeploymentProgress.of(await session.status(deployment_id))
+                now = await _progress(session, deployment_id)
                 if now != told:
                     told = now
                     listener(told)
@@ -262,6 +265,35 @@ class DeploymentMonitor(_Sessions):
         """Return whether somebody should look at a deployment, and why."""
         async with self._open() as session:
             return DeploymentHealth.of(await session.status(deployment_id))
+
+    async def performance(self, deployment_id: str) -> Performance:
+        """Return how fast and how well a deployment went, and what it took."""
+        async with self._open() as session:
+            return await session.performance(deployment_id)
+
+    async def costs(self, deployment_id: str) -> Sequence[FileCost]:
+        """Return what each file of a deployment was to cost, has cost and saved."""
+        async with self._open() as session:
+            return await session.costs(deployment_id)
+
+    async def alerts(self, deployment_id: str | None = None, *, all_of_them: bool = False) -> Sequence[Alert]:
+        """Return the alerts that fire now, or all there have been; of one deployment, where it is named."""
+        async with self._open() as session:
+            return await session.alerts(deployment_id, all_of_them=all_of_them)
+
+    async def monitor(
+        self,
+        options: AlertOptions | None = None,
+        *,
+        tell: Callable[[Notice], object] | None = None,
+        until: str | None = None,
+    ) -> None:
+        """Hold alert rules against the home until it is cancelled, or nobody works on the deployment `until` any more.
+
+        `tell` is called with each alert that fires or clears: `Session.monitor`.
+        """
+        async with self._open() as session:
+            await session.monitor(options, tell=tell, until=until)
 
 
 # ── also for the command ──────────────────────────────────────────────────────────────────────────────────────────
@@ -303,6 +335,19 @@ def _journal(session: Session) -> Journal:
 async def _known(session: Session, deployment_id: str) -> str:
     """Return the id of a deployment that is there. Raises ``deployment_not_found``."""
     return str((await session.status(deployment_id)).summary.deployment_id)
+
+
+async def _progress(session: Session, deployment_id: str) -> DeploymentProgress:
+    """Return how far a deployment is, with what is seen of it while it runs."""
+    found = DeploymentProgress.of(await session.status(deployment_id))
+    view = await session.progress(deployment_id)
+    return dataclasses.replace(
+        found,
+        phase=view.phase.value,
+        bytes_per_s=view.rates.smooth,
+        eta_s=view.eta.seconds if view.eta is not None else None,
+        waiting=tuple(f"{one.what} waits: {one.on}" for one in view.waiting),
+    )
 
 
 async def _state(session: Session, deployment_id: str) -> DeploymentState:

@@ -7,7 +7,9 @@ deployments works without a key, a network or the embedded local network.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import AsyncIterator, Mapping, Sequence
+import logging
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
@@ -22,11 +24,11 @@ from walrus_sdk.engine.bandwidth import Bandwidth
 from walrus_sdk.engine.feed import Feed
 from walrus_sdk.engine.patience import Patience
 from walrus_sdk.http import redact
-from walrus_sdk.http.client import HttpClient
+from walrus_sdk.http.client import MAX_REFUSAL, HttpClient, Timeouts
 from walrus_sdk.journal.backup import backup, restore
 from walrus_sdk.journal.checkpoints import read_checkpoint
 from walrus_sdk.journal.examine import examine_home
-from walrus_sdk.journal.log_file import LogFile
+from walrus_sdk.journal.log_file import LogFile, LogTail
 from walrus_sdk.journal.store import CheckpointFiles, SqliteJournal, journal_path, open_journal
 from walrus_sdk.journal.tail import JournalTail
 from walrus_sdk.machine.clock import SystemClock, SystemIds, SystemRandom, sleep
@@ -41,6 +43,7 @@ from walrus_sdk.ports import BlobStore, Folder, Ownership, Signer
 from walrus_sdk.service import doctor, requests
 from walrus_sdk.service.connection import Connection
 from walrus_sdk.service.logged import LoggedJournal
+from walrus_sdk.service.monitoring import Sight
 from walrus_sdk.service.sampling import Sampler
 from walrus_sdk.service.unwrap import one_error
 from walrus_sdk.service.verbs import Listener, Session
@@ -57,6 +60,8 @@ from walrus_sdk.walrus.store import HttpBlobStore
 
 __all__ = ["Endpoints", "Listener", "Session", "check_headroom", "open_session", "restore_home"]
 
+_EVENTS = logging.getLogger("walrus_sdk.events")
+"""Every event as a line of JSON, at level INFO: what `--verbose` shows."""
 _POLL_S = 0.25
 """Seconds between looks at the journal for what another process does."""
 
@@ -184,6 +189,50 @@ class _Wiring:
 
         return token
 
+    def wall_ms(self) -> int:
+        """Return milliseconds since 1970 UTC."""
+        return self._clock.wall_ms()
+
+    def open_log(self) -> Callable[[], Awaitable[Sequence[str]]]:
+        """Return what reads the lines that were added to the log since it was called last."""
+        return partial(self._threads.run, LogTail(self.settings.home).read)
+
+    def hidden(self, text: str) -> str:
+        """Take secrets out of a text."""
+        return redact.hidden(text)
+
+    @property
+    def sight(self) -> Sight:
+        """What those need who watch the home."""
+        return Sight(
+            settings=self.settings,
+            journal=self.journal,
+            tail=self.tail,
+            clock=self._clock,
+            sleep=sleep,
+            is_live=self.is_live,
+            disk_free=self._disk_free,
+            post=self._tell_webhook,
+            wallet=self._wallet,
+        )
+
+    def _disk_free(self) -> int | None:
+        try:
+            return shutil.disk_usage(self.settings.home).free
+        except OSError:
+            return None
+
+    async def _tell_webhook(self, url: str, content: bytes, headers: Mapping[str, str], limit_s: float) -> int:
+        limits = Timeouts(connect_s=limit_s, send_s=limit_s, read_s=limit_s, total_s=limit_s)
+        return (await self._http.post(url, content, headers=headers, max_size=MAX_REFUSAL, timeouts=limits)).status
+
+    async def _wallet(self) -> tuple[int, int | None]:
+        connection = await self.connection()
+        owner, chain, coin = connection.signer().address, connection.chain, connection.network.wal_coin
+        mist = sum(one.balance for one in await chain.coins(owner))
+        assert isinstance(chain, GraphQlChain), "what `_connect` made"
+        return mist, await chain.balance(owner, coin) if coin else None
+
     def is_live(self, deployment: DeploymentId) -> bool:
         """Return whether a process works on a deployment."""
         return self.journal.locks.is_held(deployment)
@@ -219,11 +268,10 @@ class _Wiring:
             running = await self._threads.run(self._start_local)
             network, self._dev_key = running.network, running.key_file
         network = self._addresses.over(network)
-        log = LogFile(self.settings.home, redact.hidden)
         return Connection(
             network=network,
             project=self.settings.project,
-            journal=LoggedJournal(self.journal, log.write, self._threads),
+            journal=LoggedJournal(self.journal, self._log(), self._threads),
             checkpoints=CheckpointFiles(self.settings.home),
             chain=GraphQlChain(
                 GraphQl(self._http, network.graphql_urls, clock=self._clock.monotonic, wall_ms=self._clock.wall_ms),
@@ -244,17 +292,27 @@ class _Wiring:
             sampler=self._sampler,
         )
 
+    def _log(self) -> Callable[[Sequence[str]], None]:
+        """Return what writes lines to the log of the home, and to the program's own log where it is listened to."""
+        file = LogFile(self.settings.home, redact.hidden)
+
+        def write(lines: Sequence[str]) -> None:
+            file.write(lines)
+            if _EVENTS.isEnabledFor(logging.INFO):
+                for line in lines:
+                    _EVENTS.info("%s", redact.hidden(line))
+
+        return write
+
     def _sampler(self, owner: Ownership, feed: Feed) -> Sampler:
         look = partial(self._threads.run, read_resources, self.settings.home)
         return Sampler(self.journal, owner, feed, clock=self._clock, resources=look)
 
-    async def _asked(self, owner: Ownership) -> str:
+    async def _asked(self, owner: Ownership, known: frozenset[str]) -> frozenset[str]:
         """Look for requests to the owner of a deployment four times a second."""
-        while True:
-            for row in await self.journal.rows("requests", {"deployment": str(owner.deployment)}):
-                if requests.is_for(row, owner):
-                    return str(row["kind"])
+        while (found := await requests.asked_of(self.journal, owner)) == known:
             await sleep(_POLL_S)
+        return found
 
     def _start_local(self) -> local.Local:
         return local.ensure_running(self.settings.home, shards=self._shards)

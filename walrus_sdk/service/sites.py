@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from walrus_sdk.engine.feed import Feed
 from walrus_sdk.engine.verify import check_bytes, choose
-from walrus_sdk.errors import BlockchainError, CodecError, ConfigurationError
+from walrus_sdk.errors import BlockchainError, CodecError, ConfigurationError, StorageError
 from walrus_sdk.model.options import DeployOptions, Verify
 from walrus_sdk.model.progress import Phase
-from walrus_sdk.model.reports import VerifyReport
+from walrus_sdk.model.reports import Page, VerifyReport
 from walrus_sdk.model.site import SiteSnapshot
 from walrus_sdk.model.units import ObjectId
 from walrus_sdk.service.connection import Connection
+from walrus_sdk.sites import portal
+from walrus_sdk.sites.portal import INDEX_PAGE
 
-__all__ = ["find_site", "url_of", "verify"]
+__all__ = ["find_site", "page", "url_of", "verify"]
 
 
 async def find_site(connection: Connection, text: str) -> ObjectId:
@@ -62,6 +66,25 @@ async def verify(connection: Connection, text: str, how: Verify, feed: Feed) -> 
     feed.phase(Phase.DONE)
     url, version = url_of(connection, site.site_id), await _version(connection, site)
     return VerifyReport(site.site_id, site.content.name, url, done, len(paths), version)
+
+
+async def page(connection: Connection, text: str, path: str, max_size: int) -> Page | None:
+    """Read one page of a site as the portal serves it, `None` when there is none; its bytes are those on chain.
+
+    Raises `StorageError` ``content_mismatch``, ``answer_too_large`` beyond `max_size` bytes.
+    """
+    content = (await _read(connection, await find_site(connection, text))).content
+    wanted = INDEX_PAGE if path == "/" else path
+    decision = portal.resolve(wanted, content.resources.__contains__, content.routes, content.redirects)
+    if not isinstance(decision, portal.Serve) or decision.status != 200:
+        return None
+    resource, body = content.resources[decision.path], bytearray()
+    ref = portal.patch_of(resource) or resource.blob_id
+    await connection.store(DeployOptions()).read(ref, body.extend, max_size=max_size)
+    if hashlib.sha256(body).digest() != resource.blob_hash:
+        raise StorageError("content_mismatch", f"{path}: the bytes served are not those on chain", path=path)
+    headers = {name.lower(): value for name, value in resource.visible_headers.items()}
+    return Page(decision.path, headers.get("content-type", "application/octet-stream"), bytes(body))
 
 
 async def _read(connection: Connection, site_id: ObjectId) -> SiteSnapshot:

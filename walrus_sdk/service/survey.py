@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from walrus_sdk.engine.feed import Feed
 from walrus_sdk.engine.reading import read_site
@@ -19,6 +21,7 @@ from walrus_sdk.model.units import BlobId, ObjectId, QuiltPatchId, SuiAddress, W
 from walrus_sdk.planning.build import DEFAULT_EPOCHS, Facts, entries_of
 from walrus_sdk.planning.request import request_digest
 from walrus_sdk.planning.target import Name, choose_name, choose_site
+from walrus_sdk.planning.waste import Quilt
 from walrus_sdk.ports import Folder, ScanProgress, ScanRules
 from walrus_sdk.service.connection import Connection
 from walrus_sdk.sites.globs import compile_glob
@@ -264,7 +267,9 @@ async def facts_of(
 ) -> Facts:
     """Return everything that a plan is made from."""
     lifetimes = await _lifetimes(connection, found, site)
-    rows = await connection.journal.rows("patches", {"chain": found.state.chain_id})
+    here = {"chain": found.state.chain_id}
+    rows = await connection.journal.rows("patches", here)
+    sizes = await connection.journal.rows("blobs", here, columns=("blob_id", "size"))
     stored = tuple(
         Stored(
             bytes.fromhex(row["sha256"]),
@@ -291,7 +296,21 @@ async def facts_of(
         name=found.name.text if found.name.explicit else None,
         retiring=await _retiring(connection, site, found.entries),
         now_ms=connection.clock.wall_ms(),
+        quilts=_quilts(rows, sizes),
     )
+
+
+def _quilts(patches: Sequence[Mapping[str, Any]], blobs: Sequence[Mapping[str, Any]]) -> Mapping[BlobId, Quilt]:
+    """Return the quilts that the journal knows, by what it says of their files and of their size."""
+    held: Counter[str] = Counter()
+    for row in patches:
+        if row["patch_id"]:
+            held[row["blob_id"]] += row["size"]
+    return {
+        BlobId.parse(row["blob_id"]): Quilt(held[row["blob_id"]], row["size"])
+        for row in blobs
+        if row["blob_id"] in held and row["size"]
+    }
 
 
 async def _retiring(

@@ -23,7 +23,7 @@ from walrus_sdk.model.units import DeploymentId, ObjectId, SuiAddress
 from walrus_sdk.planning.cost import check_spending
 from walrus_sdk.planning.plan_json import data_digest, load_plan
 from walrus_sdk.planning.state import is_same_site, is_unfinished
-from walrus_sdk.ports import Folder, Ownership
+from walrus_sdk.ports import Folder, Journal, Ownership
 from walrus_sdk.service.connection import Connection
 from walrus_sdk.service.lifecycle import Unfinished, as_planned, give_up, inherited, matters
 from walrus_sdk.service.nowhere import NoFolder
@@ -36,6 +36,7 @@ __all__ = [
     "claim",
     "end_cleanup",
     "end_cleanups",
+    "plan_in",
     "plan_of",
     "row_of",
     "settle_and_end",
@@ -166,8 +167,13 @@ def _read(text: str, digest: str) -> tuple[Plan, bool]:
 
 
 async def plan_of(connection: Connection, row: Mapping[str, Any]) -> Plan:
+    """Return the frozen plan of a deployment; see `plan_in`."""
+    return await plan_in(connection.journal, row)
+
+
+async def plan_in(journal: Journal, row: Mapping[str, Any]) -> Plan:
     """Return the frozen plan of a deployment. Raises `StateError` ``state_damaged`` when it is not what was frozen."""
-    found = await connection.journal.rows("plans", {"digest": row["plan_digest"]})
+    found = await journal.rows("plans", {"digest": row["plan_digest"]})
     try:
         plan, is_frozen = _read(found[0]["json"], row["plan_digest"])
     except (IndexError, ValueError, CodecError) as error:

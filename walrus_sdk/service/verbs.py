@@ -8,21 +8,17 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol, Unpack
 
-import anyio
-
 from walrus_sdk.engine.feed import Feed
 from walrus_sdk.engine.patience import Patience
 from walrus_sdk.errors import ConfigurationError, WalrusError
-from walrus_sdk.model.deployment import Event
 from walrus_sdk.model.health import Examination, Finding
 from walrus_sdk.model.measures import Shot
 from walrus_sdk.model.options import Asked, DeployOptions, DeployResult, Verify
 from walrus_sdk.model.plan import Packing, Plan
 from walrus_sdk.model.progress import Progress
-from walrus_sdk.model.reports import DeploymentReport, DeploymentSummary, VerifyReport
+from walrus_sdk.model.reports import DeploymentSummary, Page, VerifyReport
 from walrus_sdk.model.units import DeploymentId, ObjectId
 from walrus_sdk.model.versions import CleanupReport, Download, Lock, Version, VersionDiff
-from walrus_sdk.ports import Journal
 from walrus_sdk.service import (
     cancel,
     cleanup,
@@ -31,6 +27,7 @@ from walrus_sdk.service import (
     imported,
     locks,
     measure,
+    pause,
     pricing,
     reports,
     resume,
@@ -39,37 +36,20 @@ from walrus_sdk.service import (
     versions,
 )
 from walrus_sdk.service.connection import Connection
+from walrus_sdk.service.spectator import Home, Watching
 from walrus_sdk.service.unwrap import one_error
 from walrus_sdk.sites.ws_resources import FILE_NAME
-from walrus_sdk.watch.tail import Tail
 
 __all__ = ["Listener", "Session", "Wiring"]
 
 Listener = Callable[[Progress], object]
 
-_POLL_S = 0.25
-"""Seconds between looks at the journal for what another process does."""
 
-
-class Wiring(Protocol):
-    """What a session stands on: a journal at once, a connection when one is needed."""
-
-    @property
-    def journal(self) -> Journal:
-        """The journal of the home."""
-        ...
-
-    @property
-    def tail(self) -> Tail:
-        """Its end, for watchers."""
-        ...
+class Wiring(Home, Protocol):
+    """What a session stands on: a home at once, a connection when one is needed."""
 
     async def connection(self) -> Connection:
         """Connect, once."""
-        ...
-
-    def is_live(self, deployment: DeploymentId) -> bool:
-        """Return whether a process works on a deployment."""
         ...
 
     async def read_checkpoint(self, path: Path) -> Mapping[str, Any]:
@@ -89,7 +69,7 @@ class Wiring(Protocol):
         ...
 
 
-class Session:
+class Session(Watching):
     """The verbs. Amounts are base units, times seconds, lifetimes Walrus epochs.
 
     `progress` is called with a `Progress` at every change; it must be quick, and may fail. Verbs may run side by
@@ -98,6 +78,7 @@ class Session:
     """
 
     def __init__(self, wiring: Wiring) -> None:
+        super().__init__(wiring)
         self._wiring = wiring
         self._working: list[Patience] = []
 
@@ -214,6 +195,16 @@ class Session:
         options = DeployOptions()
         async with self._work(options, Feed(progress)) as (connection, feed):
             return await cancel.cancel(connection, reports.deployment_id(deployment), reason, options, feed)
+
+    async def pause(self, deployment: str | DeploymentId | None = None, *, reason: str = "") -> DeploymentSummary:
+        """Let a deployment that is under way begin nothing new until `unpause`, whoever works on it."""
+        with one_error():
+            return await pause.pause(await self._wiring.connection(), _id(deployment), reason)
+
+    async def unpause(self, deployment: str | DeploymentId | None = None) -> DeploymentSummary:
+        """Let a paused deployment go on (the command is ``continue``)."""
+        with one_error():
+            return await pause.unpause(await self._wiring.connection(), _id(deployment))
 
     async def versions(self, site: str) -> Sequence[Version]:
         """Return the versions of a site that this home knows, newest first."""
@@ -340,15 +331,6 @@ class Session:
         with one_error():
             return await self._wiring.backup(_place(target))
 
-    async def list(self) -> list[DeploymentSummary]:
-        """Return the deployments of this home, newest first. Needs no network."""
-        return await reports.summaries(self._wiring.journal, self._wiring.is_live)
-
-    async def status(self, deployment: str | DeploymentId) -> DeploymentReport:
-        """Return everything about one deployment. Needs no network. Raises ``deployment_not_found``."""
-        journal = self._wiring.journal
-        return await reports.report(journal, reports.deployment_id(deployment), self._wiring.is_live)
-
     async def measure(
         self, sizes: Sequence[int], at_once: Sequence[int], count: int, **asked: Unpack[Asked]
     ) -> tuple[Shot, ...]:
@@ -368,22 +350,15 @@ class Session:
         with one_error():
             return await sites.verify(await self._wiring.connection(), site, how, Feed(progress))
 
+    async def page(self, site: str, path: str = "/", *, max_size: int = 8 * 1024 * 1024) -> Page | None:
+        """Return a page of a site as visitors get it, of at most `max_size` bytes; `None` where there is none."""
+        with one_error():
+            return await sites.page(await self._wiring.connection(), site, path, max_size)
+
     async def url(self, site: str) -> str:
         """Return the portal's address of a site."""
         connection = await self._wiring.connection()
         return sites.url_of(connection, await sites.find_site(connection, site))
-
-    async def watch(self, deployment: str | DeploymentId, *, after: int = 0) -> AsyncIterator[Event]:
-        """Yield a deployment's events, past ones first, until nobody works on it any more. Needs no network."""
-        journal, which, last = self._wiring.journal, reports.deployment_id(deployment), after
-        while True:
-            live = self._wiring.is_live(which)
-            for event in await journal.events(which, after=last):
-                last = event.number
-                yield event
-            if not live:
-                return
-            await anyio.sleep(_POLL_S)
 
     def hurry(self) -> None:
         """Stop waiting for paid effects that run on through a cancellation; they are looked up next time.
@@ -397,6 +372,10 @@ class Session:
 
 def _place(folder: str | Path) -> Path:
     return Path(folder).expanduser().absolute()
+
+
+def _id(deployment: str | DeploymentId | None) -> DeploymentId | None:
+    return None if deployment is None else reports.deployment_id(deployment)
 
 
 def _options(options: DeployOptions | None, asked: Asked) -> DeployOptions:

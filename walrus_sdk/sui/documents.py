@@ -50,9 +50,7 @@ OWNED = (
 COINS = OWNED
 """Coins are owned objects."""
 
-BALANCE = (
-    "query($owner:SuiAddress!,$coin:String!){address(address:$owner){balance(coinType:$coin){coinBalance totalBalance}}}"
-)
+BALANCE = "query($owner:SuiAddress!,$coin:String!){address(address:$owner){balance(coinType:$coin){totalBalance}}}"
 """What an address has of a coin."""
 
 SIMULATE = f"query($t:JSON!){{simulateTransaction(transaction:$t){{effects{{status {_ERROR} effectsJson {_GAS}}}}}}}"

@@ -16,7 +16,7 @@ from walrus_sdk.errors import ErrorClass, WalrusError
 from walrus_sdk.localnet.blobs import Registration
 from walrus_sdk.model import events
 from walrus_sdk.model.chain import ObjectRef
-from walrus_sdk.model.deployment import MOVES, Status
+from walrus_sdk.model.deployment import MOVES, Event, Status
 from walrus_sdk.model.options import DeployResult
 from walrus_sdk.model.units import BlobId, Digest, ObjectId
 from walrus_sdk.ports import StoreRequest
@@ -56,11 +56,12 @@ def fold(disk: Disk) -> dict[tuple[str, str], str]:
 
 
 def check_state(disk: Disk) -> None:
-    """Check the durable state: histories without gaps (STATE-4), legal moves (STATE-3), rows as the events tell."""
+    """Check the durable state: histories without gaps (STATE-4), legal moves (STATE-3), pauses, rows as events tell."""
     for name, past in disk.events.items():
         if [event.number for event in past] != list(range(1, len(past) + 1)):
             raise Violation("STATE-4", f"the events of {name} are not numbered without gaps")
         _check_moves(name, [event.data for event in past if event.type == events.DEPLOYMENT_STATUS])
+        _check_pauses(name, past)
     told = fold(disk)
     for (_, kind, name), row in disk.tables["operations"].items():
         if (kind, name) in told and row["state"] != told[(kind, name)]:
@@ -75,6 +76,20 @@ def _check_moves(name: str, moves: Iterable[Mapping[str, Any]]) -> None:
         if Status(move["to"]) not in MOVES[Status(move["from"])]:
             raise Violation("STATE-3", f"{name} moved from {move['from']} to {move['to']}")
         now = move["to"]
+
+
+def _check_pauses(name: str, past: Iterable[Event]) -> None:
+    """Check that no store began between the moment in which an owner heard a pause and its continuing (PAUSE-1)."""
+    paused: Event | None = None
+    for event in past:
+        if event.type == events.DEPLOYMENT_PAUSED:
+            paused = event
+        elif event.type == events.DEPLOYMENT_CONTINUED or (paused and event.incarnation != paused.incarnation):
+            paused = None
+        if paused is None or event.type != events.EFFECT_INTENT or event.data["kind"] != "store":
+            continue
+        if event.wall_ms > paused.wall_ms:  # what was being written down in that moment had begun
+            raise Violation("PAUSE-1", f"{event.data['name']} of {name} began while it was paused")
 
 
 @dataclass(slots=True)

@@ -187,15 +187,15 @@ class MemoryJournal:
         if self._life.alive and self.disk.incarnations.get(str(owner.deployment)) == owner.incarnation:
             self.disk.held.discard(str(owner.deployment))
 
-    async def asked(self, owner: Ownership) -> str:
-        """Wait until somebody asks the owner of a deployment for something; returns what."""
+    async def asked(self, owner: Ownership, known: frozenset[str]) -> frozenset[str]:
+        """Wait until what the owner of a deployment is asked for is no longer what it knows; returns it."""
         while True:
             change = anyio.Event()
             self.disk.waiting.add(change)
             try:
-                for row in await self.rows("requests", {"deployment": str(owner.deployment)}):
-                    if requests.is_for(row, owner):
-                        return str(row["kind"])
+                found = await requests.asked_of(self, owner)
+                if found != known:
+                    return found
                 await change.wait()
             finally:
                 self.disk.waiting.discard(change)

@@ -88,7 +88,14 @@ class InlineThreads:
     async def compute(self, function: Callable[..., T], *args: Any) -> T:
         """Call a pure function; once only, for the same arguments."""
         await turn()
-        return cast(T, computed(function, *(tuple(arg) if isinstance(arg, list) else arg for arg in args)))
+        return cast(T, computed(function, *map(_frozen, args)))
+
+
+def _frozen(argument: Any) -> Any:
+    """Return an argument that can be a key."""
+    if isinstance(argument, list):
+        return tuple(map(_frozen, argument))
+    return bytes(argument) if isinstance(argument, bytearray) else argument
 
 
 @lru_cache(maxsize=4096)

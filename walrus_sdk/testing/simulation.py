@@ -50,6 +50,7 @@ SITUATIONS = (
     "changed files", "rollback", "cancel", "cleanup", "resume", "two at once", "fresh", "deadline", "congestion",
     "transaction late", "chain unread", "blob unread", "deletable", "lock", "read back", "lag by time",
     "pause asked for", "node error", "prices", "file edited", "site edited", "wrong blob id", "wrong bytes", "limit",
+    "paused",
 )  # fmt: skip
 """What a long run must have met, each at least once."""
 
@@ -90,6 +91,7 @@ async def simulate(seed: int) -> Outcome:
 class _Life:
     def __init__(self, seed: int) -> None:
         self._rng = random.Random(seed)  # noqa: S311  # chance for tests
+        self._pauses = random.Random(f"pauses of {seed}")  # noqa: S311  # of its own: other lives stay as they are
         self._outcome = Outcome(seed)
         self._number = 0
         self._quiet = False
@@ -285,6 +287,17 @@ class _Life:
         if found:
             await self._world.session.cancel(self._rng.choice(found[:2]).deployment_id)
 
+    async def _pause(self) -> None:
+        """Pause whatever is under way in a moment, and let it go on a while later."""
+        session, rng = self._world.session, self._pauses
+        await anyio.sleep(rng.choice((0.0, rng.uniform(0.0, 5.0))))
+        found = [item for item in await session.list() if item.status in ("pending", "uploading", "processing")]
+        for item in found[:1]:
+            await session.pause(item.deployment_id)
+            self._met("paused")
+            await anyio.sleep(rng.choice((1.0, 60.0, _HOUR)))
+            await session.unpause(item.deployment_id)
+
     async def _cleanup(self) -> None:
         self._met("cleanup")
         await self._world.session.cleanup(older_than_days=1.0, keep_last=2, dry_run=False)
@@ -297,6 +310,8 @@ class _Life:
         async with anyio.create_task_group() as tasks:
             for verb in pair:
                 tasks.start_soon(self._tolerantly, verb)
+            if self._pauses.random() < 0.3:
+                tasks.start_soon(self._tolerantly, self._pause)
         self._is_alone = True
 
     def _keep(self, result: DeployResult) -> None:

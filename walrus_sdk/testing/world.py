@@ -23,8 +23,9 @@ from walrus_sdk.model.units import DeploymentId, ObjectId, SuiAddress
 from walrus_sdk.ports import Folder, SigningRequest
 from walrus_sdk.service import deploy, reports
 from walrus_sdk.service.connection import Connection
+from walrus_sdk.service.monitoring import Sight
 from walrus_sdk.service.verbs import Session
-from walrus_sdk.settings import Project
+from walrus_sdk.settings import Project, Settings
 from walrus_sdk.testing.chain import MemoryChain
 from walrus_sdk.testing.death import Life, is_death
 from walrus_sdk.testing.folder import MemoryFolder
@@ -63,8 +64,42 @@ class _Wiring:
         self.journal = world.journal
         self.tail = MemoryTail(world.disk)
 
+    @property
+    def sight(self) -> Sight:
+        return Sight(
+            settings=Settings(home=Path("/home")),
+            journal=self.journal,
+            tail=self.tail,
+            clock=self._world.clock,
+            sleep=self._world.connection.sleep,
+            is_live=self.is_live,
+            disk_free=lambda: None,
+            post=self._nobody,
+            wallet=self._wallet,
+        )
+
+    async def _nobody(self, url: str, content: bytes, headers: Mapping[str, str], limit_s: float) -> int:
+        raise ConfigurationError("option_invalid", "nobody is told of anything from a simulated world")
+
+    async def _wallet(self) -> tuple[int, int | None]:
+        connection = self._world.connection
+        coins = await connection.chain.coins(connection.signer().address)
+        return sum(coin.balance for coin in coins), None
+
     async def connection(self) -> Connection:
         return self._world.connection
+
+    def wall_ms(self) -> int:
+        return self._world.clock.wall_ms()
+
+    def open_log(self) -> Callable[[], Awaitable[Sequence[str]]]:
+        async def nothing() -> Sequence[str]:
+            return []  # a home in memory has no log file
+
+        return nothing
+
+    def hidden(self, text: str) -> str:
+        return text
 
     def is_live(self, deployment: DeploymentId) -> bool:
         return self._world.connection.is_live(deployment)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from walrus_sdk.model.deployment import Event, Status
+from walrus_sdk.model.samples import Sample
 from walrus_sdk.model.units import DeploymentId
 from walrus_sdk.planning.state import LIVE
 from walrus_sdk.ports import Clock
 from walrus_sdk.watch.runs import Run, Try, fold
+from walrus_sdk.watch.tail import Tail
 from walrus_sdk.watch.view import RunView, SiteView, View, Wallet, ends_ms, waits_for
 
 __all__ = ["Eyes", "Gatherer", "Rows"]
@@ -36,27 +38,17 @@ class Rows(Protocol):
         ...
 
 
-async def _no_sample(_: DeploymentId) -> Any:
-    return None
-
-
-async def _unknown() -> int | None:
-    return None
-
-
 @dataclass(frozen=True, slots=True)
 class Eyes:
     """What is looked at beside the journal's rows and events.
 
-    `is_live`: whether a process works on a deployment. `sample`: the last sample of a deployment, if there is one.
-    `disk_free`: bytes left for the state folder, `None` where that is not known. `changed`: a number that differs when
-    the journal was written to, so that it is not read for nothing; `None`: that cannot be told.
+    `is_live`: whether a process works on a deployment. `tail`: the journal's end; without it there are no samples, and
+    the journal is read at each look. `disk_free`: bytes left for the state folder, `None` where that is not known.
     """
 
     is_live: Callable[[DeploymentId], bool]
-    sample: Callable[[DeploymentId], Awaitable[Any]] = _no_sample
+    tail: Tail | None = None
     disk_free: Callable[[], int | None] = lambda: None
-    changed: Callable[[], Awaitable[int | None]] = _unknown
 
 
 @dataclass(slots=True)
@@ -66,7 +58,8 @@ class _Seen:
     run: Run
     moved: tuple[Any, ...] = ()
     moved_ms: int = 0
-    sample: Any = None
+    updated_ms: int | None = None
+    sample: Sample | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +95,8 @@ class Gatherer:
 
         Raises `StateError` when the journal cannot be read.
         """
-        change, now = await self._eyes.changed(), self._clock.wall_ms()
+        tail, now = self._eyes.tail, self._clock.wall_ms()
+        change = await tail.changed() if tail is not None else None
         if change is None or change != self._change:
             await self._read(now)
             self._change = change
@@ -132,28 +126,42 @@ class Gatherer:
 
     async def _follow(self, row: Mapping[str, Any]) -> None:
         seen = self._seen.setdefault(row["id"], _Seen(Run(row["id"])))
+        if row["status"] not in _LIVE and seen.updated_ms == row["updated_ms"]:
+            return  # it has ended, and all of it was read
+        seen.updated_ms = row["updated_ms"]
         deployment = DeploymentId(row["id"])
         for event in await self._journal.events(deployment, after=seen.run.last_number):
             seen.run.add(event)
         if row["status"] in _LIVE:
-            seen.sample = await self._eyes.sample(deployment)
-            if seen.sample is not None:
-                self._compare(seen)
+            for sample in await self._samples(deployment, seen):
+                self._compare(seen, sample)
+
+    async def _samples(self, deployment: DeploymentId, seen: _Seen) -> Sequence[Sample]:
+        """Read the last sample; at first all of them: the last alone does not tell since when nothing has moved."""
+        tail = self._eyes.tail
+        if tail is None:
+            return ()
+        if seen.sample is None:
+            return await tail.samples(deployment)
+        last = await tail.latest(deployment)
+        return () if last is None else (last,)
 
     @staticmethod
-    def _compare(seen: _Seen) -> None:
-        """Take a sample as a sign of life when something in it has moved; bytes sent again are no progress."""
-        now = seen.sample.progress
+    def _compare(seen: _Seen, sample: Sample) -> None:
+        """Take a sample as a sign of life when something in it has moved; the beginning of another try is no progress.
+
+        Bytes that leave in another try are: it ends well or badly, and then something else is told.
+        """
+        now = sample.progress
         confirmed = (now.phase, now.files_hashed, now.bytes_hashed, now.stores_encoded, now.stores_confirmed,
                      now.bytes_confirmed, now.transactions_confirmed, now.checks_done)  # fmt: skip
         moved = (*confirmed, now.retries, now.bytes_sent)
         again = seen.moved[:-2] == confirmed and seen.moved[-2:-1] != (now.retries,)
         if moved != seen.moved and not again:
-            seen.moved_ms = seen.sample.wall_ms
-        seen.moved = moved
+            seen.moved_ms = sample.wall_ms
+        seen.moved, seen.sample = moved, sample
 
     def _view(self, row: Mapping[str, Any], completed: Mapping[tuple[Any, ...], int], now: int) -> RunView:
-        failed = row["status"] == Status.FAILED.value
         seen = self._seen.get(row["id"]) or _Seen(Run(row["id"]))
         run, sample = seen.run, seen.sample
         cap = run.facts.get("max_cost_frost")
@@ -165,7 +173,8 @@ class Gatherer:
             status=row["status"],
             progressed_ms=max(run.progressed_ms, seen.moved_ms) or row["created_ms"] or now,
             is_live=live and self._eyes.is_live(DeploymentId(row["id"])),
-            is_mended=failed and _is_mended(row, completed),
+            is_mended=row["status"] != Status.COMPLETED.value and _is_mended(row, completed),
+            is_paused=run.is_paused,
             reason=row["reason"] or "",
             waiting=((sample.progress.waiting if sample else "") or waits_for(run, now)) if live else "",
             memory_bytes=sample.resources.rss_bytes if sample else None,

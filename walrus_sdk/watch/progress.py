@@ -49,13 +49,13 @@ def lines(progress: Progress) -> tuple[Line, Line, Line]:
 
 def news(told: Progress | None, now: Progress) -> str | None:
     """Return a line for a log when there is something new since `told`: a phase, a tenth of it, a reason to wait."""
-    waits = bool(now.waiting) and (told is None or now.waiting != told.waiting)
+    waits = bool(_waits_for(now)) and (told is None or _waits_for(now) != _waits_for(told))
     if told is not None and _step(told) == _step(now) and not waits:
         return None
     if now.phase is Phase.DONE:
         return "done"
     text = _read_back(now) if now.phase is Phase.VERIFY else _MAKERS[now.phase](now).text
-    waiting = f"; {now.waiting}" if now.waiting else ""
+    waiting = f"; {_waits_for(now)}" if _waits_for(now) else ""
     return f"{_TELL[now.phase]}: {text or 'begun'}{waiting}"
 
 
@@ -80,9 +80,15 @@ def _step(progress: Progress) -> tuple[Phase, int]:
 
 def _with_wait(make: Callable[[Progress], Line], progress: Progress) -> Line:
     line = make(progress)
-    if not progress.waiting or make is not _MAKERS[progress.phase]:
+    waiting = _waits_for(progress)
+    if not waiting or make is not _MAKERS[progress.phase]:
         return line
-    return replace(line, text=f"{line.text} · {progress.waiting}" if line.text else progress.waiting)
+    return replace(line, text=f"{line.text} · {waiting}" if line.text else waiting)
+
+
+def _waits_for(progress: Progress) -> str:
+    """Return what is waited for; a pause is the reason above all others."""
+    return "paused: nothing new begins" if progress.paused and progress.phase is not Phase.DONE else progress.waiting
 
 
 def _past(progress: Progress, phase: Phase) -> bool:

@@ -15,9 +15,10 @@ __all__ = ["RunView", "SiteView", "View", "Wallet", "ends_ms", "waits_for"]
 class RunView:
     """One deployment. Times are milliseconds since 1970 UTC.
 
-    `status` is a `Status` value; `is_live`: a process works on it. `is_mended`: it failed, and a later deployment of
-    the same site was completed, or it was given up. `waiting` says what it waits for. `memory_bytes` and `open_files`
-    are those of its process; `spent_frost` and `cap_frost` what its storage has cost, and may. `None`: not known.
+    `status` is a `Status` value; `is_live`: a process works on it. `is_mended`: it is not complete, and a later
+    deployment of the same site is. `is_paused`: somebody asked that nothing new begins. `waiting` says what it waits
+    for. `memory_bytes` and `open_files` are those of its process; `spent_frost` and `cap_frost` what its storage has
+    cost, and may. `None`: not known.
     """
 
     deployment: str
@@ -27,6 +28,7 @@ class RunView:
     progressed_ms: int
     is_live: bool = True
     is_mended: bool = False
+    is_paused: bool = False
     reason: str = ""
     waiting: str = ""
     memory_bytes: int | None = None
@@ -52,10 +54,10 @@ class SiteView:
 
 @dataclass(frozen=True, slots=True)
 class Wallet:
-    """What the owner of the sites has: MIST and FROST."""
+    """What the owner of the sites has: MIST, and FROST (`None` where WAL's type is not known)."""
 
     mist: int
-    frost: int
+    frost: int | None
 
 
 @dataclass(frozen=True, slots=True)

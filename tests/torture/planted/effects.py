@@ -12,6 +12,7 @@ import anyio
 from tests.torture.planted.hunting import Bug, all_of, in_a_world, pairs, replaced, seeds
 from walrus_sdk.engine import records, retries, transactions, uploads
 from walrus_sdk.engine.effect import Absent, Done, Effect, Outcome
+from walrus_sdk.engine.gate import Gate
 from walrus_sdk.engine.journaling import Diary
 from walrus_sdk.engine.perform import Performer
 from walrus_sdk.engine.records import Records
@@ -330,6 +331,13 @@ BUGS = (
         "PAY-5",
         all_of(replaced(Sender, "_is_in_use", _never), replaced(Sender, "_reserved", _taken_anyway)),
         one_wallet,
+    ),
+    Bug(
+        None,
+        "a pause that nothing waits for",
+        "PAUSE-1",
+        all_of(replaced(Gate, "passed", _nothing_written), replaced(Gate, "is_open", True)),
+        seeds(),
     ),
     Bug(
         None,

@@ -206,7 +206,8 @@ async def _unlimited(self: HttpClient, address: str, limits: Timeouts) -> AsyncI
 
 
 async def _follows(self: HttpClient, request: httpx.Request, address: str) -> Reading:
-    return Reading(await self._client.send(request, stream=True, auth=None, follow_redirects=True), address)
+    client = httpx.AsyncClient(transport=self._transport, follow_redirects=True)
+    return Reading(await client.send(request, stream=True), address)
 
 
 def _as_it_is(foreign: Any, secrets: object = ()) -> str:

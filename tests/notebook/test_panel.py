@@ -1,0 +1,204 @@
+"""The widgets, without a kernel or a browser: what is drawn, what a click does, what is saved."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+import walrus_sdk as ws
+from walrus_sdk.localnet.server import LocalNetwork
+from walrus_sdk.notebook import bridge
+from walrus_sdk.notebook.state import Action, State
+
+
+def button(panel: ws.Panel, word: str) -> Any:
+    return panel._widgets._buttons[Action(word)]
+
+
+def part(panel: ws.Panel, name: str) -> str:
+    return str(panel._widgets._parts[name].value)
+
+
+def on_screen(panel: ws.Panel) -> set[str]:
+    return {action.value for action, made in panel._widgets._buttons.items() if not made.disabled}
+
+
+@pytest.fixture
+def panel(sites: ws.Connection, folder: Path) -> Any:
+    made = ws.panel(folder, sites=sites, site_name="tides")
+    yield made
+    made.close()
+
+
+def test_a_new_folder_is_deployed_with_two_clicks(panel: ws.Panel, net: LocalNetwork) -> None:
+    assert on_screen(panel) == {"Deploy", "Clean up"}
+    button(panel, "Deploy").click()
+    panel.wait(30)
+    assert "Plan of deploy tides" in part(panel, "offer")
+    assert button(panel, "Confirm").description.startswith("Deploy for ")
+    assert net.ledger() == []
+    button(panel, "Confirm").click()
+    panel.wait(60)
+    assert "completed: version 1" in part(panel, "status")
+    assert part(panel, "offer") == ""
+    assert "4 of 4 files stored" in part(panel, "meter")
+    assert "<caption>4 files: 4 stored</caption>" in panel._widgets._files.value
+    assert on_screen(panel) == {"Deploy", "Clean up", "Verify", "Open site"}
+
+
+def test_the_words_on_the_buttons_do_the_same_and_an_unknown_one_is_refused(panel: ws.Panel) -> None:
+    panel.press("Deploy")
+    panel.wait(30)
+    panel.press("Confirm")
+    panel.wait(60)
+    assert panel.state.status == "completed"
+    with pytest.raises(ws.WalrusError, match="there are Deploy, Pause"):
+        panel.press("Destroy")
+
+
+@pytest.mark.anyio
+async def test_settled_waits_on_any_event_loop_and_what_interrupts_it_leaves_the_deployment_alone(
+    panel: ws.Panel, net: LocalNetwork
+) -> None:
+    panel.press("Deploy")
+    await panel.settled()
+    net.faults.reshape(latency_s=0.3)
+    panel.press("Confirm")
+    with anyio.move_on_after(0.2) as scope:
+        await panel.settled()
+    assert scope.cancelled_caught
+    await panel.settled()
+    assert panel.state.status == "completed"
+
+
+def test_the_same_call_again_is_the_same_panel(sites: ws.Connection, folder: Path, panel: ws.Panel) -> None:
+    assert ws.panel(folder, sites=sites, site_name="tides") is panel
+    assert ws.panel(folder, sites=sites, site_name="other") is not panel
+
+
+def test_two_panels_on_one_deployment_agree_and_one_can_be_opened_by_id(
+    sites: ws.Connection, panel: ws.Panel, net: LocalNetwork
+) -> None:
+    net.faults.reshape(latency_s=0.3)
+    panel.press("Deploy")
+    panel.wait(30)
+    panel.press("Confirm")
+    name = ""
+    while not (name := panel.state.deployment):
+        assert not panel.closed
+    second = ws.panel(deployment=name, sites=sites)
+    assert second.state.deployment == name
+    second.wait(60)
+    panel.wait(60)
+    assert part(panel, "status") == part(second, "status")
+    assert (panel.state.told, panel.state.files) == (second.state.told, second.state.files)
+    second.close()
+
+
+def test_a_click_works_from_any_thread(panel: ws.Panel) -> None:
+    thread = threading.Thread(target=button(panel, "Deploy").click)
+    thread.start()
+    thread.join()
+    panel.wait(30)
+    assert "Plan of deploy" in part(panel, "offer")
+
+
+def test_open_site_shows_a_link_and_on_a_remote_kernel_a_picture_of_the_page(
+    sites: ws.Connection, folder: Path, panel: ws.Panel
+) -> None:
+    panel.press("Deploy")
+    panel.wait(30)
+    panel.press("Confirm")
+    panel.wait(60)
+    shown = panel._widgets._visit
+    button(panel, "Open site").click()
+    panel.wait(30)
+    assert f'href="{panel.state.url}"' in shown.value
+    assert 'rel="noopener noreferrer"' in shown.value
+    remote = ws.panel(folder, sites=sites, remote=True)
+    button(remote, "Open site").click()
+    remote.wait(30)
+    picture = remote._widgets._visit.value
+    assert 'sandbox=""' in picture
+    assert "h1 { color: red }" in picture
+    assert "data:image/svg+xml;base64," in picture
+    remote.close()
+
+
+def test_the_text_form_is_stable_and_what_is_saved_has_a_still_picture(panel: ws.Panel) -> None:
+    assert repr(panel) == "Panel of tides: ready"
+    found = panel._repr_mimebundle_()
+    data = found[0] if isinstance(found, tuple) else found
+    assert data["text/plain"] == repr(panel)
+    assert "ready" in data["text/html"]
+    assert "application/vnd.jupyter.widget-view+json" in data
+
+
+def test_nothing_is_drawn_when_nothing_changes(panel: ws.Panel) -> None:
+    drawn: list[Any] = []
+    for widget in panel._widgets._parts.values():
+        widget.observe(drawn.append, "value")
+    panel._draw()
+    panel._draw(force=True)
+    assert drawn == []
+
+
+def test_a_panel_that_cannot_be_drawn_any_more_holds_up_no_deployment(
+    panel: ws.Panel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError("the page is gone")
+
+    panel.press("Deploy")
+    panel.wait(30)
+    monkeypatch.setattr(panel._widgets, "show", broken)
+    panel.press("Confirm")
+    while panel.state.status != "completed":
+        assert not panel.closed
+
+
+def test_options_of_a_connection_that_was_given_are_refused(sites: ws.Connection, folder: Path) -> None:
+    with pytest.raises(ws.WalrusError) as caught:
+        ws.panel(folder, sites=sites, network="testnet")
+    assert caught.value.code == "option_invalid"
+
+
+def test_many_panels_share_one_pace() -> None:
+    assert bridge.interval_s(1) == bridge.interval_s(4) == pytest.approx(1 / 12)
+    assert bridge.interval_s(16) == pytest.approx(4 / 12)
+
+
+def test_without_the_extra_there_is_one_clear_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bridge.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(ws.WalrusError, match="pip install 'walrus-sdk"):
+        bridge.need_widgets()
+
+
+def test_a_closed_panel_has_settled(sites: ws.Connection, folder: Path) -> None:
+    made = ws.panel(folder, sites=sites, site_name="closing")
+    made.close()
+    made.wait(1)
+    assert made.closed
+    assert made.state != State()
+
+
+def test_the_dashboard_lists_filters_and_opens_a_panel(sites: ws.Connection, folder: Path, panel: ws.Panel) -> None:
+    sites.deploy(folder, site_name="tides").wait(60)
+    (folder / "about.html").write_bytes(b"two")
+    result = sites.deploy(folder, site_name="second").wait(60)
+    made = ws.dashboard(sites=sites)
+    assert {item.site_name for item in made.shown} == {"tides", "second"}
+    made._site.value = "second"
+    assert [item.deployment_id for item in made.shown] == [result.deployment_id]
+    assert "<caption>1 deployments</caption>" in made._table.value
+    made._text.value = "no such text"
+    assert made.shown == []
+    made._text.value = ""
+    made._one.value = str(result.deployment_id)
+    assert len(made._below.children) == 1
+    assert repr(made) == "Dashboard of 2 deployments"
+    made.close()

@@ -1,0 +1,327 @@
+"""What a panel shows of a state, and which buttons are enabled: pure, over all states."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from walrus_sdk.model import events
+from walrus_sdk.model.deployment import Event
+from walrus_sdk.model.progress import Phase, Progress
+from walrus_sdk.model.reports import DeploymentSummary
+from walrus_sdk.model.units import DeploymentId, Digest, ObjectId
+from walrus_sdk.model.versions import Version
+from walrus_sdk.notebook.state import (
+    Action,
+    File,
+    FileState,
+    Offer,
+    Problem,
+    State,
+    Told,
+    counts,
+    file_states,
+    fold,
+    paced,
+    rate,
+)
+from walrus_sdk.notebook.view import MAX_ROWS, enabled, files_html, text_of, view
+
+NAME = DeploymentId("deploy_1700000000000_0badcafe")
+SITE = ObjectId(bytes(31) + b"\x07")
+LIVE = ("pending", "uploading", "processing")
+STATUSES = (*LIVE, "paused", "interrupted", "failed", "completed", "cancelled")
+EVIL = "<script>alert(1)</script>\"'&"
+
+
+def summary(status: str, *, resumable: bool = False, verb: str = "deploy", **more: Any) -> DeploymentSummary:
+    return DeploymentSummary(
+        NAME, "my-app", "local", status, 0.5, 1_700_000_000_000, resumable=resumable, verb=verb, **more
+    )
+
+
+def version(number: int, *, current: bool) -> Version:
+    digest = Digest(bytes(32))
+    return Version(number, SITE, NAME, 1, "", "", (), 4, digest, None, current=current, pinned=False)
+
+
+def event(number: int, type_: str, **data: Any) -> Event:
+    return Event(NAME, number, 1, 1, 1.0, type_, {"kind": "store", "name": "x", "operation": "store-0001", **data})
+
+
+def every_state() -> list[State]:
+    """All combinations of what the buttons depend on."""
+    deployments = [None, *(
+        summary(status, resumable=resumable, verb=verb)
+        for status in STATUSES
+        for resumable in ((True, False) if status == "failed" else (status == "interrupted",))
+        for verb in ("deploy", "cleanup")
+    )]  # fmt: skip
+    shapes = itertools.product(
+        deployments,
+        ("", "planning"),
+        ("", "/site"),
+        (0, 1, 2),
+        (None, Offer(Action.DEPLOY, "t", (), "go")),
+        ("", "http://s"),
+    )
+    return [
+        State(
+            summary=found,
+            busy=busy,
+            folder=folder,
+            versions=tuple(version(n + 1, current=n + 1 == how_many) for n in range(how_many)),
+            offer=offer,
+            url=url,
+        )
+        for found, busy, folder, how_many, offer, url in shapes
+    ]
+
+
+ALL = every_state()
+
+
+def test_while_somebody_works_on_it_only_what_a_live_deployment_takes_is_enabled() -> None:
+    live = [state for state in ALL if state.at_work]
+    assert live
+    allowed = {Action.PAUSE, Action.CONTINUE, Action.CANCEL, Action.OPEN, Action.DISMISS}
+    for state in live:
+        assert enabled(state) <= allowed
+        assert Action.CANCEL in enabled(state)
+
+
+def test_pause_and_continue_are_never_enabled_together_and_exactly_on_live_deployments() -> None:
+    for state in ALL:
+        on, found = enabled(state), state.summary
+        publishes = found is not None and found.verb == "deploy"
+        assert (Action.PAUSE in on) == (publishes and state.status in LIVE)
+        assert (Action.CONTINUE in on) == (publishes and state.status == "paused")
+
+
+def test_resume_is_enabled_exactly_where_it_can_go_on_and_retry_where_something_failed() -> None:
+    for state in ALL:
+        on, found = enabled(state), state.summary
+        can = found is not None and found.resumable and found.verb == "deploy" and not state.busy
+        assert (Action.RESUME in on) == can
+        assert (Action.RETRY in on) == (can and state.status == "failed")
+
+
+def test_cancel_is_enabled_for_what_is_unfinished_and_for_what_the_panel_does_itself() -> None:
+    for state in ALL:
+        found = state.summary
+        unfinished = found is not None and (state.at_work or found.resumable)
+        assert (Action.CANCEL in enabled(state)) == (unfinished or bool(state.busy))
+
+
+def test_what_is_final_can_only_be_followed_by_something_new() -> None:
+    for state in ALL:
+        if state.status in ("completed", "cancelled") and not state.busy:
+            assert not enabled(state) & {Action.PAUSE, Action.CONTINUE, Action.CANCEL, Action.RESUME, Action.RETRY}
+
+
+def test_while_the_panel_is_busy_nothing_else_begins() -> None:
+    for state in ALL:
+        if state.busy:
+            assert enabled(state) <= {Action.PAUSE, Action.CONTINUE, Action.CANCEL, Action.OPEN}
+
+
+def test_deploy_wants_a_folder_rollback_another_version_confirm_an_offer_open_an_address() -> None:
+    for state in ALL:
+        on, free = enabled(state), not state.busy and not state.at_work
+        assert (Action.DEPLOY in on) == (free and bool(state.folder))
+        assert (Action.ROLLBACK in on) == (free and len(state.versions) > 1)
+        assert (Action.VERIFY in on) == (free and bool(state.versions))
+        assert (Action.CLEANUP in on) == free
+        assert (Action.CONFIRM in on) == (free and state.offer is not None)
+        assert (Action.DISMISS in on) == (not state.busy and state.offer is not None)
+        assert (Action.OPEN in on) == bool(state.url)
+
+
+def test_an_offer_with_nothing_to_confirm_can_only_be_dismissed() -> None:
+    on = enabled(State(offer=Offer(Action.CLEANUP, "Cleanup", (), "")))
+    assert Action.CONFIRM not in on
+    assert Action.DISMISS in on
+
+
+# ── the fold ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_events_tell_where_files_stand_what_failed_and_what_is_spent() -> None:
+    told = fold(Told(), [
+        Event(NAME, 1, 1, 1, 1.0, events.DEPLOYMENT_PLANNED, {"cost_frost": "70"}),
+        event(2, events.EFFECT_INTENT),
+        event(3, events.EFFECT_FAILED, code="store_failed", message="500"),
+    ])  # fmt: skip
+    assert (told.number, told.planned_frost) == (3, 70)
+    assert told.operations == {"store-0001": FileState.FAILED}
+    assert told.problems["store-0001"].next_step
+    told = fold(told, [event(4, events.EFFECT_INTENT), event(5, events.EFFECT_DONE, outcome={"cost_frost": "35"})])
+    assert (told.operations, told.problems, told.spent_frost) == ({"store-0001": FileState.STORED}, {}, 35)
+    told = fold(told, [
+        event(6, events.SECOND_PAYMENT_POSSIBLE),
+        event(7, events.EFFECT_DONE, kind="transaction", operation="transaction-0001", outcome={"gas": 9}),
+    ])  # fmt: skip
+    assert (told.paid_again, told.gas_mist, told.transactions) == (1, 9, 1)
+    assert "transaction-0001" not in told.operations
+
+
+def test_folding_at_once_or_bit_by_bit_comes_to_the_same() -> None:
+    kinds = (events.EFFECT_INTENT, events.EFFECT_UNKNOWN, events.DEPLOYMENT_TAKEN_UP, events.EFFECT_INTENT)
+    past = [event(n, kind, code="c", message="m") for n, kind in enumerate(kinds, 1)]
+    past.append(event(5, events.EFFECT_DONE, outcome={}))
+    by_bits = Told()
+    for one in past:
+        by_bits = fold(by_bits, [one])
+    assert by_bits == fold(Told(), past)
+
+
+def test_what_an_earlier_owner_had_in_flight_is_not_shown_as_being_sent() -> None:
+    told = fold(Told(), [event(1, events.EFFECT_INTENT)])
+    files = (File("/a", 1, "store-0001"), File("/b", 1, None), File("/c", 1, "store-0002"))
+    shown = file_states(State(summary=summary("uploading"), told=told, files=files))
+    assert shown == [FileState.SENDING, FileState.STORED, FileState.WAITING]
+    assert file_states(State(summary=summary("interrupted"), told=told, files=files))[0] is FileState.WAITING
+    assert fold(told, [event(2, events.DEPLOYMENT_TAKEN_UP)]).operations == {"store-0001": FileState.WAITING}
+
+
+def test_rates_are_of_the_last_seconds_and_begin_anew_with_another_deployment() -> None:
+    points = ()
+    for second in range(30):
+        points = paced(points, Progress(bytes_sent=second * 100, bytes_confirmed=second * 50), second * 1000)
+    assert rate(points) == (100.0, 50.0)
+    assert len(points) <= 17
+    assert len(paced(points, Progress(), 31_000)) == 1
+    assert rate(points[:1]) == (0.0, 0.0)
+
+
+# ── what is shown ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Tags(HTMLParser):
+    """The tags and attributes of a text, in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+def tags(html: str) -> list[tuple[str, dict[str, str | None]]]:
+    parser = Tags()
+    parser.feed(html)
+    return parser.found
+
+
+def evil_state() -> State:
+    return State(
+        network=EVIL,
+        site_name=EVIL,
+        folder=EVIL,
+        summary=summary("failed", resumable=True, reason=f"store_failed: {EVIL}"),
+        files=(File(EVIL, 1, "store-0001"),),
+        told=Told(problems={"x": Problem(EVIL, EVIL, EVIL, EVIL)}, spent_frost=1),
+        offer=Offer(Action.DEPLOY, EVIL, ((EVIL, EVIL),), EVIL),
+        problem=Problem(EVIL, EVIL, EVIL),
+        note=EVIL,
+        progress=Progress(waiting=EVIL, phase=Phase.STORE, stores_total=1),
+        alerts=(EVIL,),
+    )
+
+
+def test_nothing_from_outside_brings_markup_into_the_page() -> None:
+    state = evil_state()
+    shown = view(state)
+    parts = (shown.head, shown.status, shown.meter, shown.cost, shown.offer, shown.problems, shown.note)
+    html = "".join(parts) + files_html(state.files, file_states(state))
+    assert "script" not in {tag for tag, _ in tags(html)}
+    assert not any(name.startswith("on") for _, attributes in tags(html) for name in attributes)
+    assert EVIL not in html
+
+
+def test_the_status_is_read_aloud_only_when_it_changes_or_at_a_tenth() -> None:
+    files = tuple(File(f"/{n}", 1, f"store-{n}") for n in range(1000))
+    texts = []
+    for stored in range(1000):
+        told = Told(operations={f"store-{n}": FileState.STORED for n in range(stored)})
+        texts.append(view(State(summary=summary("uploading"), files=files, told=told)).status)
+    assert len(set(texts)) == 10
+    assert all('role="status"' in text for text in texts)
+
+
+def test_failures_are_an_alert_with_their_next_step_and_go_when_the_deployment_is_complete() -> None:
+    told = Told(problems={f"store-{n}": Problem("store_failed", "500", "Try later.", f"store-{n}") for n in range(15)})
+    shown = view(State(summary=summary("uploading"), told=told)).problems
+    assert 'role="alert"' in shown
+    assert shown.count("Try later.") == 10
+    assert "and 5 more" in shown
+    assert view(State(summary=summary("completed"), told=told)).problems == ""
+
+
+def test_a_failed_deployment_shows_its_reason_once_and_what_to_do() -> None:
+    state = State(summary=summary("failed", resumable=True, reason="insufficient_gas: 3 MIST are missing"))
+    shown = view(state).problems
+    assert "3 MIST are missing" in shown
+    assert "<em>" in shown
+    again = view(replace(state, problem=Problem("insufficient_gas", "3 MIST are missing", "x"))).problems
+    assert again.count("insufficient_gas") == 1
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_each_status_is_a_word_and_a_class(status: str) -> None:
+    html = view(State(summary=summary(status))).status
+    assert status in html
+    assert f"wsdk-{status}" in html
+
+
+def test_the_table_shows_failed_and_active_files_first_and_counts_the_rest() -> None:
+    files = tuple(File(f"/{n}", 10, f"store-{n}") for n in range(5000))
+    states = [FileState.STORED] * 5000
+    states[4999], states[4000] = FileState.FAILED, FileState.SENDING
+    html = files_html(files, states)
+    rows = [attributes for tag, attributes in tags(html) if tag == "tr"]
+    assert len(rows) == MAX_ROWS + 1
+    assert html.index("/4999<") < html.index("/4000<") < html.index("/0<")
+    assert f"and {5000 - MAX_ROWS:,} more" in html
+    assert "<caption>5,000 files: 1 failed, 1 sending, 4,998 stored</caption>" in html
+    assert ("th", {"scope": "row"}) in tags(html)
+
+
+def test_progress_is_three_bars_with_a_role_a_name_and_a_value() -> None:
+    state = State(summary=summary("uploading"), deployment=str(NAME), progress=Progress(
+        Phase.STORE, 4, 4, 100, 2, 2, 1, bytes_total=100, bytes_sent=60, bytes_confirmed=50, deployment=str(NAME)
+    ))  # fmt: skip
+    bars = [attributes for _, attributes in tags(view(state).meter) if attributes.get("role") == "progressbar"]
+    assert [bar["aria-label"] for bar in bars] == ["prepared", "stored", "on chain"]
+    assert bars[1]["aria-valuenow"] == "50.0"
+
+
+def test_a_deployment_without_samples_shows_what_the_journal_knows() -> None:
+    files = (File("/a", 30, "store-1"), File("/b", 10, "store-2"), File("/c", 5, None))
+    state = State(summary=summary("interrupted", resumable=True), files=files,
+                  told=Told(operations={"store-1": FileState.STORED}))  # fmt: skip
+    meter = view(state).meter
+    assert "30 B of 40 B confirmed" in meter
+    assert "2 of 3 files stored" in meter
+
+
+def test_cost_is_told_against_the_plan_and_the_limit() -> None:
+    state = State(
+        summary=summary("uploading"), told=Told(spent_frost=10**9, planned_frost=3 * 10**9), cap_frost=5 * 10**9
+    )
+    assert "spent 1 WAL of 3 WAL planned · limit 5 WAL" in view(state).cost
+
+
+def test_the_text_form_has_no_ids_and_no_times() -> None:
+    state = State(site_name="my-app", deployment=str(NAME), summary=summary("completed", version=3), now_ms=5)
+    assert text_of(state) == "my-app: completed: version 3"
+    assert text_of(State(folder="/site")) == "/site: ready"
+
+
+def test_counts_list_every_state() -> None:
+    assert counts([FileState.STORED]) == {**dict.fromkeys(FileState, 0), FileState.STORED: 1}

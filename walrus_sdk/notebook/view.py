@@ -1,0 +1,321 @@
+"""What a panel shows of a state, and which buttons are enabled. Pure: a state goes in, texts and HTML come out.
+
+All that comes from outside (names of files and sites, messages of services) is escaped. A state is always a word and a
+colour. The text of ``role=status`` changes only with the state and at each tenth, or a screen reader would never stop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from walrus_sdk.errors import CODES
+from walrus_sdk.model.html import escape, facts_html
+from walrus_sdk.model.progress import Phase, Progress
+from walrus_sdk.model.units import Frost, Mist
+from walrus_sdk.notebook.state import (
+    Action,
+    File,
+    FileState,
+    Problem,
+    State,
+    counts,
+    file_states,
+    rate,
+)
+from walrus_sdk.watch import progress as words
+from walrus_sdk.watch.progress import size
+
+__all__ = ["MAX_ROWS", "STYLE", "View", "enabled", "files_html", "text_of", "view"]
+
+MAX_ROWS = 200
+"""Files that the table shows; all others are a count."""
+_MAX_PROBLEMS = 10
+
+PUBLISHING = ("deploy", "rollback")
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What is shown: HTML of each part, the status in words, and the buttons that are enabled."""
+
+    head: str
+    status: str
+    meter: str
+    cost: str
+    offer: str
+    confirm: str
+    choices: tuple[tuple[str, int], ...]
+    choice: int | None
+    problems: str
+    note: str
+    enabled: frozenset[Action]
+
+
+def view(state: State, *, files: dict[FileState, int] | None = None) -> View:
+    """Return what is shown of a state; `files` are the counts of its files, where they are known already."""
+    found = files if files is not None else counts(file_states(state))
+    return View(
+        head=_head(state),
+        status=_status_html(_status(state, found)),
+        meter=_meter(state, found),
+        cost=_cost(state),
+        offer="" if state.offer is None else facts_html(state.offer.title, state.offer.facts),
+        confirm="" if state.offer is None else state.offer.confirm,
+        choices=() if state.offer is None else state.offer.choices,
+        choice=None if state.offer is None else state.offer.choice,
+        problems=_problems(state),
+        note=f"<p>{escape(state.note)}</p>" if state.note else "",
+        enabled=enabled(state),
+    )
+
+
+# ── which verbs are legal ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def enabled(state: State) -> frozenset[Action]:
+    """Return the actions that the state allows: those whose verb would not be refused for what the state is."""
+    free, found = not state.busy, state.summary
+    publishes = found is not None and found.verb in PUBLISHING
+    legal = {
+        Action.DEPLOY: free and bool(state.folder) and not state.at_work,
+        Action.PAUSE: publishes and state.at_work and state.status != "paused",
+        Action.CONTINUE: publishes and state.status == "paused",
+        Action.CANCEL: bool(state.busy) or state.at_work or (found is not None and found.resumable),
+        Action.RESUME: free and publishes and found is not None and found.resumable,
+        Action.RETRY: free and publishes and found is not None and found.resumable and _has_failures(state),
+        Action.ROLLBACK: free and not state.at_work and any(not version.current for version in state.versions),
+        Action.CLEANUP: free and not state.at_work,
+        Action.VERIFY: free and not state.at_work and bool(state.versions),
+        Action.OPEN: bool(_url(state)),
+        Action.CONFIRM: free and not state.at_work and state.offer is not None and bool(state.offer.confirm),
+        Action.DISMISS: free and state.offer is not None,
+    }
+    return frozenset(action for action, is_legal in legal.items() if is_legal)
+
+
+def _has_failures(state: State) -> bool:
+    return state.status == "failed" or FileState.FAILED in state.told.operations.values()
+
+
+def _url(state: State) -> str:
+    """Return the site's address, where it has been published."""
+    return state.url or (state.summary.url if state.summary is not None else "")
+
+
+# ── texts ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _head(state: State) -> str:
+    """Return what the panel is about, and as of when: a panel whose kernel is gone stays on the screen."""
+    found = state.summary
+    name = state.site_name or (found.site_name if found is not None else "") or "(no site yet)"
+    facts = [state.network or (found.network if found is not None else ""), state.deployment or state.folder]
+    if state.now_ms:
+        facts.append(f"as of {_time(state.now_ms)}")
+    told = " · ".join(escape(text) for text in facts if text)
+    return f'<div class="wsdk-head"><strong>{escape(name)}</strong> <span class="wsdk-faint">{told}</span></div>'
+
+
+def _status(state: State, files: dict[FileState, int]) -> str:
+    """Return the status in words; it changes with the state, and at each tenth of the files."""
+    if state.summary is None:
+        return state.busy or ("ready" if state.folder else "nothing here yet")
+    word, total = state.status, sum(files.values())
+    if state.summary.resumable:
+        word += ", can go on"
+    if state.at_work and total:
+        word += f": {files[FileState.STORED] * 10 // total * 10} % of {total:,} files stored"
+    elif word == "completed" and state.summary.version is not None:
+        word += f": version {state.summary.version}"
+    return f"{word} ({state.busy})" if state.busy and not state.at_work else word
+
+
+def text_of(state: State) -> str:
+    """Return a state as one line without ids or times, so that a saved notebook stays the same."""
+    return f"{state.site_name or state.folder or 'this home'}: {_status(state, counts(file_states(state)))}"
+
+
+def _status_html(text: str) -> str:
+    word = escape(text)
+    return f'<div role="status" aria-live="polite" class="wsdk-status wsdk-{_class(text)}">{word}</div>'
+
+
+def _class(text: str) -> str:
+    return "".join(letter for letter in text.split(",")[0].split(":")[0].split(" ")[0] if letter.isalpha())
+
+
+def _meter(state: State, files: dict[FileState, int]) -> str:
+    """Return the three lines of progress, and the rate; outside the region that is read aloud."""
+    progress = _progress(state, files)
+    if progress is None:
+        return ""
+    bars = "".join(_bar(line) for line in words.lines(progress))
+    return f'<div class="wsdk-meter">{bars}<div class="wsdk-faint">{escape(_pace(state, files, progress))}</div></div>'
+
+
+def _bar(line: words.Line) -> str:
+    share = line.share if line.share is not None else 0.0
+    value = f"{share * 100:.1f}"
+    return (
+        f'<div class="wsdk-line"><span class="wsdk-label">{escape(line.label)}</span>'
+        f'<span class="wsdk-bar" role="progressbar" aria-label="{escape(line.label)}" aria-valuemin="0" '
+        f'aria-valuemax="100" aria-valuenow="{value}" aria-valuetext="{escape(line.text or line.state.value)}">'
+        f'<span class="wsdk-fill" style="width:{value}%"></span></span>'
+        f'<span class="wsdk-text">{escape(line.text or line.state.value)}</span></div>'
+    )
+
+
+def _progress(state: State, files: dict[FileState, int]) -> Progress | None:
+    """Return the progress that is told, or, of a process that told none, what the journal knows."""
+    done = state.status == "completed"
+    if state.progress is not None and state.progress.deployment in ("", state.deployment):
+        return replace(state.progress, phase=Phase.DONE) if done else state.progress
+    if not state.files:
+        return None
+    stores = state.told.operations
+    stored = {key for key, is_at in stores.items() if is_at is FileState.STORED}
+    wanted = [file for file in state.files if file.operation is not None]
+    operations = {file.operation for file in wanted}
+    return Progress(
+        phase=Phase.DONE if done else Phase.CHAIN if state.status == "processing" else Phase.STORE,
+        files_found=len(state.files),
+        files_hashed=len(state.files),
+        bytes_hashed=sum(file.size for file in state.files),
+        stores_total=len(operations),
+        stores_encoded=len(stores.keys() & operations),
+        stores_confirmed=len(stored & operations),
+        bytes_total=sum(file.size for file in wanted),
+        bytes_sent=sum(file.size for file in wanted if file.operation in stored),
+        bytes_confirmed=sum(file.size for file in wanted if file.operation in stored),
+        transactions_total=state.told.transactions,
+        transactions_confirmed=state.told.transactions,
+        paused=state.status == "paused",
+    )
+
+
+def _pace(state: State, files: dict[FileState, int], progress: Progress) -> str:
+    """Return files stored of all, and while it works the rate and the time that is left."""
+    total = sum(files.values())
+    parts = [f"{files[FileState.STORED]:,} of {total:,} files stored"] if total else []
+    sent, confirmed = rate(state.points) if state.at_work else (0.0, 0.0)
+    if sent > 0:
+        parts.append(f"{size(round(sent))}/s sent")
+    left = progress.bytes_total - progress.bytes_confirmed
+    if confirmed > 0 and left > 0 and state.status != "paused":
+        parts.append(f"about {_duration(left / confirmed)} left")
+    return " · ".join(parts)
+
+
+def _cost(state: State) -> str:
+    """Return what is spent, against the plan and against the limit."""
+    told = state.told
+    if state.summary is None or not (told.planned_frost or told.spent_frost or told.gas_mist):
+        return ""
+    parts = [f"spent {Frost(told.spent_frost)} of {Frost(told.planned_frost)} planned"]
+    if state.cap_frost is not None:
+        parts.append(f"limit {Frost(state.cap_frost)}")
+    if told.gas_mist > 0:
+        parts.append(f"gas {Mist(told.gas_mist)}")
+    if told.paid_again:
+        parts.append(f"{told.paid_again:,} stores may have been paid in vain")
+    return f'<div class="wsdk-faint">{escape(" · ".join(parts))}</div>'
+
+
+def _problems(state: State) -> str:
+    """Return failures with their next steps, the panel's own first; they are read aloud at once."""
+    found = [state.problem] if state.problem is not None else []
+    summary = state.summary
+    if summary is not None and summary.status == "failed" and summary.reason:
+        code, _, message = summary.reason.partition(": ")
+        row = CODES.get(code)
+        if row is not None and all(problem.code != code for problem in found):
+            found.append(Problem(code, message, row.next_step))
+    rest = list(state.told.problems.values()) if summary is not None and summary.status != "completed" else []
+    shown = [*found, *rest[-_MAX_PROBLEMS:]]
+    lines = "".join(f"<li>{_problem(problem)}</li>" for problem in shown)
+    if len(rest) > _MAX_PROBLEMS:
+        lines += f"<li>and {len(rest) - _MAX_PROBLEMS:,} more</li>"
+    lines += "".join(f"<li>{escape(line)}</li>" for line in state.alerts)
+    return f'<div role="alert" class="wsdk-problems"><ul>{lines}</ul></div>' if lines else ""
+
+
+def _problem(problem: Problem) -> str:
+    where = f"{escape(problem.where)}: " if problem.where else ""
+    step = f" <em>{escape(problem.next_step)}</em>" if problem.next_step else ""
+    return f"{where}<strong>{escape(problem.code)}</strong>: {escape(problem.message)}{step}"
+
+
+# ── files ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def files_html(files: Sequence[File], states: Sequence[FileState]) -> str:
+    """Return the table of files: failed and active ones first, at most `MAX_ROWS`, the rest as a count."""
+    if not files:
+        return ""
+    order = {state: place for place, state in enumerate(FileState)}
+    buckets: list[list[File]] = [[] for _ in order]
+    for file, state in zip(files, states, strict=True):
+        buckets[order[state]].append(file)
+    rows, left = [], MAX_ROWS
+    for state, bucket in zip(FileState, buckets, strict=True):
+        rows += [_row(file, state) for file in bucket[:left]]
+        left -= min(left, len(bucket))
+    parts = zip(FileState, buckets, strict=True)
+    told = ", ".join(f"{len(bucket):,} {state.value}" for state, bucket in parts if bucket)
+    more = f"<p>and {len(files) - MAX_ROWS:,} more</p>" if len(files) > MAX_ROWS else ""
+    head = '<thead><tr><th scope="col">state</th><th scope="col">path</th><th scope="col">size</th></tr></thead>'
+    table = f"<caption>{len(files):,} files: {told}</caption>{head}<tbody>{''.join(rows)}</tbody>"
+    return (
+        '<div class="wsdk-files" tabindex="0" role="region" aria-label="Files">'
+        f'<table class="wsdk-table">{table}</table>{more}</div>'
+    )
+
+
+def _row(file: File, state: FileState) -> str:
+    word = state.value
+    return (
+        f'<tr><td><span class="wsdk-state wsdk-{_class(word)}">{word}</span></td>'
+        f'<th scope="row">{escape(file.path)}</th><td>{size(file.size)}</td></tr>'
+    )
+
+
+def _time(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _duration(seconds: float) -> str:
+    whole = round(seconds)
+    if whole < 90:
+        return f"{max(1, whole)} s"
+    return f"{whole // 60} min" if whole < 5400 else f"{whole / 3600:.1f} h"
+
+
+STYLE = """<style>
+.wsdk-panel { border: 1px solid #80868b; border-radius: 6px; padding: 8px 12px; max-width: 920px; }
+.wsdk-faint { opacity: .85; font-size: 90%; }
+.wsdk-status, .wsdk-state { display: inline-block; padding: 1px 8px; border-radius: 9px;
+  background: #e8eaed; color: #202124; }
+.wsdk-status { font-weight: 600; margin: 4px 0; }
+.wsdk-failed { background: #fce8e6; color: #8c1d18; }
+.wsdk-interrupted, .wsdk-paused, .wsdk-looked { background: #fef0cd; color: #573a00; }
+.wsdk-completed, .wsdk-stored { background: #dff3e4; color: #0d4a21; }
+.wsdk-uploading, .wsdk-processing, .wsdk-pending, .wsdk-sending { background: #dce8fd; color: #0a3a8a; }
+.wsdk-line { display: flex; align-items: center; gap: 8px; line-height: 1.7; }
+.wsdk-label { flex: 0 0 5.5em; }
+.wsdk-bar { flex: 0 0 220px; height: 10px; border-radius: 5px; background: #dadce0; overflow: hidden;
+  display: inline-block; }
+.wsdk-fill { display: block; height: 100%; background: #1a63d8; }
+.wsdk-text { font-variant-numeric: tabular-nums; }
+.wsdk-problems { border-left: 4px solid #b3261e; background: #fce8e6; color: #410e0b; padding: 2px 8px; margin: 6px 0; }
+.wsdk-problems ul { margin: 4px 0; padding-left: 1.2em; }
+.wsdk-files { max-height: 260px; overflow: auto; }
+.wsdk-table { border-collapse: collapse; }
+.wsdk-table th, .wsdk-table td { text-align: left; font-weight: 400; padding: 1px 10px 1px 0; }
+.wsdk-table thead th { font-weight: 600; }
+.wsdk-panel caption { text-align: left; font-weight: 600; padding: 4px 0; white-space: nowrap; }
+.wsdk-panel .widget-html-content { line-height: 1.7; }
+.wsdk-panel table th, .wsdk-panel table td { padding: 0 10px 0 0; vertical-align: top; }
+</style>"""
+"""The panel's styles; a state is never told by its colour alone."""
