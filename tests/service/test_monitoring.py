@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import anyio
@@ -21,6 +21,9 @@ from walrus_sdk.errors import ConfigurationError
 from walrus_sdk.localnet.faults import Fault
 from walrus_sdk.model.alerts import AlertOptions, Notice
 from walrus_sdk.model.options import RecoveryOptions
+from walrus_sdk.service.doctor import environment
+from walrus_sdk.service.session import open_session
+from walrus_sdk.settings import Project, Secret
 from walrus_sdk.sui.signers import KeySigner
 from walrus_sdk.watch.exporters import prometheus
 from walrus_sdk.watch.metrics import METRICS
@@ -202,6 +205,26 @@ async def test_a_wrong_rule_or_webhook_is_told_before_anything_is_watched(house:
             await sites.monitor(AlertOptions(rules={"stuck": {"after": 1}}))
         with pytest.raises(ConfigurationError, match="not among the allowed origins"):
             await sites.monitor(AlertOptions(webhooks={"ops": "https://x.example/"}, webhook_key=KEY))
+
+
+async def test_rules_and_webhooks_of_the_project_file_are_used_and_examined(house: Any, served: Any) -> None:
+    receiver = Receiver()
+    async with served(receiver) as url:
+        rules = {**ONLY_STUCK, "stuck": {"enabled": False}, "full": {"kind": "disk", "below_bytes": 1e30}}
+        project = Project(alerts=rules, webhooks={"ops": f"{url}/secret-path"})
+        settings = replace(house.settings, project=project, webhook_key=Secret(KEY), webhook_origins=(url,))
+        async with open_session(settings, network=house.net.network) as sites, anyio.create_task_group() as tasks:
+            tasks.start_soon(sites.monitor)
+            with anyio.fail_after(20):
+                while not receiver.heard:
+                    await anyio.lowlevel.checkpoint()
+            tasks.cancel_scope.cancel()
+    assert receiver.said()[0]["data"]["rule"] == "full"
+    (found,) = [one for one in environment(settings) if one.what == "alerts"]
+    assert (found.state, found.text) == ("ok", f"1 rules; webhooks: ops at {url}")
+    wrong = replace(settings, project=replace(project, alerts={"stuck": {"after": 1}}))
+    (found,) = [one for one in environment(wrong) if one.what == "alerts"]
+    assert (found.state, "alerts.stuck.after" in found.text) == ("bad", True)
 
 
 def test_a_connection_watches_beside_a_deployment_until_its_handle_is_cancelled(house: Any) -> None:

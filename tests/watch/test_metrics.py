@@ -8,13 +8,17 @@ import sys
 from dataclasses import replace
 from typing import Any
 
+import anyio
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from walrus_sdk.errors import ConfigurationError
 from walrus_sdk.model import events
 from walrus_sdk.model.units import DeploymentId
 from walrus_sdk.watch.costs import costs_once, shared_out
+from walrus_sdk.watch.exporters import prometheus
 from walrus_sdk.watch.metering import Meter
 from walrus_sdk.watch.metrics import METRICS, Endpoints, Sums, figures, performance
 from walrus_sdk.watch.runs import Run, fold, origin
@@ -192,6 +196,27 @@ def test_what_content_cost_once_is_its_share_of_the_blob_that_was_paid() -> None
         {"sha256": "cc", "blob_id": "y", "size": 5},
     ]
     assert costs_once(rows, {"x": 100}) == {b"\xaa": 75, b"\xbb": 25}
+
+
+async def test_a_server_ends_with_its_block_also_when_it_is_cancelled(watched: Any) -> None:
+    urls = []
+    with anyio.CancelScope() as scope:
+        async with prometheus.serve(Meter(watched.journal, watched.eyes), port=0) as url, httpx.AsyncClient() as http:
+            urls.append(url)
+            assert (await http.get(url)).status_code == 200
+            scope.cancel()
+            await anyio.lowlevel.checkpoint()
+    async with httpx.AsyncClient() as http:
+        with pytest.raises(httpx.ConnectError):
+            await http.get(urls[0])
+
+
+async def test_a_port_that_is_taken_is_told(watched: Any) -> None:
+    meter = Meter(watched.journal, watched.eyes)
+    async with prometheus.serve(meter, port=0) as url:
+        with pytest.raises(ConfigurationError, match="cannot listen on 127"):
+            async with prometheus.serve(meter, port=int(url.split(":")[2].split("/")[0])):
+                pass
 
 
 def test_neither_the_package_nor_a_session_loads_what_only_exporters_need() -> None:

@@ -29,7 +29,7 @@ from walrus_sdk.watch.sinks import Post, Teller, Webhook, checked_webhook, log
 from walrus_sdk.watch.tail import Tail
 from walrus_sdk.watch.view import View, Wallet
 
-__all__ = ["Sight", "Watches", "rules_of"]
+__all__ = ["Sight", "Watches", "rules_of", "webhooks_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ async def _monitor(sight: Sight, options: AlertOptions, tellers: Sequence[Teller
         clock=sight.clock,
         sleep=sight.sleep,
         tellers=tellers,
-        webhooks=_webhooks(sight.settings, options),
+        webhooks=webhooks_of(sight.settings, options),
         post=sight.post,
         wallet=sight.ask_wallet if options.wallet else None,
         every_s=options.every_s,
@@ -145,7 +145,8 @@ def rules_of(settings: Settings, options: AlertOptions) -> tuple[Rule, ...]:
     return parse(settings.project.alerts, where=f"{path}: alerts" if path is not None else "alerts")
 
 
-def _webhooks(settings: Settings, options: AlertOptions) -> tuple[Webhook, ...]:
+def webhooks_of(settings: Settings, options: AlertOptions) -> tuple[Webhook, ...]:
+    """Return the webhooks that are meant. Raises `ConfigurationError` ``setting_invalid`` or ``insecure_url``."""
     given = options.webhooks if options.webhooks is not None else settings.project.webhooks
     origins = options.webhook_origins if options.webhook_origins is not None else settings.webhook_origins
     key = options.webhook_key
