@@ -27,6 +27,7 @@ COMPARISONS: dict[str, str] = {
     "refused-bodies": "pacing:refused_bodies",
     "watching": "watching:watching",
     "pacing-model": "pacing:scenarios",
+    "history-frames": "frames:history_frames",
     "journal": "journal:journal_on_disk",
     "no-change": "prepass:no_change",
     "resume-plan": "prepass:planning_a_resume",

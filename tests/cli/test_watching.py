@@ -15,6 +15,7 @@ import pytest
 
 from walrus_sdk.cli.screens import screen
 from walrus_sdk.errors import ConfigurationError
+from walrus_sdk.model.alerts import Alert, Severity
 from walrus_sdk.model.original import ErrorRecord
 from walrus_sdk.model.progress import Phase, Progress
 from walrus_sdk.model.reports import DeploymentSummary
@@ -27,6 +28,9 @@ OPERATIONS = {
     f"store-{n:04}": OperationView(f"store-{n:04}", "store", step, 3, 2_000_000, 500_000, attempts=1)
     for n, step in enumerate((Step.DONE, Step.BEGUN, Step.SENT, Step.FAILED, Step.PLANNED), start=1)
 }
+STUCK = Alert(
+    4, "stuck", "stuck", str(ONE), Severity.CRITICAL, 1_700_000_058_000, 120.0, 60.0, "s", "no progress", str(ONE)
+)
 STORING = DeploymentView(
     summary=SUMMARY,
     at_ms=1_700_000_060_000,
@@ -44,6 +48,7 @@ STORING = DeploymentView(
     waiting=(Waiting("store-0003", "the publisher's answer", 1_700_000_055_000),),
     operations=OPERATIONS,
     errors=(ErrorRecord("timeout_send", "too slow", 1_700_000_050_000, "store-0004"),),
+    alerts=(STUCK,),
     files=tuple(FileView(f"/page-{n}.html", 1000, Step.BEGUN, 500, "store-0002") for n in range(60)),
 )
 DONE = replace(
@@ -103,11 +108,11 @@ def test_lines_where_nobody_sits_and_the_code_of_how_it_ended(cli: Any, session:
     ran = cli("monitor")
     lines = ran.out.splitlines()
     assert ran.code == 0
-    assert lines[0] == "store-0004: timeout_send: too slow"
-    assert lines[1].startswith("storing: 2.0 MB of 10.0 MB confirmed")
-    assert lines[1].endswith("about 2 min 10 s left (1 min 40 s to 5 min, by its rate)")
-    assert lines[2] == "done"
-    assert lines[3].split() == ["deployment", str(ONE)]
+    assert lines[:2] == ["critical: stuck: no progress", "store-0004: timeout_send: too slow"]
+    assert lines[2].startswith("storing: 2.0 MB of 10.0 MB confirmed")
+    assert lines[2].endswith("about 2 min 10 s left (1 min 40 s to 5 min, by its rate)")
+    assert lines[3] == "done"
+    assert lines[4].split() == ["deployment", str(ONE)]
     assert "address      http://x.localhost:1/" in lines
     assert watched.asked == [(str(ONE), 0)]
 
@@ -131,6 +136,7 @@ def test_programs_get_objects_at_most_twice_a_second_and_a_result(cli: Any, sess
     assert first["waiting"] == [
         {"what": "store-0003", "on": "the publisher's answer", "since": "2023-11-14T22:14:15.000+00:00"}
     ]
+    assert [(one["rule"], one["state"]) for one in first["alerts"]] == [("stuck", "firing")]
     assert (last["status"], last["progress"]) == ("completed", 1.0)
 
 
@@ -178,7 +184,8 @@ def test_a_screen_has_what_matters_and_fits(height: int) -> None:
     text = "\n".join(lines)
     assert len(lines) <= height
     for part in ("my-app on testnet  uploading", "3 of 15 files", "2.0 MB/s now", "about 2 min 10 s left",
-                 "store-0003 waits for 5 s", "store-0004  timeout_send: too slow"):  # fmt: skip
+                 "critical: stuck: no progress", "store-0003 waits for 5 s",
+                 "store-0004  timeout_send: too slow"):  # fmt: skip
         assert part in text
 
 

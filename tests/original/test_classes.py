@@ -262,6 +262,8 @@ async def test_progress_is_read_from_the_journal_without_awaiting(place: Any) ->
     assert (found.status, found.stored_files, found.total_files) == ("interrupted", 4, 4)
     assert found.stored_bytes == found.total_bytes > 0
     assert found.share < 1, "it is not complete"
+    assert found.phase == "chain"
+    assert found.waiting == (f"the deployment waits: somebody who goes on: walrus-sdk resume {left}",)
     await place.service.resume_deployment(left)
     assert place.service.get_deployment_progress(left).share == 1
     assert place.service.get_deployment_progress(NOWHERE) is None

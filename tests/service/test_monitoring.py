@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import anyio
@@ -21,14 +21,18 @@ from walrus_sdk.errors import ConfigurationError
 from walrus_sdk.localnet.faults import Fault
 from walrus_sdk.model.alerts import AlertOptions, Notice
 from walrus_sdk.model.options import RecoveryOptions
+from walrus_sdk.service.doctor import environment
+from walrus_sdk.service.session import open_session
+from walrus_sdk.settings import Project, Secret
 from walrus_sdk.sui.signers import KeySigner
 from walrus_sdk.watch.exporters import prometheus
 from walrus_sdk.watch.metrics import METRICS
+from walrus_sdk.watch.rules import DEFAULTS
 
 pytestmark = pytest.mark.anyio
 
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-ONLY_STUCK = {name: {"enabled": False} for name in ("failed", "error_rate", "endpoint", "disk", "expiring")}
+ONLY_STUCK = {rule.name: {"enabled": False} for rule in DEFAULTS if rule.name != "stuck"}
 
 
 @dataclass
@@ -167,7 +171,8 @@ async def test_a_deployment_tells_how_it_went_and_what_each_file_cost(house: Any
     assert (one.paid_frost, one.planned_frost) == (first.cost.frost.units, first.cost.frost.units)
     assert one.paid_mist == first.cost.gas.units
     (failed,) = one.failures
-    assert (failed.kind, failed.code, failed.count) == ("store", "service_unavailable", 1)
+    assert (failed.kind, failed.count) == ("store", 1)
+    assert failed.code in ("service_unavailable", "store_failed"), "the latter when the reason did not come in time"
     assert failed.endpoint == house.net.url
     assert all(one.phases_s[name] > 0 for name in ("hash", "encode", "send", "chain", "verify"))
     assert (two.stored_files, two.skipped_bytes) == (1, second.cost.skipped_bytes)
@@ -200,6 +205,26 @@ async def test_a_wrong_rule_or_webhook_is_told_before_anything_is_watched(house:
             await sites.monitor(AlertOptions(rules={"stuck": {"after": 1}}))
         with pytest.raises(ConfigurationError, match="not among the allowed origins"):
             await sites.monitor(AlertOptions(webhooks={"ops": "https://x.example/"}, webhook_key=KEY))
+
+
+async def test_rules_and_webhooks_of_the_project_file_are_used_and_examined(house: Any, served: Any) -> None:
+    receiver = Receiver()
+    async with served(receiver) as url:
+        rules = {**ONLY_STUCK, "stuck": {"enabled": False}, "full": {"kind": "disk", "below_bytes": 1e30}}
+        project = Project(alerts=rules, webhooks={"ops": f"{url}/secret-path"})
+        settings = replace(house.settings, project=project, webhook_key=Secret(KEY), webhook_origins=(url,))
+        async with open_session(settings, network=house.net.network) as sites, anyio.create_task_group() as tasks:
+            tasks.start_soon(sites.monitor)
+            with anyio.fail_after(20):
+                while not receiver.heard:
+                    await anyio.lowlevel.checkpoint()
+            tasks.cancel_scope.cancel()
+    assert receiver.said()[0]["data"]["rule"] == "full"
+    (found,) = [one for one in environment(settings) if one.what == "alerts"]
+    assert (found.state, found.text) == ("ok", f"1 rules; webhooks: ops at {url}")
+    wrong = replace(settings, project=replace(project, alerts={"stuck": {"after": 1}}))
+    (found,) = [one for one in environment(wrong) if one.what == "alerts"]
+    assert (found.state, "alerts.stuck.after" in found.text) == ("bad", True)
 
 
 def test_a_connection_watches_beside_a_deployment_until_its_handle_is_cancelled(house: Any) -> None:

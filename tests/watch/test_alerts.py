@@ -5,8 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import anyio
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from tests.watch.conftest import Watched
+from walrus_sdk.model import events
 from walrus_sdk.model.alerts import firing
 from walrus_sdk.watch.alerts import Judge, judge
 from walrus_sdk.watch.rules import parse
@@ -84,6 +89,7 @@ def ended(
         ({"failed": {}}, {"runs": (run(status="failed"),)}, {"runs": (run(status="failed", is_mended=True),)}),
         ({"failed": {}}, {"runs": (run(status="failed"),)}, {"runs": (run(status="uploading"),)}),
         ({"stuck": {"after_s": 60}}, {"runs": (run(progressed_ms=NOW - 60_000),)}, {"runs": (run(),)}),
+        ({"interrupted": {}}, {"runs": (run(progressed_ms=NOW - 60_000, is_live=False),)}, {"runs": (run(),)}),
         ({"stuck": {"after_s": 60}}, {"runs": (run(progressed_ms=NOW - 60_000),)}, {"runs": (run(status="failed"),)}),
         ({"error_rate": {"least": 2}}, {"runs": (run(tries=ended("failed", "done")),)},
          {"runs": (run(tries=ended("failed", "done", "done", "done", "done")),)}),
@@ -125,6 +131,14 @@ def test_an_endpoint_is_not_blamed_for_what_was_asked_of_it() -> None:
     assert values_of({"endpoint": {}}, View(NOW, tries=asked_wrong)) == ["."]
 
 
+def test_a_transaction_that_goes_well_speaks_for_the_nodes_that_failed_one_and_for_no_publisher() -> None:
+    node = tuple(replace(one, kind="transaction") for one in ended(*["failed"] * 3, endpoint="https://node.example"))
+    publisher = ended(*["failed"] * 3)
+    well = replace(ended("done", endpoint="")[0], kind="transaction")
+    views = View(NOW, tries=(*node, *publisher)), View(NOW, tries=(*node, *publisher, well))
+    assert values_of({"endpoint": {}}, *views) == ["++", "-"]
+
+
 def test_the_message_of_a_failure_has_its_code_and_no_text_that_may_name_files() -> None:
     rules = parse({"failed": {}}, defaults=False)
     (alert,) = judge(rules, View(NOW, (run(status="failed", reason="leak: /home/me/secret"),)), (), 0, Judge()).fired
@@ -155,6 +169,21 @@ async def test_a_stuck_deployment_is_told_once_with_what_it_waits_for_and_once_w
     assert firing(await watched.journal.rows("alerts")) == ()
 
 
+async def test_a_deployment_that_somebody_paused_is_not_stuck_and_may_be_when_it_goes_on(watched: Any) -> None:
+    monitor = watched.monitor({"stuck": {"after_s": 30}})
+    deployment = await watched.deployment()
+    await deployment.write(events.DEPLOYMENT_PAUSED, {"reason": ""})
+    watched.clock.advance(100)
+    await monitor.look()
+    await deployment.write(events.DEPLOYMENT_CONTINUED, {})
+    watched.clock.advance(29)
+    await monitor.look()
+    assert watched.heard() == []
+    watched.clock.advance(1)
+    await monitor.look()
+    assert watched.heard() == ["stuck firing"]
+
+
 async def test_tries_that_fail_again_and_again_are_no_progress(watched: Any) -> None:
     monitor = watched.monitor({"stuck": {"after_s": 30}})
     deployment = await watched.deployment()
@@ -167,7 +196,7 @@ async def test_tries_that_fail_again_and_again_are_no_progress(watched: Any) -> 
     assert watched.heard() == ["stuck firing"]
 
 
-async def test_bytes_that_leave_are_progress_and_bytes_that_leave_again_are_not(watched: Any) -> None:
+async def test_bytes_that_leave_are_progress_and_the_beginning_of_another_try_is_none(watched: Any) -> None:
     monitor = watched.monitor({"stuck": {"after_s": 30}, "memory": {"above_bytes": 5000}})
     deployment = await watched.deployment()
     for number in range(3):
@@ -194,6 +223,21 @@ async def test_a_monitor_that_starts_anew_says_nothing_twice_and_clears_what_ano
     assert watched.heard() == ["failed firing", "failed cleared"]
 
 
+async def test_a_monitor_that_starts_anew_knows_since_when_nothing_has_moved(watched: Any) -> None:
+    rules = {"stuck": {"after_s": 30}}
+    deployment, first = await watched.deployment(), watched.monitor(rules)
+    for _ in range(5):
+        await watched.sample(deployment, bytes_sent=7)  # as every ten seconds, although nothing moves
+        await first.look()
+        watched.clock.advance(10)
+    await watched.sample(deployment, bytes_sent=7)
+    await watched.monitor(rules).look()
+    assert watched.heard() == ["stuck firing"]
+    await watched.sample(deployment, bytes_sent=8)
+    await watched.monitor(rules).look()
+    assert watched.heard() == ["stuck firing", "stuck cleared"]
+
+
 async def test_of_two_monitors_one_tells(watched: Any) -> None:
     rules = {"failed": {}, "disk": {"below_bytes": 100}}
     one, two = watched.monitor(rules), watched.monitor(rules)
@@ -209,6 +253,28 @@ async def test_of_two_monitors_one_tells(watched: Any) -> None:
     await one.look()
     assert watched.heard() == ["failed firing", "disk firing", "disk cleared"]
     assert [row["n"] for row in await watched.alerts()] == [1, 2]
+
+
+@pytest.mark.parametrize("free", [[10], [10, 1000]])
+async def test_of_two_monitors_that_see_the_same_at_once_one_writes_and_tells(watched: Any, free: list[int]) -> None:
+    rules = {"disk": {"below_bytes": 100}}
+    one, two = watched.monitor(rules), watched.monitor(rules)
+    append, ahead = watched.journal.append, [True]
+
+    async def two_is_faster(*args: Any) -> Any:
+        if ahead.pop():
+            ahead.append(False)
+            await two.look()  # between what `one` has read and what it writes
+        else:
+            ahead.append(False)
+        return await append(*args)
+
+    watched.journal.append = two_is_faster
+    for bytes_left in free:
+        watched.disk_free, ahead[:] = bytes_left, [True]
+        await one.look()
+    assert watched.heard() == ["disk firing", "disk cleared"][: len(free)]
+    assert len(await watched.alerts()) == 1
 
 
 async def test_a_failure_is_over_when_a_later_deployment_of_the_site_is_complete(watched: Any) -> None:
@@ -233,6 +299,21 @@ async def test_an_alert_about_a_deployment_that_was_cleaned_up_is_over(watched: 
     await monitor.look()
     assert watched.heard() == ["failed firing", "failed cleared"]
     assert watched.told[-1].alert.clearing == "nothing shows it any more"
+
+
+async def test_a_deployment_whose_process_died_is_told_until_somebody_goes_on_with_it(watched: Any) -> None:
+    monitor = watched.monitor({"interrupted": {"after_s": 60}, "stuck": {"after_s": 10}})
+    deployment = await watched.deployment()
+    await deployment.move("uploading")
+    await deployment.end_owner()
+    await monitor.look()
+    watched.clock.advance(61)
+    await monitor.look()
+    assert watched.heard() == ["interrupted firing"]
+    deployment.owner = await watched.journal.claim(deployment.owner.deployment)
+    await deployment.begin("1")
+    await monitor.look()
+    assert watched.heard() == ["interrupted firing", "interrupted cleared"]
 
 
 async def test_a_deployment_that_failed_between_two_looks_is_seen(watched: Any) -> None:
@@ -304,6 +385,9 @@ async def test_the_journal_is_not_read_again_when_nobody_wrote_to_it(watched: An
         async def latest(self, _: object) -> None:
             return None
 
+        async def samples(self, _: object) -> tuple[()]:
+            return ()
+
     gatherer = Gatherer(Counting(), watched.clock, replace(watched.eyes, tail=Still()), 60)
     await watched.deployment()
     first = await gatherer.look(with_sites=False)
@@ -314,3 +398,30 @@ async def test_the_journal_is_not_read_again_when_nobody_wrote_to_it(watched: An
     number[0] = 2
     await gatherer.look(with_sites=False)
     assert reads == ["deployments"] * 2
+
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from([10, 50, 105, 150, 500, None]), st.integers(0, 3), st.integers(0, 12)), max_size=40
+)
+
+
+@given(steps=STEPS)
+def test_whoever_looks_and_whenever_one_starts_anew_every_alert_begins_and_ends_in_turn(steps: list[Any]) -> None:
+    async def lives() -> None:
+        watched = Watched()
+        monitors = [watched.monitor({"disk": {"below_bytes": 100, "for_s": 5}}) for _ in range(3)]
+        for free, who, seconds in steps:
+            watched.disk_free = free
+            if who == 3:  # one dies, and another one begins in its place
+                monitors[0] = watched.monitor({"disk": {"below_bytes": 100, "for_s": 5}})
+            await monitors[who % 3].look()
+            watched.clock.advance(seconds)
+        told = watched.heard()
+        assert told == ["disk firing", "disk cleared"] * (len(told) // 2) + ["disk firing"] * (len(told) % 2)
+        rows = await watched.alerts()
+        assert [row["n"] for row in rows] == list(range(1, len(rows) + 1))
+        ends = [end for row in rows for end in (row["fired_ms"], row["cleared_ms"]) if end is not None]
+        assert ends == sorted(ends)
+        assert len(ends) == len(told), "what was told is what is written"
+
+    anyio.run(lives)

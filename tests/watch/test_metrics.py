@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
+from dataclasses import replace
 from typing import Any
 
+import anyio
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from walrus_sdk.errors import ConfigurationError
 from walrus_sdk.model import events
 from walrus_sdk.model.units import DeploymentId
 from walrus_sdk.watch.costs import costs_once, shared_out
+from walrus_sdk.watch.exporters import prometheus
 from walrus_sdk.watch.metering import Meter
 from walrus_sdk.watch.metrics import METRICS, Endpoints, Sums, figures, performance
 from walrus_sdk.watch.runs import Run, fold, origin
@@ -128,6 +135,24 @@ async def test_a_deployment_that_was_cleaned_up_still_counts_where_it_was_seen(w
     assert (await meter.read())[key] == 1
 
 
+async def test_a_process_that_was_killed_is_seen_although_nobody_writes_any_more(watched: Any) -> None:
+    class Still:
+        async def changed(self) -> int:
+            return 1
+
+        async def latest(self, _: object) -> None:
+            return None
+
+    meter = Meter(watched.journal, replace(watched.eyes, tail=Still()))
+    deployment = await watched.deployment()
+    await deployment.move("uploading")
+    assert ("walrus_sdk_deployments_standing", ("testnet", "uploading"), None) in await meter.read()
+    await deployment.end_owner()
+    found = await meter.read()
+    assert found["walrus_sdk_deployments_standing", ("testnet", "interrupted"), None] == 1
+    assert ("walrus_sdk_deployments_standing", ("testnet", "uploading"), None) not in found
+
+
 async def test_labels_are_bounded_whatever_servers_and_codes_there_are(watched: Any) -> None:
     deployment = await watched.deployment()
     for number in range(50):
@@ -171,3 +196,35 @@ def test_what_content_cost_once_is_its_share_of_the_blob_that_was_paid() -> None
         {"sha256": "cc", "blob_id": "y", "size": 5},
     ]
     assert costs_once(rows, {"x": 100}) == {b"\xaa": 75, b"\xbb": 25}
+
+
+async def test_a_server_ends_with_its_block_also_when_it_is_cancelled(watched: Any) -> None:
+    urls = []
+    with anyio.CancelScope() as scope:
+        async with prometheus.serve(Meter(watched.journal, watched.eyes), port=0) as url, httpx.AsyncClient() as http:
+            urls.append(url)
+            assert (await http.get(url)).status_code == 200
+            scope.cancel()
+            await anyio.lowlevel.checkpoint()
+    async with httpx.AsyncClient() as http:
+        with pytest.raises(httpx.ConnectError):
+            await http.get(urls[0])
+
+
+async def test_a_port_that_is_taken_is_told(watched: Any) -> None:
+    meter = Meter(watched.journal, watched.eyes)
+    async with prometheus.serve(meter, port=0) as url:
+        with pytest.raises(ConfigurationError, match="cannot listen on 127"):
+            async with prometheus.serve(meter, port=int(url.split(":")[2].split("/")[0])):
+                pass
+
+
+def test_neither_the_package_nor_a_session_loads_what_only_exporters_need() -> None:
+    code = (
+        "import sys, walrus_sdk.service.session;"
+        "import walrus_sdk.watch.exporters.prometheus, walrus_sdk.watch.exporters.otel;"
+        "late = ('prometheus_client', 'opentelemetry', 'pandas');"
+        "print([name for name in sys.modules if name.split('.')[0] in late])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

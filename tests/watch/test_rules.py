@@ -51,7 +51,7 @@ def test_a_floor_fires_at_its_limit_and_clears_above_the_second_figure() -> None
 @pytest.mark.parametrize(
     ("said", "key", "expected"),
     [
-        ({"kind": "nonsense"}, "alerts.mine.kind", "one of failed, stuck"),
+        ({"kind": "nonsense"}, "alerts.mine.kind", "one of failed, interrupted"),
         ({"kind": "stuck", "after": 3}, "alerts.mine.after", "after_s"),
         ({"kind": "stuck", "after_s": "2m"}, "alerts.mine.after_s", "a number from 0"),
         ({"kind": "stuck", "after_s": True}, "alerts.mine.after_s", "a number from 0"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from walrus_sdk.model.reports import DeploymentSummary
 from walrus_sdk.model.samples import Sample
 from walrus_sdk.model.units import DeploymentId
 from walrus_sdk.model.views import DeploymentView, Step
-from walrus_sdk.testing import SimulatedWorld
+from walrus_sdk.testing import SimulatedWorld, at_point
 from walrus_sdk.watch.snapshot import Watched, advance, begin, view
 
 pytestmark = pytest.mark.anyio
@@ -101,6 +102,30 @@ async def test_a_deployment_that_died_and_went_on_is_seen_to_its_end() -> None:
     now = seen(advance(begin(entries), past, (), 0))
     assert now.files_done == now.files_total
     assert set(now.steps) == {Step.DONE}
+
+
+async def test_after_a_death_anywhere_and_going_on_all_is_seen_as_done() -> None:
+    whole = SimulatedWorld(FILES)
+    await whole.deploy(**OPTIONS)
+    for number in range(1, len(whole.life.points) + 1):
+        world = SimulatedWorld(FILES)
+        assert await world.dies(at_point(number), lambda world=world: world.deploy(**OPTIONS))  # type: ignore[misc]
+        result = await world.deploy(**OPTIONS)
+        now = await world.session.progress(result.deployment_id)
+        assert (now.files_done, now.files_total, now.phase) == (8, 8, Phase.DONE), f"point {number}"
+        assert set(now.steps) <= {Step.DONE, Step.FAILED}, f"point {number}"
+        assert now.waiting == ()
+
+
+async def test_what_was_taken_over_from_a_checkpoint_is_seen_to_its_end_elsewhere() -> None:
+    world = SimulatedWorld(FILES)
+    await world.dies("transaction.do.after", lambda: world.deploy(**OPTIONS))
+    name = max(name for name in world.disk.checkpoints if "transaction" in name)
+    world.net.chain.advance_sui_epoch(2)
+    elsewhere = world.elsewhere()
+    result = await elsewhere.session.resume(checkpoint=Path("/checkpoints") / name)
+    now = await elsewhere.session.progress(result.deployment_id)
+    assert (now.files_done, now.phase) == (8, Phase.DONE)
 
 
 def test_equal_contents_are_stored_once_and_are_two_files() -> None:
@@ -200,3 +225,36 @@ def test_a_view_is_json_with_decimal_amounts() -> None:
     facts = seen(folded([INTENT, RELEASED, DONE])).to_json()
     assert (facts["paid_frost"], facts["phase"], facts["steps"]) == ("70", "plan", {"planned": 1, "done": 1})
     assert facts["deployment_id"] == str(ONE)
+
+
+PAUSED = event(5, events.DEPLOYMENT_PAUSED, reason="")
+CONTINUED = event(6, events.DEPLOYMENT_CONTINUED)
+
+
+def test_a_pause_is_seen_at_once_with_how_to_go_on_and_without_an_end() -> None:
+    moving = folded([INTENT], [sample(n, bytes_confirmed=40 * n) for n in range(1, 5)])
+    paused = seen(advance(moving, [PAUSED], (), 1_800_000_020_000))
+    assert paused.progress.paused
+    assert paused.waiting[0].on == f"somebody who lets it go on: walrus-sdk continue {ONE}"
+    assert (seen(moving).eta is None, paused.eta) == (False, None)
+
+
+def test_an_end_after_a_pause_says_that_there_was_one_and_its_rate_is_that_from_before() -> None:
+    moving = folded([INTENT], [sample(n, bytes_confirmed=40 * n) for n in range(1, 5)])
+    still = [sample(n, bytes_confirmed=160, paused=True) for n in range(6, 60)]
+    paused = advance(moving, [PAUSED], still, 1_800_000_060_000)
+    on = advance(paused, [CONTINUED], [sample(61, bytes_confirmed=160)], 1_800_000_061_000)
+    assert paused.meter.rates.smooth == moving.meter.rates.smooth
+    assert on.eta is not None
+    assert on.eta.reason == "it was paused"
+    assert not seen(on).progress.paused
+
+
+def test_an_end_after_a_death_says_that_it_was_interrupted() -> None:
+    moving = folded([INTENT], [sample(n, bytes_confirmed=40 * n) for n in range(1, 5)])
+    taken = Event(ONE, 5, 2, 1_800_000_009_000, 9.0, events.DEPLOYMENT_TAKEN_UP, {"incarnation": 2})
+    anew = [sample(n, incarnation=2, bytes_confirmed=160 + 10 * n) for n in range(20, 24)]
+    on = advance(moving, [PAUSED, taken], anew, 1_800_000_024_000)
+    assert on.eta is not None
+    assert on.eta.reason == "it was interrupted"
+    assert not on.paused, "a pause is for the process that it was asked of"

@@ -13,7 +13,7 @@ import anyio
 import pytest
 
 from walrus_sdk.errors import ConfigurationError
-from walrus_sdk.watch.sinks import checked_webhook, key_bytes, signed
+from walrus_sdk.watch.sinks import checked_webhook, key_bytes, log, signed, terminal
 
 pytestmark = pytest.mark.anyio
 
@@ -43,7 +43,8 @@ def test_a_key_may_be_any_text_that_is_long_enough_and_is_never_in_an_error() ->
     [
         (URL, KEY, [], "not among the allowed origins"),
         (URL, KEY, ["https://hooks.example.com:444"], "not among the allowed origins"),
-        ("http://hooks.example.com/x", KEY, ["https://hooks.example.com"], "not among the allowed origins"),
+        ("http://hooks.example.com/x", KEY, ["http://hooks.example.com"], "plain http is allowed on loopback only"),
+        ("http://127.0.0.1:99/x", KEY, ["https://127.0.0.1:99"], "not among the allowed origins"),
         ("https://hooks.example.com.evil.example/x", KEY, ["https://hooks.example.com"], "not among the allowed"),
         ("https://hooks.example.com@evil.example/x", KEY, ["https://hooks.example.com"], "no user or password"),
         ("ftp://hooks.example.com/x", KEY, ["ftp://hooks.example.com"], "http or https"),
@@ -167,3 +168,32 @@ async def test_nothing_secret_is_in_the_log_or_the_journal(
     everything = caplog.text + repr(watched.disk.tables)
     assert "secret-path" not in everything
     assert "MfKQ9r8" not in everything
+
+
+async def test_a_program_that_listens_to_no_log_is_not_written_to(
+    watched: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    watched.disk_free = 10
+    await watched.monitor({"disk": {"below_bytes": 100}}, tellers=[log]).look()
+    assert capfd.readouterr().err == ""
+
+
+async def test_a_terminal_gets_a_line_for_each_end_and_the_log_its_level(
+    watched: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    lines: list[str] = []
+    table = {"disk": {"below_bytes": 100, "severity": "critical"}}
+    monitor = watched.monitor(table, tellers=[terminal(lines.append), log])
+    for free in (10, 1000):
+        watched.disk_free = free
+        await monitor.look()
+    assert [line.partition("  ")[2] for line in lines] == [
+        "critical: disk: 10 bytes are left on the state's disk",
+        "cleared: disk: it is at 1000 bytes",
+    ]
+    assert [(record.name, record.levelname) for record in caplog.records] == [
+        ("walrus_sdk.alerts", "ERROR"),
+        ("walrus_sdk.alerts", "INFO"),
+    ]

@@ -19,6 +19,7 @@ from walrus_sdk.model.reports import iso
 from walrus_sdk.settings import read_toml
 from walrus_sdk.watch.metrics import METRICS, PORT, Key
 from walrus_sdk.watch.progress import size
+from walrus_sdk.watch.sinks import terminal
 
 if TYPE_CHECKING:
     from walrus_sdk.cli.running import Verb
@@ -137,8 +138,7 @@ def _tell(call: Call, notice: Notice) -> None:
     if call.output.as_json:
         call.output.rows([notice.alert.to_json()], (), ())
     else:
-        at = iso(notice.alert.cleared_ms or notice.alert.fired_ms)
-        call.output.text(f"{at}  {notice.text}")
+        terminal(call.output.text)(notice)
 
 
 # ── for people ────────────────────────────────────────────────────────────────────────────────────────────────────

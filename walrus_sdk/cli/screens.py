@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from walrus_sdk.cli.streams import printable
+from walrus_sdk.model.alerts import Notice
 from walrus_sdk.model.views import DeploymentView, OperationView, Step
 from walrus_sdk.watch import words
 from walrus_sdk.watch.progress import Line, State, lines, size
@@ -21,7 +22,7 @@ __all__ = ["screen"]
 
 _STEPS = {Step.DONE: "green", Step.FAILED: "red", Step.UNKNOWN: "yellow", Step.SENT: "cyan", Step.BEGUN: "cyan"}
 _STATES = {State.AHEAD: "dim", State.WORKING: "bold", State.OVER: "green"}
-_WAITS, _ERRORS = 4, 3
+_ALERTS, _WAITS, _ERRORS = 3, 4, 3
 _BAR, _LABEL = 12, 10
 
 _Styled = Sequence[tuple[str, str]]
@@ -33,10 +34,11 @@ def screen(view: DeploymentView, width: int, height: int) -> Text:
     """Return what is shown of a deployment on `height` lines of `width` characters; what has no room is counted."""
     from rich.text import Text
 
+    alerts: list[_Styled] = [[(Notice(one).text, "bold red")] for one in view.alerts[:_ALERTS]]
     waits: list[_Styled] = [[(words.waits(one, view.at_ms), "yellow")] for one in view.waiting[:_WAITS]]
     errors: list[_Styled] = [[(f"{one.operation}  {one.code}: {one.message}", "red")] for one in view.errors[-_ERRORS:]]
     shown: list[_Styled] = [_head(view), _EMPTY, *map(_bar, lines(view.progress)), _EMPTY, *_facts(view)]
-    for part in (waits, errors):
+    for part in (alerts, waits, errors):
         if part:
             shown += [_EMPTY, *part]
     active = [one for one in view.operations.values() if one.is_active or one.step is Step.FAILED]

@@ -14,6 +14,7 @@ from walrus_sdk.cli.displays import JSON_PAUSE_S
 from walrus_sdk.cli.screens import screen
 from walrus_sdk.cli.streams import printable
 from walrus_sdk.errors import DeploymentStopped
+from walrus_sdk.model.alerts import Notice
 from walrus_sdk.model.deployment import Status
 from walrus_sdk.model.progress import Progress
 from walrus_sdk.model.views import DeploymentView
@@ -114,7 +115,7 @@ def _display(call: Call) -> _Watching:
 
 
 class _Lines:
-    """Plain lines: at each phase, each tenth of it, each failure, and when something is waited for."""
+    """Plain lines: at each phase, each tenth of it, each failure, each alert, and when something is waited for."""
 
     files = 0
 
@@ -122,8 +123,12 @@ class _Lines:
         self._write = write
         self._told: Progress | None = None
         self._failed = 0
+        self._alerts: set[int] = set()
 
     def take(self, view: DeploymentView) -> None:
+        for alert in [one for one in view.alerts if one.number not in self._alerts]:
+            self._write(printable(Notice(alert).text))
+            self._alerts.add(alert.number)
         for error in [one for one in view.errors if (one.time_ms or 0) > self._failed]:
             self._write(printable(f"{error.operation}: {error.code}: {error.message}"))
             self._failed = error.time_ms or 0

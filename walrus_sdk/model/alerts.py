@@ -130,7 +130,7 @@ class AlertOptions:
     webhook_origins: tuple[str, ...] | None = None
     webhook_key: str | None = field(default=None, repr=False)
     wallet: bool = False
-    every_s: float = 1.0
+    every_s: float = 2.0
 
 
 def alerts(rows: Iterable[Mapping[str, Any]]) -> tuple[Alert, ...]:

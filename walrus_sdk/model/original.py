@@ -187,6 +187,8 @@ class DeploymentProgress:
     """How far a deployment is: files and bytes of its stores, transactions that are final, failures on the way.
 
     `share` (0 to 1) counts files that are known to be stored; it is 1 only when the deployment is complete.
+    `bytes_per_s` is smoothed, `eta_s` seconds until the end; `None` where it is not known. `waiting`: what waits
+    on what.
     """
 
     deployment_id: DeploymentId
@@ -198,6 +200,10 @@ class DeploymentProgress:
     stored_bytes: int
     final_transactions: int
     errors: int
+    phase: str = ""
+    bytes_per_s: float | None = None
+    eta_s: float | None = None
+    waiting: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, report: DeploymentReport) -> DeploymentProgress:

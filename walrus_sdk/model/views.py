@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any
 
+from walrus_sdk.model.alerts import Alert
 from walrus_sdk.model.deployment import Event
 from walrus_sdk.model.original import ErrorRecord
 from walrus_sdk.model.progress import Phase, Progress
@@ -128,7 +129,7 @@ class DeploymentView:
     before (`bytes_total` is all files together). `moved_ms`: when anything moved last. `operations` by their keys, in
     the order of the plan. `paid_frost` is what stores have cost so far, `planned_frost` what they may. `errors` are the
     last ones, `events` those that are new in a stream of views. `files` are as many as were asked for, failed and
-    active ones first.
+    active ones first. `alerts` are those about it that fire, where a monitor holds rules against this home.
     """
 
     summary: DeploymentSummary
@@ -154,6 +155,7 @@ class DeploymentView:
     errors: tuple[ErrorRecord, ...] = ()
     events: tuple[Event, ...] = ()
     files: tuple[FileView, ...] = ()
+    alerts: tuple[Alert, ...] = ()
 
     @property
     def share(self) -> float:
@@ -193,6 +195,7 @@ class DeploymentView:
             "steps": {step.value: count for step, count in self.steps.items() if count},
             "planned_frost": str(self.planned_frost),
             "paid_frost": str(self.paid_frost),
+            "alerts": [alert.to_json() for alert in self.alerts],
             **asdict(self.resources),
         }
 

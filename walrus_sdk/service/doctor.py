@@ -9,8 +9,9 @@ from typing import Any
 
 from walrus_sdk.engine.executor import Executor
 from walrus_sdk.engine.feed import Feed
-from walrus_sdk.errors import BlockchainError, WalrusError
+from walrus_sdk.errors import BlockchainError, ConfigurationError, WalrusError
 from walrus_sdk.model import events
+from walrus_sdk.model.alerts import AlertOptions
 from walrus_sdk.model.chain import BlobObject
 from walrus_sdk.model.deployment import PUBLISHING, Status
 from walrus_sdk.model.health import Finding
@@ -20,6 +21,7 @@ from walrus_sdk.model.units import BlobId, DeploymentId, Digest, ObjectId
 from walrus_sdk.planning.plan_json import canonical, dump
 from walrus_sdk.planning.state import is_unfinished
 from walrus_sdk.ports import Change, Put
+from walrus_sdk.service import monitoring
 from walrus_sdk.service.connection import Connection
 from walrus_sdk.service.lifecycle import as_planned, matters
 from walrus_sdk.service.nowhere import NoFolder
@@ -71,7 +73,20 @@ def environment(settings: Settings) -> list[Finding]:
     found += [Finding(name, "ok", "set") for name, secret in secrets.items() if secret is not None]
     if settings.webhook_origins:
         found.append(Finding("WALRUS_WEBHOOK_ORIGINS", "ok", ", ".join(settings.webhook_origins)))
+    if settings.project.alerts or settings.project.webhooks:
+        found.append(_alerts(settings))
     return found
+
+
+def _alerts(settings: Settings) -> Finding:
+    """Return whether the project file's rules and webhooks can be used."""
+    options = AlertOptions()
+    try:
+        rules, webhooks = monitoring.rules_of(settings, options), monitoring.webhooks_of(settings, options)
+    except ConfigurationError as error:
+        return Finding("alerts", "bad", error.message, error.next_step)
+    told = ", ".join(f"{webhook.name} at {webhook.shown}" for webhook in webhooks)
+    return Finding("alerts", "ok", f"{len(rules)} rules; webhooks: {told or 'none'}")
 
 
 def _place(name: str, path: Path) -> Finding:

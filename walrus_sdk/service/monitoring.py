@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from walrus_sdk.errors import ConfigurationError
-from walrus_sdk.model.alerts import Alert, AlertOptions
+from walrus_sdk.model.alerts import Alert, AlertOptions, Notice
 from walrus_sdk.model.performance import FileCost, Performance
 from walrus_sdk.model.units import DeploymentId
 from walrus_sdk.ports import Clock, Journal, Sleep
+from walrus_sdk.service.reports import deployment_id
 from walrus_sdk.service.unfinished import plan_in
+from walrus_sdk.service.unwrap import one_error
 from walrus_sdk.settings import Settings
 from walrus_sdk.watch.alerts import alerts, firing
 from walrus_sdk.watch.costs import costs_once, file_costs
@@ -23,11 +25,11 @@ from walrus_sdk.watch.metrics import performance
 from walrus_sdk.watch.monitor import Monitor
 from walrus_sdk.watch.rules import Rule, parse
 from walrus_sdk.watch.runs import Run, fold
-from walrus_sdk.watch.sinks import Post, Teller, Webhook, checked_webhook
+from walrus_sdk.watch.sinks import Post, Teller, Webhook, checked_webhook, log
 from walrus_sdk.watch.tail import Tail
 from walrus_sdk.watch.view import View, Wallet
 
-__all__ = ["Sight", "alerts_of", "costs_of", "meter", "monitor", "performance_of", "rules_of", "run_of", "trace_of"]
+__all__ = ["Sight", "Watches", "rules_of", "webhooks_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,60 @@ class Sight:
         return Wallet(*await self.wallet())
 
 
-async def monitor(sight: Sight, options: AlertOptions, tellers: Sequence[Teller], until: DeploymentId | None) -> None:
+class Watches:
+    """The half of a session that looks at its home and changes nothing of any deployment."""
+
+    @property
+    def _sight(self) -> Sight:
+        """What those need who watch the home; a session has it from its wiring."""
+        raise AssertionError("a session has one")
+
+    async def monitor(
+        self,
+        options: AlertOptions | None = None,
+        *,
+        tell: Callable[[Notice], object] | None = None,
+        until: str | DeploymentId | None = None,
+    ) -> None:
+        """Hold alert rules against this home, whichever process deploys, until it is cancelled.
+
+        `tell` is called with each alert that fires or clears. `until`: end when nobody works on that deployment any
+        more. Raises `ConfigurationError` ``setting_invalid`` for a rule or a webhook.
+        """
+        which = None if until is None else deployment_id(until)
+        tellers = (log, tell) if tell is not None else (log,)
+        with one_error():
+            await _monitor(self._sight, options or AlertOptions(), tellers, which)
+
+    async def alerts(
+        self, deployment: str | DeploymentId | None = None, *, all_of_them: bool = False
+    ) -> Sequence[Alert]:
+        """Return the alerts that fire now (or all so far), of one deployment where it is named. Needs no network."""
+        which = None if deployment is None else deployment_id(deployment)
+        return await _alerts(self._sight.journal, which, all_of_them=all_of_them)
+
+    async def performance(self, deployment: str | DeploymentId) -> Performance:
+        """Return how fast and how well a deployment went, and what it took. Raises ``deployment_not_found``."""
+        return await _performance(self._sight, deployment_id(deployment))
+
+    async def costs(self, deployment: str | DeploymentId) -> Sequence[FileCost]:
+        """Return what each file of a deployment was to cost, has cost and saved. Raises ``deployment_not_found``."""
+        return await _costs(self._sight.journal, deployment_id(deployment))
+
+    async def trace(self, deployment: str | DeploymentId, *, tracer_provider: Any = None) -> int:
+        """Hand a deployment's effects to OpenTelemetry as spans with their true times; returns how many.
+
+        0 without the packages of the extra `otel`. Raises ``deployment_not_found``.
+        """
+        which = deployment_id(deployment)
+        return await _trace(self._sight.journal, which, tracer_provider)
+
+    def meter(self) -> Meter:
+        """Return what reads the figures of this home, for exporters (`walrus_sdk.watch.exporters`)."""
+        return Meter(self._sight.journal, self._sight.eyes)
+
+
+async def _monitor(sight: Sight, options: AlertOptions, tellers: Sequence[Teller], until: DeploymentId | None) -> None:
     """Watch until it is cancelled, or until nobody works on the deployment `until` any more.
 
     Raises `ConfigurationError` ``setting_invalid`` for a rule or a webhook, before anything is looked at.
@@ -70,7 +125,7 @@ async def monitor(sight: Sight, options: AlertOptions, tellers: Sequence[Teller]
         clock=sight.clock,
         sleep=sight.sleep,
         tellers=tellers,
-        webhooks=_webhooks(sight.settings, options),
+        webhooks=webhooks_of(sight.settings, options),
         post=sight.post,
         wallet=sight.ask_wallet if options.wallet else None,
         every_s=options.every_s,
@@ -90,7 +145,8 @@ def rules_of(settings: Settings, options: AlertOptions) -> tuple[Rule, ...]:
     return parse(settings.project.alerts, where=f"{path}: alerts" if path is not None else "alerts")
 
 
-def _webhooks(settings: Settings, options: AlertOptions) -> tuple[Webhook, ...]:
+def webhooks_of(settings: Settings, options: AlertOptions) -> tuple[Webhook, ...]:
+    """Return the webhooks that are meant. Raises `ConfigurationError` ``setting_invalid`` or ``insecure_url``."""
     given = options.webhooks if options.webhooks is not None else settings.project.webhooks
     origins = options.webhook_origins if options.webhook_origins is not None else settings.webhook_origins
     key = options.webhook_key
@@ -99,7 +155,7 @@ def _webhooks(settings: Settings, options: AlertOptions) -> tuple[Webhook, ...]:
     return tuple(checked_webhook(name, url, key, origins) for name, url in given.items())
 
 
-async def alerts_of(journal: Journal, deployment: DeploymentId | None, *, all_of_them: bool) -> Sequence[Alert]:
+async def _alerts(journal: Journal, deployment: DeploymentId | None, *, all_of_them: bool) -> Sequence[Alert]:
     """Return the alerts that fire, or all there have been; of one deployment, where it is named."""
     rows = await journal.rows("alerts")
     which = None if deployment is None else str(deployment)
@@ -108,34 +164,29 @@ async def alerts_of(journal: Journal, deployment: DeploymentId | None, *, all_of
     return [alert for alert in alerts(rows) if which is None or alert.deployment == which]
 
 
-def meter(sight: Sight) -> Meter:
-    """Return what reads the figures of the home."""
-    return Meter(sight.journal, sight.eyes)
-
-
-async def run_of(journal: Journal, deployment: DeploymentId) -> Run:
+async def _run(journal: Journal, deployment: DeploymentId) -> Run:
     """Return what a deployment's events tell. Raises `ConfigurationError` ``deployment_not_found``."""
     if not await journal.rows("deployments", {"id": str(deployment)}, columns=("id",)):
         raise ConfigurationError("deployment_not_found", f"this home has no deployment {deployment}")
     return fold(str(deployment), await journal.events(deployment))
 
 
-async def performance_of(sight: Sight, deployment: DeploymentId) -> Performance:
+async def _performance(sight: Sight, deployment: DeploymentId) -> Performance:
     """Return the figures of a deployment. Raises ``deployment_not_found``."""
-    run = await run_of(sight.journal, deployment)
+    run = await _run(sight.journal, deployment)
     return performance(run, await sight.tail.samples(deployment))
 
 
-async def trace_of(journal: Journal, deployment: DeploymentId, tracer_provider: Any) -> int:
+async def _trace(journal: Journal, deployment: DeploymentId, tracer_provider: Any) -> int:
     """Hand a deployment to OpenTelemetry; returns the number of spans. Raises ``deployment_not_found``."""
-    run = await run_of(journal, deployment)
+    run = await _run(journal, deployment)
     (row,) = await journal.rows("deployments", {"id": str(deployment)}, columns=("network", "verb"))
     return otel.record_spans(run, row["network"] or "", row["verb"] or "", tracer_provider)
 
 
-async def costs_of(journal: Journal, deployment: DeploymentId) -> Sequence[FileCost]:
+async def _costs(journal: Journal, deployment: DeploymentId) -> Sequence[FileCost]:
     """Return what each file of a deployment cost and saved. Raises ``deployment_not_found``."""
-    run = await run_of(journal, deployment)
+    run = await _run(journal, deployment)
     (row,) = await journal.rows("deployments", {"id": str(deployment)})
     plan = await plan_in(journal, row)
     paid: dict[str, int] = {}

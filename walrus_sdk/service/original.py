@@ -206,7 +206,7 @@ class WalrusSitesDeploymentService(_Sessions):
         async def read() -> DeploymentProgress | None:
             async with self._open() as session:
                 try:
-                    return DeploymentProgress.of(await session.status(deployment_id))
+                    return await _progress(session, deployment_id)
                 except ConfigurationError as error:
                     if error.code != "deployment_not_found":
                         raise
@@ -227,7 +227,7 @@ class DeploymentMonitor(_Sessions):
     async def progress(self, deployment_id: str) -> DeploymentProgress:
         """Return how far a deployment is. Raises ``deployment_not_found``."""
         async with self._open() as session:
-            return DeploymentProgress.of(await session.status(deployment_id))
+            return await _progress(session, deployment_id)
 
     async def watch(
         self,
@@ -242,7 +242,7 @@ class DeploymentMonitor(_Sessions):
         """
         async with self._open() as session:
             report = await session.status(deployment_id)
-            told = DeploymentProgress.of(report)
+            told = await _progress(session, deployment_id)
             listener(told)
             last = max((row["n"] for row in report.details["events"]), default=0)
             async for event in session.watch(deployment_id, after=last):
@@ -250,7 +250,7 @@ class DeploymentMonitor(_Sessions):
                     on_event(event)
                 if event.type not in _NEWS:
                     continue
-                now = DeploymentProgress.of(await session.status(deployment_id))
+                now = await _progress(session, deployment_id)
                 if now != told:
                     told = now
                     listener(told)
@@ -335,6 +335,19 @@ def _journal(session: Session) -> Journal:
 async def _known(session: Session, deployment_id: str) -> str:
     """Return the id of a deployment that is there. Raises ``deployment_not_found``."""
     return str((await session.status(deployment_id)).summary.deployment_id)
+
+
+async def _progress(session: Session, deployment_id: str) -> DeploymentProgress:
+    """Return how far a deployment is, with what is seen of it while it runs."""
+    found = DeploymentProgress.of(await session.status(deployment_id))
+    view = await session.progress(deployment_id)
+    return dataclasses.replace(
+        found,
+        phase=view.phase.value,
+        bytes_per_s=view.rates.smooth,
+        eta_s=view.eta.seconds if view.eta is not None else None,
+        waiting=tuple(f"{one.what} waits: {one.on}" for one in view.waiting),
+    )
 
 
 async def _state(session: Session, deployment_id: str) -> DeploymentState:

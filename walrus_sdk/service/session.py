@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
 from functools import partial
@@ -210,10 +211,16 @@ class _Wiring:
             clock=self._clock,
             sleep=sleep,
             is_live=self.is_live,
-            disk_free=lambda: read_resources(self.settings.home).disk_free_bytes,
+            disk_free=self._disk_free,
             post=self._tell_webhook,
             wallet=self._wallet,
         )
+
+    def _disk_free(self) -> int | None:
+        try:
+            return shutil.disk_usage(self.settings.home).free
+        except OSError:
+            return None
 
     async def _tell_webhook(self, url: str, content: bytes, headers: Mapping[str, str], limit_s: float) -> int:
         limits = Timeouts(connect_s=limit_s, send_s=limit_s, read_s=limit_s, total_s=limit_s)

@@ -6,19 +6,15 @@ One exception: `monitor` asks a network what the wallet has, where that is wante
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
-from walrus_sdk.model.alerts import Alert, AlertOptions, Notice
 from walrus_sdk.model.deployment import Event
-from walrus_sdk.model.performance import FileCost, Performance
 from walrus_sdk.model.reports import DeploymentReport, DeploymentSummary, Glimpse
 from walrus_sdk.model.units import DeploymentId
 from walrus_sdk.model.views import DeploymentView
 from walrus_sdk.ports import Journal
-from walrus_sdk.service import glimpse, monitoring, reports, watching
-from walrus_sdk.service.unwrap import one_error
-from walrus_sdk.watch.metering import Meter
-from walrus_sdk.watch.sinks import log
+from walrus_sdk.service import glimpse, reports, watching
+from walrus_sdk.service.monitoring import Sight, Watches
 from walrus_sdk.watch.tail import Tail
 
 __all__ = ["Home", "Watching"]
@@ -38,7 +34,7 @@ class Home(Protocol):
         ...
 
     @property
-    def sight(self) -> monitoring.Sight:
+    def sight(self) -> Sight:
         """What those need who watch the home."""
         ...
 
@@ -59,11 +55,15 @@ class Home(Protocol):
         ...
 
 
-class Watching:
+class Watching(Watches):
     """What is seen of a home's deployments, whichever process works on them."""
 
     def __init__(self, home: Home) -> None:
         self._home = home
+
+    @property
+    def _sight(self) -> Sight:
+        return self._home.sight
 
     async def list(self) -> list[DeploymentSummary]:
         """Return the deployments of this home, newest first. Needs no network."""
@@ -120,47 +120,3 @@ class Watching:
     def _watcher(self, deployment: str | DeploymentId) -> watching.Watcher:
         home, which = self._home, reports.deployment_id(deployment)
         return watching.Watcher(home.journal, home.tail, home.is_live, home.wall_ms, which)
-
-    async def monitor(
-        self,
-        options: AlertOptions | None = None,
-        *,
-        tell: Callable[[Notice], object] | None = None,
-        until: str | DeploymentId | None = None,
-    ) -> None:
-        """Hold alert rules against this home, whichever process deploys, until it is cancelled.
-
-        `tell` is called with each alert that fires or clears. `until`: end when nobody works on that deployment any
-        more. Raises `ConfigurationError` ``setting_invalid`` for a rule or a webhook.
-        """
-        which = None if until is None else reports.deployment_id(until)
-        tellers = (log, tell) if tell is not None else (log,)
-        with one_error():
-            await monitoring.monitor(self._home.sight, options or AlertOptions(), tellers, which)
-
-    async def alerts(
-        self, deployment: str | DeploymentId | None = None, *, all_of_them: bool = False
-    ) -> Sequence[Alert]:
-        """Return the alerts that fire now (or all so far), of one deployment where it is named. Needs no network."""
-        which = None if deployment is None else reports.deployment_id(deployment)
-        return await monitoring.alerts_of(self._home.journal, which, all_of_them=all_of_them)
-
-    async def performance(self, deployment: str | DeploymentId) -> Performance:
-        """Return how fast and how well a deployment went, and what it took. Raises ``deployment_not_found``."""
-        return await monitoring.performance_of(self._home.sight, reports.deployment_id(deployment))
-
-    async def costs(self, deployment: str | DeploymentId) -> Sequence[FileCost]:
-        """Return what each file of a deployment was to cost, has cost and saved. Raises ``deployment_not_found``."""
-        return await monitoring.costs_of(self._home.journal, reports.deployment_id(deployment))
-
-    async def trace(self, deployment: str | DeploymentId, *, tracer_provider: Any = None) -> int:
-        """Hand a deployment's effects to OpenTelemetry as spans with their true times; returns how many.
-
-        0 without the packages of the extra `otel`. Raises ``deployment_not_found``.
-        """
-        which = reports.deployment_id(deployment)
-        return await monitoring.trace_of(self._home.journal, which, tracer_provider)
-
-    def meter(self) -> Meter:
-        """Return what reads the figures of this home, for exporters (`walrus_sdk.watch.exporters`)."""
-        return monitoring.meter(self._home.sight)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import anyio
 
 from walrus_sdk.errors import ConfigurationError
+from walrus_sdk.model.alerts import firing
 from walrus_sdk.model.deployment import PUBLISHING, Event, Status
 from walrus_sdk.model.reports import DeploymentSummary
 from walrus_sdk.model.units import DeploymentId
@@ -57,9 +59,10 @@ class Watcher:
         samples = await self._tail.samples(self.deployment, after=after)
         self._told_ms = now_ms = self._wall_ms()
         watched = self._watched = snapshot.advance(watched, fresh, samples, now_ms)
-        paused = live and watched.sample is not None and watched.sample.progress.paused
-        summary = await self._summarise(watched.status, live=live, paused=paused)
-        return snapshot.view(watched, summary, now_ms, live=live, events=fresh, files=files)
+        summary = await self._summarise(watched.status, live=live, paused=live and watched.paused)
+        found = snapshot.view(watched, summary, now_ms, live=live, events=fresh, files=files)
+        alerts = await self._journal.rows("alerts", {"deployment": str(self.deployment)})
+        return replace(found, alerts=firing(alerts)) if alerts else found
 
     async def has_news(self) -> bool:
         """Return whether another look may show something new, or the last one is a second old."""

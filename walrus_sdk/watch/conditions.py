@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from statistics import median
 
 from walrus_sdk.errors import CODES, ErrorClass
 from walrus_sdk.model.deployment import Status
@@ -62,8 +61,18 @@ def _failed(_: Rule, view: View) -> Iterable[Reading]:
             yield Reading(run.deployment, 1.0, message, run.deployment)
 
 
+def _interrupted(_: Rule, view: View) -> Iterable[Reading]:
+    for run in view.runs:
+        if run.status in _LIVE and not run.is_live and not run.is_mended:
+            idle_s = max(0.0, (view.at_ms - run.progressed_ms) / 1000)
+            message = f"{run.deployment} of {run.site_name!r} was left {run.status}; resume goes on with it"
+            yield Reading(run.deployment, idle_s, message, run.deployment)
+
+
 def _stuck(_: Rule, view: View) -> Iterable[Reading]:
     for run in _live(view):
+        if run.is_paused:
+            continue  # somebody wants it to wait
         idle_s = max(0.0, (view.at_ms - run.progressed_ms) / 1000)
         waits = f"; it waits for {run.waiting}" if run.waiting else ""
         message = f"{run.deployment} of {run.site_name!r} has made no progress for {idle_s:.0f} s{waits}"
@@ -98,15 +107,30 @@ def _slow(rule: Rule, view: View) -> Iterable[Reading]:
     since = view.at_ms - rule.window_s * 1000
     for endpoint, tries in _by_endpoint(view, since).items():
         times = [one.seconds for one in tries if one.kind == "store" and one.outcome == "done"]
-        value = median(times) if len(times) >= rule.least else 0.0
+        value = _median(times) if len(times) >= rule.least else 0.0
         yield Reading(endpoint, value, f"a store at {endpoint} takes {value:.1f} s (median of {len(times)})")
 
 
+def _median(values: list[float]) -> float:
+    """Return the middle value, the lower of two; the library's own would be loaded by every session."""
+    return sorted(values)[(len(values) - 1) // 2]
+
+
 def _by_endpoint(view: View, since: float) -> Mapping[str, list[Try]]:
+    """Return the tries since a time by who was asked.
+
+    A transaction that went well does not say which node it was: it speaks for each that failed one before.
+    """
     found: dict[str, list[Try]] = {}
     for one in view.tries:
-        if one.endpoint and (one.ended_ms or 0) >= since:
+        if (one.ended_ms or 0) < since:
+            continue
+        if one.endpoint:
             found.setdefault(one.endpoint, []).append(one)
+        elif one.kind == "transaction" and one.outcome == "done":
+            for tries in found.values():
+                if tries[-1].kind == "transaction":
+                    tries.append(one)
     return found
 
 
@@ -163,6 +187,7 @@ def _expiring(_: Rule, view: View) -> Readings:
 
 CONDITIONS: Mapping[str, Callable[[Rule, View], Readings]] = {
     "failed": _failed,
+    "interrupted": _interrupted,
     "stuck": _stuck,
     "error_rate": _error_rate,
     "endpoint": _endpoint,

@@ -58,6 +58,7 @@ class _Seen:
     run: Run
     moved: tuple[Any, ...] = ()
     moved_ms: int = 0
+    updated_ms: int | None = None
     sample: Sample | None = None
 
 
@@ -125,17 +126,32 @@ class Gatherer:
 
     async def _follow(self, row: Mapping[str, Any]) -> None:
         seen = self._seen.setdefault(row["id"], _Seen(Run(row["id"])))
+        if row["status"] not in _LIVE and seen.updated_ms == row["updated_ms"]:
+            return  # it has ended, and all of it was read
+        seen.updated_ms = row["updated_ms"]
         deployment = DeploymentId(row["id"])
         for event in await self._journal.events(deployment, after=seen.run.last_number):
             seen.run.add(event)
-        if row["status"] in _LIVE and self._eyes.tail is not None:
-            seen.sample = await self._eyes.tail.latest(deployment)
-            if seen.sample is not None:
-                self._compare(seen, seen.sample)
+        if row["status"] in _LIVE:
+            for sample in await self._samples(deployment, seen):
+                self._compare(seen, sample)
+
+    async def _samples(self, deployment: DeploymentId, seen: _Seen) -> Sequence[Sample]:
+        """Read the last sample; at first all of them: the last alone does not tell since when nothing has moved."""
+        tail = self._eyes.tail
+        if tail is None:
+            return ()
+        if seen.sample is None:
+            return await tail.samples(deployment)
+        last = await tail.latest(deployment)
+        return () if last is None else (last,)
 
     @staticmethod
     def _compare(seen: _Seen, sample: Sample) -> None:
-        """Take a sample as a sign of life when something in it has moved; bytes sent again are no progress."""
+        """Take a sample as a sign of life when something in it has moved; the beginning of another try is no progress.
+
+        Bytes that leave in another try are: it ends well or badly, and then something else is told.
+        """
         now = sample.progress
         confirmed = (now.phase, now.files_hashed, now.bytes_hashed, now.stores_encoded, now.stores_confirmed,
                      now.bytes_confirmed, now.transactions_confirmed, now.checks_done)  # fmt: skip
@@ -143,10 +159,9 @@ class Gatherer:
         again = seen.moved[:-2] == confirmed and seen.moved[-2:-1] != (now.retries,)
         if moved != seen.moved and not again:
             seen.moved_ms = sample.wall_ms
-        seen.moved = moved
+        seen.moved, seen.sample = moved, sample
 
     def _view(self, row: Mapping[str, Any], completed: Mapping[tuple[Any, ...], int], now: int) -> RunView:
-        failed = row["status"] == Status.FAILED.value
         seen = self._seen.get(row["id"]) or _Seen(Run(row["id"]))
         run, sample = seen.run, seen.sample
         cap = run.facts.get("max_cost_frost")
@@ -158,7 +173,8 @@ class Gatherer:
             status=row["status"],
             progressed_ms=max(run.progressed_ms, seen.moved_ms) or row["created_ms"] or now,
             is_live=live and self._eyes.is_live(DeploymentId(row["id"])),
-            is_mended=failed and _is_mended(row, completed),
+            is_mended=row["status"] != Status.COMPLETED.value and _is_mended(row, completed),
+            is_paused=run.is_paused,
             reason=row["reason"] or "",
             waiting=((sample.progress.waiting if sample else "") or waits_for(run, now)) if live else "",
             memory_bytes=sample.resources.rss_bytes if sample else None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from walrus_sdk.model.alerts import alerts
@@ -32,21 +32,21 @@ class Meter:
         self._live: dict[str, Run] = {}
         self._read: dict[str, int | None] = {}
         self._change: int | None = None
+        self._rows: Sequence[Mapping[str, Any]] = ()
         self._shown: Mapping[Key, float] = {}
 
     async def read(self) -> Mapping[Key, float]:
         """Return the figures as they are now. Raises `StateError` when the journal cannot be read."""
         tail = self._eyes.tail
         change = await tail.changed() if tail is not None else None
-        if change is not None and change == self._change:
-            return {**self._shown, **self._machine()}
-        rows = await self._journal.rows("deployments", columns=_COLUMNS)
-        for row in rows:
-            await self._take(row)
-        shown = {**self._sums.values, **_standing(rows, self._eyes), **await self._alerts()}
-        shown |= await self._under_way(rows)
-        self._shown, self._change = shown, change
-        return {**shown, **self._machine()}
+        if change is None or change != self._change:
+            self._rows = await self._journal.rows("deployments", columns=_COLUMNS)
+            for row in self._rows:
+                await self._take(row)
+            self._shown, self._change = {**self._sums.values, **await self._alerts()}, change
+        # Whether a process lives is not in the journal: one that was killed writes nothing any more.
+        now = _standing(self._rows, self._eyes) | await self._under_way(self._rows)
+        return {**self._shown, **now, **self._machine()}
 
     async def _take(self, row: Mapping[str, Any]) -> None:
         """Read what is new of a deployment: always while it is under way, else when its row was written."""
@@ -72,7 +72,7 @@ class Meter:
         }
         return every | {("walrus_sdk_alerts_firing", labels, None): float(firing[labels]) for labels in fired}
 
-    async def _under_way(self, rows: Any) -> dict[Key, float]:
+    async def _under_way(self, rows: Sequence[Mapping[str, Any]]) -> dict[Key, float]:
         found: Counter[Key] = Counter()
         for row in rows:
             if row["status"] not in _LIVE or not self._eyes.is_live(DeploymentId(row["id"])) or self._eyes.tail is None:
@@ -87,7 +87,7 @@ class Meter:
         return {} if free is None else {("walrus_sdk_state_disk_free_bytes", (), None): float(free)}
 
 
-def _standing(rows: Any, eyes: Eyes) -> dict[Key, float]:
+def _standing(rows: Sequence[Mapping[str, Any]], eyes: Eyes) -> dict[Key, float]:
     """Return how many deployments stand where, and when one was last completed."""
     found: Counter[Key] = Counter()
     last: dict[Key, float] = {}

@@ -70,6 +70,8 @@ def observe(meter: Meter, sample: Sample) -> Meter:
         return replace(fresh, rates=meter.rates)
     now = max(0, fresh.sent - meter.sent) / seconds
     moved = max(0.0, counted - meter.counted) / seconds
+    if sample.progress.paused:
+        return replace(fresh, rates=Rates(now, meter.rates.smooth))  # that nothing new begins is no slowness
     if meter.rates.smooth is None:
         return replace(fresh, rates=Rates(now, moved or None))
     weight = 1 - math.exp(-seconds / _SMOOTH_S)

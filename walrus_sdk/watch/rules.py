@@ -67,6 +67,8 @@ def _kinds(*kinds: Kind) -> Mapping[str, Kind]:
 KINDS: Mapping[str, Kind] = _kinds(
     Kind("failed", "a deployment failed, and nothing has mended it", "deployment", "", severity=Severity.CRITICAL,
          is_default=True),
+    Kind("interrupted", "nobody has worked on an unfinished deployment for so long", "deployment", "s", "after_s", 60.0,
+         is_default=True),
     Kind("stuck", "a deployment has made no progress for so long", "deployment", "s", "after_s", 300.0,
          is_default=True),
     Kind("error_rate", "share of a deployment's tries that failed", "deployment", "share", "above_share", 0.5, 0.5,

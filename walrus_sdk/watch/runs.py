@@ -19,6 +19,7 @@ __all__ = ["Named", "Run", "Try", "fold", "origin"]
 _MOVES_ON = frozenset(
     {
         events.DEPLOYMENT_PLANNED, events.DEPLOYMENT_STATUS, events.DEPLOYMENT_TAKEN_UP, events.DEPLOYMENT_IMPORTED,
+        events.DEPLOYMENT_CONTINUED,
         events.STORE_NAMED, events.TRANSACTION_SIGNED, events.EFFECT_DONE, events.VERIFIED, events.SITE_VERSION,
     }
 )  # fmt: skip
@@ -81,7 +82,8 @@ class Run:
     """What the events of one deployment tell. `add` takes them in order; the rest is read.
 
     `facts` are those of its plan, `moves` its statuses with their times, `progressed_ms` when it was last further
-    than before. `found` counts effects that were done already, `in_vain` stores that may have been paid in vain.
+    than before; `is_paused`: somebody asked that nothing new begins. `found` counts effects that were done already,
+    `in_vain` stores that may have been paid in vain.
     """
 
     def __init__(self, deployment: str) -> None:
@@ -98,6 +100,7 @@ class Run:
         self.found = 0
         self.in_vain = 0
         self.owners = 0
+        self.is_paused = False
         self.verified_ms: int | None = None
         self.verified_files = 0
         self._open: dict[tuple[str, str], Try] = {}
@@ -128,6 +131,8 @@ class Run:
         elif event.type == events.STORE_NAMED:
             size, seconds = data.get("bytes", 0), data.get("encode_s")
             self.named[data["operation"]] = Named(event.wall_ms, data.get("files", 0), size, seconds)
+        elif event.type in (events.DEPLOYMENT_PAUSED, events.DEPLOYMENT_CONTINUED):
+            self.is_paused = event.type == events.DEPLOYMENT_PAUSED
         elif event.type == events.SECOND_PAYMENT_POSSIBLE:
             self.in_vain += 1
         elif event.type == events.VERIFIED:
@@ -139,6 +144,7 @@ class Run:
         """End what the owner before this one left: it cannot be told from events how it ended."""
         self.incarnation = event.incarnation
         self.owners += 1
+        self.is_paused = False  # a pause is for the process that works on it
         for one in self._open.values():
             self.tries.append(replace(one, ended_ms=max(one.began_ms, self.progressed_ms), outcome="cut_off"))
         self._open.clear()

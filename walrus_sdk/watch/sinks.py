@@ -12,6 +12,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import ipaddress
 import json
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -53,7 +54,9 @@ class Post(Protocol):
 
 
 def log(notice: Notice) -> None:
-    """Write a notice to the log ``walrus_sdk.alerts``."""
+    """Write a notice to the log ``walrus_sdk.alerts``, when the program listens to logs at all."""
+    if not _LOG.hasHandlers():
+        return  # else Python would write warnings to the error stream, beside what other sinks show
     level = logging.ERROR if notice.alert.severity is Severity.CRITICAL else logging.WARNING
     _LOG.log(level if notice.alert.is_firing else logging.INFO, notice.text)
 
@@ -96,12 +99,14 @@ def key_bytes(text: str) -> bytes:
 def checked_webhook(name: str, url: str, key: str | None, origins: Collection[str]) -> Webhook:
     """Return a webhook whose origin is among those that are allowed.
 
-    Raises `ConfigurationError` ``setting_invalid``: another origin, no key, or no address.
+    Raises `ConfigurationError` ``setting_invalid``: another origin, no key, or no address; ``insecure_url``.
     """
     where = f"webhook {name!r}"
     shown = origin(url)
     if not shown or urlsplit(url).scheme not in ("http", "https"):
         raise ConfigurationError("setting_invalid", f"{where}: an http or https address is needed")
+    if urlsplit(url).scheme == "http" and not _is_loopback(urlsplit(url).hostname or ""):
+        raise ConfigurationError("insecure_url", f"{where}: plain http is allowed on loopback only", found=shown)
     if urlsplit(url).username is not None:
         raise ConfigurationError("setting_invalid", f"{where}: no user or password in the address; it is signed")
     if shown not in {origin(one) for one in origins}:
@@ -110,6 +115,13 @@ def checked_webhook(name: str, url: str, key: str | None, origins: Collection[st
     if key is None:
         raise ConfigurationError("setting_invalid", f"{where}: no key to sign with (WALRUS_WEBHOOK_KEY)")
     return Webhook(name, url, key_bytes(key))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def body(notice: Notice) -> bytes:

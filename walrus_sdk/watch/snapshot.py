@@ -65,7 +65,11 @@ _NOTHING_DONE = Done()
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What is known of a deployment so far. `rows` are its `files` by operation: path, size, sha256, operation."""
+    """What is known of a deployment so far. `rows` are its `files` by operation: path, size, sha256, operation.
+
+    `eta` is what was told, `told` the progress and rates when it was made or moved, `broke` why there is none now: a
+    pause, or the death of its owner.
+    """
 
     files: int
     rows: Mapping[str | None, Sequence[Mapping[str, Any]]]
@@ -81,6 +85,8 @@ class Watched:
     meter: speeds.Meter = _NO_METER
     eta: Eta | None = None
     told: tuple[Progress, Rates] = _NOTHING
+    broke: str = ""
+    paused: bool = False
     status: str = Status.PENDING.value
     incarnation: int = 0
     last: int = 0
@@ -144,6 +150,8 @@ class _Fold:
         self.paid, self.planned = watched.paid_frost, watched.planned_frost
         self.status = watched.status
         self.done = watched.done
+        self.paused, self.broke = watched.paused, watched.broke
+        self.is_broken = False
 
     def move(self, key: str, step: Step, event: Event, **facts: Any) -> None:
         """Bring an operation to a step; one that is done stays so."""
@@ -187,17 +195,37 @@ def _planned(fold: _Fold, event: Event) -> None:
     fold.planned = int(event.data.get("cost_frost", 0))
 
 
+def _paused(fold: _Fold, event: Event) -> None:
+    fold.paused, fold.broke, fold.is_broken = True, "it was paused", True
+
+
+def _continued(fold: _Fold, event: Event) -> None:
+    fold.paused = False
+
+
+def _taken_up(fold: _Fold, event: Event) -> None:
+    fold.paused, fold.broke, fold.is_broken = False, "it was interrupted", True
+
+
 def _status(fold: _Fold, event: Event) -> None:
     fold.status = str(event.data["to"])
 
 
 def _named(fold: _Fold, event: Event) -> None:
+    fold.keys[event.data["blob_id"]] = event.data["operation"]
     fold.move(event.data["operation"], Step.NAMED, event, name=event.data["blob_id"], kind="store")
 
 
 def _signed(fold: _Fold, event: Event) -> None:
     key = f"transaction-{event.data['step']:04}"
+    fold.keys[event.data["digest"]] = key
     fold.move(key, Step.NAMED, event, name=event.data["digest"], kind="transaction")
+
+
+def _dead(fold: _Fold, event: Event) -> None:
+    key = fold.keys.get(event.data["digest"])
+    if key is not None:
+        fold.move(key, Step.FAILED, event, code=event.data["code"], message="it can never happen any more")
 
 
 def _begun(fold: _Fold, event: Event) -> None:
@@ -215,7 +243,7 @@ def _done(fold: _Fold, event: Event) -> None:
     data = event.data
     fold.move(data["operation"], Step.DONE, event, name=data["name"], code="", message="")
     if data["kind"] == "store" and data["how"] in ("done", "found"):
-        fold.paid += int(data["outcome"].get("cost_frost", 0))
+        fold.paid += int((data["outcome"] or {}).get("cost_frost", 0))
 
 
 def _failed(fold: _Fold, event: Event) -> None:
@@ -240,8 +268,12 @@ def _failure(fold: _Fold, event: Event, step: Step) -> None:
 _FOLDS = {
     kinds.DEPLOYMENT_PLANNED: _planned,
     kinds.DEPLOYMENT_STATUS: _status,
+    kinds.DEPLOYMENT_PAUSED: _paused,
+    kinds.DEPLOYMENT_CONTINUED: _continued,
+    kinds.DEPLOYMENT_TAKEN_UP: _taken_up,
     kinds.STORE_NAMED: _named,
     kinds.TRANSACTION_SIGNED: _signed,
+    kinds.TRANSACTION_DEAD: _dead,
     kinds.EFFECT_INTENT: _begun,
     kinds.EFFECT_RELEASED: _released,
     kinds.EFFECT_DONE: _done,
@@ -266,6 +298,9 @@ def _with_events(watched: Watched, events: Sequence[Event]) -> Watched:
         paid_frost=fold.paid,
         planned_frost=fold.planned,
         status=fold.status,
+        paused=fold.paused,
+        broke=fold.broke,
+        eta=None if fold.is_broken else watched.eta,
         done=fold.done,
         incarnation=max(watched.incarnation, events[-1].incarnation),
         last=events[-1].number,
@@ -294,11 +329,13 @@ def _with_sample(watched: Watched, sample: Sample) -> Watched:
 
 
 def _with_eta(watched: Watched, now_ms: int) -> Watched:
-    if watched.sample is None or watched.sample.incarnation < watched.incarnation:
+    if watched.sample is None or watched.sample.incarnation < watched.incarnation or watched.paused:
         return watched
     progress, rates = watched.sample.progress, watched.meter.rates
     found = speeds.estimate(watched.sample, rates, watched.past, now_ms)
     eta = speeds.revise(watched.eta, found, now_ms, watched.told, (progress, rates))
+    if eta is not None and watched.eta is None:
+        eta = replace(eta, reason=watched.broke)  # what was told before the break is not what is told now
     is_moved = eta is not None and (watched.eta is None or eta.finish_ms - watched.eta.finish_ms > _MOVED_MS)
     return replace(watched, eta=eta, told=(progress, rates) if is_moved else watched.told)
 
@@ -321,6 +358,7 @@ def view(
     """
     sample = watched.sample
     progress = _progress(watched)
+    progress = replace(progress, paused=live and watched.paused)
     if not live:
         progress = replace(progress, waiting="")  # whoever waited is gone
     phase = progress.phase
@@ -338,7 +376,7 @@ def view(
         moved_ms=watched.moved_ms or summary.started_ms,
         sampled_ms=sample.wall_ms if sample is not None else None,
         rates=watched.meter.rates if live and phase is Phase.STORE else Rates(),
-        eta=watched.eta if live and phase is not Phase.DONE else None,
+        eta=watched.eta if live and phase is not Phase.DONE and not watched.paused else None,
         retries=max(watched.failures, progress.retries),
         waiting=_waiting(watched, summary, progress, phase, live=live),
         operations=watched.operations,
@@ -427,6 +465,8 @@ def _waiting(
             return ()
         return (Waiting("the deployment", f"somebody who goes on: walrus-sdk resume {summary.deployment_id}"),)
     found = [Waiting(f"the {phase.value} phase", progress.waiting)] if progress.waiting else []
+    if watched.paused:
+        found = [Waiting("the deployment", f"somebody who lets it go on: walrus-sdk continue {summary.deployment_id}")]
     active = [item for item in watched.operations.values() if item.step in (Step.SENT, Step.UNKNOWN)]
     active.sort(key=lambda item: item.since_ms)
     for item in active[:_SHOWN_WAITS]:

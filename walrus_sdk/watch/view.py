@@ -5,21 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from walrus_sdk.model.deployment import Status
+from walrus_sdk.model.network import EPOCH_S
 from walrus_sdk.watch.runs import Run, Try
 
-__all__ = ["EPOCH_S", "RunView", "SiteView", "View", "Wallet", "ends_ms", "waits_for"]
-
-EPOCH_S = {"mainnet": 14 * 86_400, "testnet": 86_400}
-"""Seconds of a Walrus epoch (docs/explanation/networks.md); elsewhere epochs follow no clock."""
+__all__ = ["RunView", "SiteView", "View", "Wallet", "ends_ms", "waits_for"]
 
 
 @dataclass(frozen=True, slots=True)
 class RunView:
     """One deployment. Times are milliseconds since 1970 UTC.
 
-    `status` is a `Status` value; `is_live`: a process works on it. `is_mended`: it failed, and a later deployment of
-    the same site was completed, or it was given up. `waiting` says what it waits for. `memory_bytes` and `open_files`
-    are those of its process; `spent_frost` and `cap_frost` what its storage has cost, and may. `None`: not known.
+    `status` is a `Status` value; `is_live`: a process works on it. `is_mended`: it is not complete, and a later
+    deployment of the same site is. `is_paused`: somebody asked that nothing new begins. `waiting` says what it waits
+    for. `memory_bytes` and `open_files` are those of its process; `spent_frost` and `cap_frost` what its storage has
+    cost, and may. `None`: not known.
     """
 
     deployment: str
@@ -29,6 +28,7 @@ class RunView:
     progressed_ms: int
     is_live: bool = True
     is_mended: bool = False
+    is_paused: bool = False
     reason: str = ""
     waiting: str = ""
     memory_bytes: int | None = None

@@ -6,11 +6,12 @@ time of their own.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import anyio
 from anyio import to_thread
 from anyio.from_thread import BlockingPortal
 
@@ -98,20 +99,33 @@ async def serve(meter: Meter, *, port: int = PORT, address: str = "127.0.0.1") -
     _client()
     from prometheus_client import start_http_server
 
-    async with BlockingPortal() as portal:
-        made = registry(lambda: portal.call(meter.read))
-        try:
-            server, thread = start_http_server(port, address, made)
-        except OSError as error:
-            text = f"cannot listen on {address}, port {port}: {error.strerror}"
-            raise ConfigurationError("option_invalid", text, option="port") from error
-        try:
-            host = f"[{address}]" if ":" in address else address
-            yield f"http://{host}:{server.server_port}/metrics"
-        finally:
-            await to_thread.run_sync(server.shutdown)
-            await to_thread.run_sync(thread.join)
-            server.server_close()
+    with _as_it_is():
+        async with BlockingPortal() as portal:
+            made = registry(lambda: portal.call(meter.read))
+            try:
+                server, thread = start_http_server(port, address, made)
+            except OSError as error:
+                text = f"cannot listen on {address}, port {port}: {error.strerror}"
+                raise ConfigurationError("option_invalid", text, option="port") from error
+            try:
+                host = f"[{address}]" if ":" in address else address
+                yield f"http://{host}:{server.server_port}/metrics"
+            finally:
+                with anyio.CancelScope(shield=True):  # a cancelled block leaves no server behind either
+                    await to_thread.run_sync(server.shutdown)
+                    await to_thread.run_sync(thread.join)
+                    server.server_close()
+
+
+@contextmanager
+def _as_it_is() -> Iterator[None]:
+    """Let a single error out of a task group as it is, not as a group."""
+    try:
+        yield
+    except ExceptionGroup as group:
+        if len(group.exceptions) > 1:
+            raise
+        raise group.exceptions[0] from group.exceptions[0].__cause__
 
 
 async def write_textfile(meter: Meter, path: Path) -> None:
