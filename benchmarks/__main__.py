@@ -26,6 +26,7 @@ COMPARISONS: dict[str, str] = {
     "large-site": "memory:large_site",
     "refused-bodies": "pacing:refused_bodies",
     "watching": "watching:watching",
+    "alerting": "alerting:alerting",
     "pacing-model": "pacing:scenarios",
     "journal": "journal:journal_on_disk",
     "no-change": "prepass:no_change",
