@@ -16,8 +16,8 @@ $(VENV)/.ready: pyproject.toml $(wildcard walrus_sdk/codecs/native/*)
 demo: setup  ## deploy a real folder on the embedded local network and show its address
 	@$(BIN)/python examples/demo.py
 
-test: setup  ## run all tests
-	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
+test: setup  ## run all tests but those in a browser
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal --ignore tests/browser
 
 torture: setup  ## the proof at length: seeds, pairs of deaths, power cuts, kills, planted bugs (about an hour)
 	@$(BIN)/python -m tests.torture long

@@ -28,6 +28,7 @@ COMPARISONS: dict[str, str] = {
     "watching": "watching:watching",
     "alerting": "alerting:alerting",
     "pacing-model": "pacing:scenarios",
+    "history-frames": "frames:history_frames",
     "journal": "journal:journal_on_disk",
     "no-change": "prepass:no_change",
     "resume-plan": "prepass:planning_a_resume",

@@ -13,7 +13,8 @@ html_theme = "furo"
 html_title = "walrus_sdk"
 html_static_path: list[str] = []
 exclude_patterns = ["_build"]
-nb_execution_mode = "off"
+nb_execution_mode = "off"  # a page that is to be executed says so itself
+nb_execution_raise_on_error = True
 # A panel is shown by its still picture: widgets in a page would load scripts from another machine.
 nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json", None)]
 myst_enable_extensions = ["colon_fence", "deflist"]

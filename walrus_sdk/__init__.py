@@ -12,6 +12,7 @@
     handle = sites.deploy("out/", site_name="my-app")          # returns at once
 
     ws.panel("out/", site_name="my-app")                       # in a notebook: live, with a button for each verb
+    history = ws.history()                                     # DataFrames of all deployments (extra: frames)
 
 Lives here: the table of contents; names are loaded when they are first used.
 Must not live here: code that does anything.
@@ -25,6 +26,8 @@ import typing
 if typing.TYPE_CHECKING:
     from walrus_sdk import bench, codecs, errors, run
     from walrus_sdk.errors import WalrusError
+    from walrus_sdk.frames.history import History, history
+    from walrus_sdk.frames.report import Report, report
     from walrus_sdk.host import Connection, Handle, connect
     from walrus_sdk.model.alerts import Alert, AlertOptions, Notice
     from walrus_sdk.model.options import DeployOptions, DeployResult, RecoveryOptions, Verify
@@ -66,6 +69,7 @@ __all__ = [
     "FileCost",
     "Frost",
     "Handle",
+    "History",
     "Lock",
     "Mist",
     "Notice",
@@ -77,6 +81,7 @@ __all__ = [
     "Progress",
     "QuiltPatchId",
     "RecoveryOptions",
+    "Report",
     "Session",
     "Signer",
     "SigningRequest",
@@ -93,14 +98,18 @@ __all__ = [
     "connect",
     "dashboard",
     "errors",
+    "history",
     "open",
     "panel",
+    "report",
     "run",
 ]
 
 __version__ = "0.1.0"
 
 _PLACES = {
+    "walrus_sdk.frames.history": ("History", "history"),
+    "walrus_sdk.frames.report": ("Report", "report"),
     "walrus_sdk.host": ("Connection", "Handle", "connect"),
     "walrus_sdk.model.alerts": ("Alert", "AlertOptions", "Notice"),
     "walrus_sdk.model.options": ("DeployOptions", "DeployResult", "RecoveryOptions", "Verify"),

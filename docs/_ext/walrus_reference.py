@@ -11,6 +11,8 @@ from sphinx.application import Sphinx
 
 from walrus_sdk import settings
 from walrus_sdk.errors import CODES
+from walrus_sdk.frames.schema import Column
+from walrus_sdk.frames.tables import SCHEMAS
 from walrus_sdk.localnet import faults
 from walrus_sdk.watch.metrics import METRICS
 from walrus_sdk.watch.rules import KINDS, Kind
@@ -67,6 +69,27 @@ def _paragraphs(cls: type) -> list[nodes.Node]:
     """Return what a docstring says below its first line."""
     text = (cls.__doc__ or "").replace("``", "").replace("`", "")
     return [nodes.paragraph("", " ".join(part.split())) for part in text.split("\n\n")[1:]]
+
+
+class Frames(Directive):
+    """``walrus-frames``: the columns of every frame."""
+
+    def run(self) -> list[nodes.Node]:
+        """Write one section a frame."""
+        made: list[nodes.Node] = []
+        for schema in SCHEMAS.values():
+            section = nodes.section("", nodes.title(schema.name, schema.name), ids=[f"frame-{schema.name}"])
+            section += nodes.paragraph("", f"A row is {schema.meaning}.")
+            rows = [(column.name, column.kind.value, _meaning(column)) for column in schema.columns]
+            section += table(("column", "dtype", "meaning"), rows)
+            made.append(section)
+        return made
+
+
+def _meaning(column: Column) -> str:
+    """Return what a column means, with its states where these fit on a line."""
+    few = 0 < len(column.states) <= 12
+    return column.meaning.replace("`", "") + (f" ({', '.join(column.states)})" if few else "")
 
 
 class AlertRules(Directive):
@@ -139,4 +162,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("walrus-environment", Environment)
     app.add_directive("walrus-commands", Commands)
     app.add_directive("walrus-faults", FaultTables)
+    app.add_directive("walrus-frames", Frames)
     return {"parallel_read_safe": True}

@@ -16,6 +16,7 @@ from walrus_sdk.model.units import Frost
 from walrus_sdk.notebook.controller import Controller, Intent
 from walrus_sdk.notebook.state import Action, FileState, State, file_states
 from walrus_sdk.notebook.view import enabled, view
+from walrus_sdk.ports import Put
 from walrus_sdk.testing import SimulatedWorld
 
 pytestmark = pytest.mark.anyio
@@ -253,6 +254,21 @@ async def test_an_unknown_deployment_is_said() -> None:
     async with open_panel(SimulatedWorld(), deployment="deploy_1700000000000_0badcafe") as panel:
         assert panel.state.problem is not None
         assert panel.state.problem.code == "deployment_not_found"
+
+
+async def test_alerts_of_the_deployment_are_shown_while_they_fire() -> None:
+    world = SimulatedWorld()
+    assert await world.dies("store.do.before")
+    name = str((await world.session.list())[0].deployment_id)
+    row = {"rule": "stuck", "subject": name, "kind": "stuck", "severity": "warning", "deployment": name}
+    row |= {"fired_ms": 1, "value": 130.0, "threshold": 120.0, "unit": "s", "message": "no progress for 130 s"}
+    world.disk.put(Put("alerts", {"n": 1}, row))
+    async with open_panel(world) as panel:
+        assert panel.state.alerts == ("warning: stuck: no progress for 130 s",)
+        assert "no progress for 130 s" in view(panel.state).problems
+        world.disk.put(Put("alerts", {"n": 1}, {"cleared_ms": 2}))
+        world.clock.advance(5)
+        await until(lambda: panel.state.alerts == ())
 
 
 async def test_planning_is_stopped_by_cancel() -> None:

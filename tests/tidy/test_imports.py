@@ -46,6 +46,7 @@ ALLOWED: dict[str, set[str]] = {
 EXTRA: dict[str, set[str]] = {
     "service.session": {"source", "journal", "http", "walrus", "sui", "machine", "local"},
     "service.tools": {"codecs"},
+    "frames.history": {"settings"},  # where the home is
     "frames.load": {"journal.reader"},
     "localnet.portal": {"sites.portal"},
     "cli.drill": {"testing.drill"},

@@ -16,6 +16,7 @@ from walrus_sdk.cli.looking import list_deployments, open_site, status, verify
 from walrus_sdk.cli.original import deploy_site
 from walrus_sdk.cli.output import Output
 from walrus_sdk.cli.outside import Outside
+from walrus_sdk.cli.reporting import report
 from walrus_sdk.cli.tools import blob_id, completion, quilt
 from walrus_sdk.errors import ConfigurationError, DeploymentStopped, WalrusError
 
@@ -27,7 +28,7 @@ main = click.version_option(package_name=NAME, prog_name=NAME, message="%(prog)s
     group(
         NAME,
         "Publish static sites to Walrus and Sui: built so that deployments are not lost, repeated or half-finished.",
-        deploy, plan, list_deployments, status, verify, open_site, *recovering.COMMANDS, *caring.COMMANDS,
+        deploy, plan, list_deployments, status, report, verify, open_site, *recovering.COMMANDS, *caring.COMMANDS,
         *watching.COMMANDS, *metrics.COMMANDS, deploy_site,
         blob_id, quilt, localnet, completion,
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,22 @@ class Reader:
                 tuple((where or {}).values()),
             )
             return [dict(zip(names, row, strict=True)) for row in cursor]
+
+    def select(self, query: str, parameters: Sequence[Any] = ()) -> Sequence[tuple[Any, ...]]:
+        """Return what a query gives; its text is the program's own."""
+        with failures(self._path):
+            return self._db.execute(query, tuple(parameters)).fetchall()
+
+    @contextmanager
+    def moment(self) -> Iterator[None]:
+        """Read one moment of the journal inside the block, whatever others write meanwhile; keep it short."""
+        with failures(self._path):
+            self._db.execute("begin")
+        try:
+            yield
+        finally:
+            with failures(self._path):
+                self._db.execute("rollback")
 
     def samples(self, deployment: DeploymentId, after: int = 0) -> Sequence[Sample]:
         """Return the samples of a deployment numbered above `after`, in order."""

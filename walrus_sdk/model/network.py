@@ -10,7 +10,10 @@ from dataclasses import dataclass
 
 from walrus_sdk.model.units import Frost, ObjectId, SuiEpoch, WalrusEpoch
 
-__all__ = ["LOCAL", "MAINNET", "TESTNET", "ChainState", "Network", "Prices"]
+__all__ = ["EPOCH_S", "LOCAL", "MAINNET", "TESTNET", "ChainState", "Network", "Prices"]
+
+EPOCH_S = {"mainnet": 14 * 86_400, "testnet": 86_400}
+"""Seconds of a Walrus epoch (docs/explanation/networks.md); elsewhere epochs follow no clock."""
 
 
 @dataclass(frozen=True, slots=True)

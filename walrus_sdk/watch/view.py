@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from walrus_sdk.model.deployment import Status
+from walrus_sdk.model.network import EPOCH_S
 from walrus_sdk.watch.runs import Run, Try
 
-__all__ = ["EPOCH_S", "RunView", "SiteView", "View", "Wallet", "ends_ms", "waits_for"]
-
-EPOCH_S = {"mainnet": 14 * 86_400, "testnet": 86_400}
-"""Seconds of a Walrus epoch (docs/explanation/networks.md); elsewhere epochs follow no clock."""
+__all__ = ["RunView", "SiteView", "View", "Wallet", "ends_ms", "waits_for"]
 
 
 @dataclass(frozen=True, slots=True)
