@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-browser notebooks torture bench lint types docs readme check clean setup
+.PHONY: demo test test-browser notebooks torture bench bench-looking lint types docs readme check clean setup
 
 setup: $(VENV)/.ready
 
@@ -27,6 +27,9 @@ notebooks: setup  ## run all notebooks from top to bottom, offline; the document
 
 test-browser: setup  ## JupyterLab in a headless Chromium: buttons pressed, effects read; screenshots in docs/_build/screens
 	@$(BIN)/python -m pytest -q -n0 tests/browser
+
+bench-looking: setup  ## what watching, history and a notebook's panel cost (an hour)
+	@$(BIN)/python -m benchmarks history-frames watching alerting panel-page panel-cpu
 
 bench: setup  ## comparisons side by side: a table, JSON and a plot in benchmarks/results
 	@$(BIN)/python -m benchmarks

@@ -72,7 +72,7 @@ class Call:
 
         return run_verb(self._open_session, verb, self.output.display(), self.output.note)
 
-    def watch(self, verb: Verb[T], display: Display) -> T:
+    def watch(self, verb: Verb[T], display: Display | None) -> T:
         """Run a verb that only looks: a signal ends the looking, and there is nothing to finish."""
         from walrus_sdk.cli.running import run_verb
 

@@ -107,17 +107,11 @@ async def _serve(call: Call, session: Session, port: int, bind: str) -> None:
 
 def _watch(call: Call, verb: Verb[None]) -> None:
     """Run something that goes on until a signal ends it: that is how it ends well."""
-    from walrus_sdk.cli.running import run_verb
-
     try:
-        run_verb(lambda: call.outside.open_session(call.settings, **call.where), verb, call.output.display(), _nothing)
+        call.watch(verb, None)
     except DeploymentStopped as stopped:
         if stopped.code != "interrupted":
             raise
-
-
-def _nothing(_: str) -> None:
-    """Say nothing of what is paid: nothing is."""
 
 
 def _alert_options(rules: str | None, *, wallet: bool) -> AlertOptions:

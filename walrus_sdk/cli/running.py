@@ -35,10 +35,10 @@ _AT_WORK = frozenset({Phase.STORE, Phase.CHAIN, Phase.VERIFY})
 def run_verb(
     open_session: Callable[[], AbstractAsyncContextManager[Session]],
     verb: Verb[T],
-    display: Display,
+    display: Display | None,
     note: Callable[[str], object],
 ) -> T:
-    """Run one verb in a session of its own and return what it returns.
+    """Run one verb in a session of its own and return what it returns. Without a `display` nothing wakes up for one.
 
     Raises what the verb raises, and `DeploymentStopped` ``interrupted`` with the field ``signal`` (a number) when a
     signal stopped it.
@@ -51,7 +51,7 @@ class _Run(Generic[T]):
         self,
         open_session: Callable[[], AbstractAsyncContextManager[Session]],
         verb: Verb[T],
-        display: Display,
+        display: Display | None,
         note: Callable[[str], object],
     ) -> None:
         self._open_session = open_session
@@ -68,11 +68,12 @@ class _Run(Generic[T]):
         with one_error():
             async with anyio.create_task_group() as tasks:
                 await tasks.start(self._take_signals)
-                tasks.start_soon(self._tick)
+                if self._display is not None:
+                    tasks.start_soon(self._tick, self._display)
                 try:
                     return await self._in_session()
                 finally:
-                    self._display.close()
+                    self._close_display()
                     tasks.cancel_scope.cancel()
         raise AssertionError("the block above returns or raises")
 
@@ -91,11 +92,17 @@ class _Run(Generic[T]):
 
     def _show(self, progress: Progress) -> None:
         self._last = progress
-        self._display.show(progress)
+        if self._display is not None:
+            self._display.show(progress)
 
-    async def _tick(self) -> None:
+    def _close_display(self) -> None:
+        if self._display is not None:
+            self._display.close()
+
+    @staticmethod
+    async def _tick(display: Display) -> None:
         while True:
-            self._display.tick()
+            display.tick()
             await anyio.sleep(TICK_S)
 
     async def _take_signals(self, *, task_status: TaskStatus[None]) -> None:
@@ -108,7 +115,7 @@ class _Run(Generic[T]):
                 self._signal = number
                 self._note("stopping: what is paid is finished first; a second signal does not wait for it")
                 self._scope.cancel()
-        self._display.close()
+        self._close_display()
         for number in heard:
             signal.signal(number, signal.SIG_DFL)
         if self._session is not None:
