@@ -1,6 +1,6 @@
 """``python -m benchmarks [NAME ...]``: run comparisons, print a table, save JSON and a plot.
 
-Without names those of uploads; ``--list`` tells all names. ``--out DIR`` (benchmarks/results) is where JSON and plot go.
+Without names those of uploads; ``--list`` tells all. ``--out DIR`` (benchmarks/results) is where JSON and plot go.
 """
 
 from __future__ import annotations
