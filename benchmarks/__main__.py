@@ -32,6 +32,8 @@ COMPARISONS: dict[str, str] = {
     "journal": "journal:journal_on_disk",
     "no-change": "prepass:no_change",
     "resume-plan": "prepass:planning_a_resume",
+    "panel-cpu": "panel:panel_cpu",
+    "panel-page": "panel:panel_page",
 }
 """Names, and the functions that measure: ``module:function``, each yields rows as they come."""
 

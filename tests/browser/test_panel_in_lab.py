@@ -99,11 +99,10 @@ def test_a_deployment_whose_kernel_was_killed_is_resumed(story: Any) -> None:
     while statuses(story) != ["interrupted"]:
         story.notebook.page.wait_for_timeout(50)
     story.slow(0.0)
-    while (found := story.notebook.lab.kernel(story.notebook.name)) is None or found["execution_state"] != "idle":
-        story.notebook.page.wait_for_timeout(100)  # the server starts another one
-    dialog = story.notebook.page.locator(".jp-Dialog .jp-mod-accept")
-    if dialog.count():
-        dialog.first.click()
+    told = story.notebook.page.locator(".jp-Dialog", has_text="Kernel Restarting").locator(".jp-mod-accept")
+    told.wait_for()
+    told.click()
+    story.notebook.wait_for_kernel()  # the server started another one
     story.notebook.run_all()
     story.wait_for("interrupted, can go on")
     story.shoot("interrupted")

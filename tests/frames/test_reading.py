@@ -8,17 +8,23 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
+import walrus_sdk as ws
 from walrus_sdk.errors import StateError
 from walrus_sdk.frames import fast, load
 from walrus_sdk.frames.history import History
 from walrus_sdk.frames.load import JournalSource
 from walrus_sdk.frames.tables import SCHEMAS
+from walrus_sdk.journal.check import check
+from walrus_sdk.localnet.faults import Fault
+from walrus_sdk.localnet.server import LocalNetwork
+from walrus_sdk.sui.signers import KeySigner
 
 from .conftest import T0, Journal
 
@@ -192,6 +198,30 @@ def test_reading_takes_no_lock_away_from_a_deployment_in_the_same_process(journa
     out = subprocess.run([sys.executable, "-c", LOCKED, str(journal.path)], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "database is locked"
     journal.db.execute("commit")
+
+
+@pytest.mark.processes
+def test_a_deployment_that_is_under_way_in_this_process_is_there(tmp_path: Path) -> None:
+    site, home = tmp_path / "site", tmp_path / "home"
+    site.mkdir()
+    (site / "index.html").write_text("<h1>hello</h1>")
+    with LocalNetwork(n_shards=10) as net:
+        net.faults.add(Fault("publisher.request", "stall"))
+        network = replace(net.network, settle_s=0.1, grace_s=0.1)
+        with ws.connect(home=home, network=network, signer=KeySigner(net.key)) as sites:
+            handle = sites.deploy(site, site_name="slow")
+            source = JournalSource(home / "state" / "journal.db")
+            while History(source).attempts.empty:
+                assert not handle.done
+            found = History(JournalSource(home / "state" / "journal.db", fast_rows=0)).read()
+            handle.cancel()
+            with pytest.raises(ws.WalrusError):
+                handle.wait()
+    assert list(found["deployments"]["status"]) == ["uploading"]
+    assert found["deployments"]["end"].isna().all()
+    assert found["attempts"]["outcome"].isna().all()
+    assert list(found["phases"]["phase"]) == ["prepare", "store"]
+    assert check(home / "state" / "journal.db") == []
 
 
 def test_a_reader_leaves_no_transaction_open(journal: Journal) -> None:

@@ -18,6 +18,8 @@ SAYS = {
     "01": ("Panel of tides: completed: version 1", "Plan of deploy tides", "Deployed tides", "The tides of today"),
     "02": ("Panel of harbour: interrupted, can go on", "Panel of harbour: completed: version 2", "paused", "'found'"),
     "03": ("Panel of museum: completed: version 4", "site_locked", "edition 3", "/index.html"),
+    "04": ("History: 14 deployments", "edition 6: token_refused", "image/png", "deployments.parquet"),
+    "06": ("has made no progress for", "alert-1-cleared", "token_refused", "Panel of lighthouse"),
     "05": ("bytes_per_s", "image/png"),
 }
 STATUS = {"01": "completed: version 1", "02": "completed: version 2", "03": "completed: version 4"}

@@ -12,6 +12,7 @@ import pytest
 import walrus_sdk as ws
 from walrus_sdk.localnet.server import LocalNetwork
 from walrus_sdk.notebook import bridge
+from walrus_sdk.notebook import dashboard as dashboards
 from walrus_sdk.notebook.state import Action, State
 
 
@@ -201,4 +202,9 @@ def test_the_dashboard_lists_filters_and_opens_a_panel(sites: ws.Connection, fol
     made._one.value = str(result.deployment_id)
     assert len(made._below.children) == 1
     assert repr(made) == "Dashboard of 2 deployments"
+    for _, name in dashboards._PLOTS:
+        made._plot.value = name
+        assert made._picture.value.startswith('<img alt="')
+    made._plot.value = ""
+    assert made._picture.value == ""
     made.close()

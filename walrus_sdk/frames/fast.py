@@ -53,7 +53,7 @@ def read_tables(journal: Path, queries: Sequence[tuple[str, Sequence[str]]], sch
     ]
     order = json.dumps({"journal": f"{journal.absolute().as_uri()}?mode=ro", "queries": asked})
     with tempfile.TemporaryFile() as said:
-        child = subprocess.Popen([sys.executable, "-m", __name__], stdin=_PIPE, stdout=_PIPE, stderr=said)
+        child = subprocess.Popen([sys.executable, "-P", "-m", __name__], stdin=_PIPE, stdout=_PIPE, stderr=said)
         with child:
             assert child.stdin is not None
             assert child.stdout is not None

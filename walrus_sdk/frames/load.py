@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = ["FAST_ROWS", "JournalSource", "Source", "now"]
+
+_LOG = logging.getLogger(__name__)
 
 FAST_ROWS = 100_000
 """Rows of a table from which on ADBC is worth the half second that its process takes to start."""
@@ -99,7 +102,8 @@ class JournalSource:
         queries, types = zip(*(part for schema in schemas for part in _parts(schema, one=False)), strict=True)
         try:
             tables = iter(fast.read_tables(self._path, [(query, ()) for query in queries], types))
-        except StateError:
+        except StateError as error:
+            _LOG.info("%s; reading goes on the other way", error)
             return None
         return [_joined(schema, tables) for schema in schemas]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from walrus_sdk.frames.tables import PHASES
+from walrus_sdk.frames.spans import PHASES
 from walrus_sdk.frames.typed import need
 
 if TYPE_CHECKING:

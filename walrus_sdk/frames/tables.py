@@ -21,19 +21,18 @@ from walrus_sdk.frames.schema import (
     text,
     time,
 )
+from walrus_sdk.frames.spans import SPANS
 from walrus_sdk.model.alerts import Severity
 from walrus_sdk.model.deployment import EffectState, Status
 from walrus_sdk.model.network import EPOCH_S, LOCAL, MAINNET, TESTNET
 from walrus_sdk.model.progress import Phase, Progress
 
-__all__ = ["PHASES", "SCHEMAS"]
+__all__ = ["SCHEMAS"]
 
 _NETWORKS = (LOCAL.name, TESTNET.name, MAINNET.name)
 _VERBS = ("deploy", "rollback", "cleanup", "adopt", "forget")
 _KINDS = ("store", "transaction")
 _CODES = tuple(CODES)
-PHASES = ("prepare", "store", "chain", "verify", "finish")
-"""What a deployment is busy with, by its events."""
 
 
 def _lasted(meaning: str = "from start to end") -> Column:
@@ -437,61 +436,11 @@ _VERSIONS = Schema(
     "v.place",
 )
 
-_SPANS = """(
-    select deployment, incarnation, phase, start,
-        case when next_n is null or next_incarnation <> incarnation then last_ms else next_ms end finish
-    from (
-        select m.*, l.last_ms, lead(m.n) over w next_n, lead(m.incarnation) over w next_incarnation,
-            lead(m.start) over w next_ms
-        from (
-            select deployment, n, incarnation, wall_ms start,
-                case type
-                    when 'deployment.planned' then 'prepare' when 'deployment.imported' then 'prepare'
-                    when 'effect.done' then 'verify' when 'verified' then 'finish'
-                    when 'deployment.status' then
-                        case json_extract(data, '$.to') when 'uploading' then 'store' when 'processing' then 'chain' end
-                    else (
-                        select case json_extract(s.data, '$.to') when 'uploading' then 'store' when 'processing'
-                            then 'chain' else 'prepare' end
-                        from events s where s.deployment = e.deployment and s.n < e.n and s.type = 'deployment.status'
-                            and json_extract(s.data, '$.to') <> 'failed' order by s.n desc limit 1)
-                end phase
-            from events e
-            where :mine and (
-                type in ('deployment.planned', 'deployment.imported', 'deployment.status', 'deployment.taken_up',
-                    'verified')
-                or (type = 'effect.done' and (deployment, incarnation, n) in (
-                    select deployment, incarnation, max(n) from events
-                    where type = 'effect.done' and json_extract(data, '$.kind') = 'transaction' and :mine
-                    group by deployment, incarnation)))
-        ) m
-        join (select deployment, incarnation, max(wall_ms) last_ms from events where :mine
-            group by deployment, incarnation) l on l.deployment = m.deployment and l.incarnation = m.incarnation
-        window w as (partition by m.deployment order by m.n))
-    where phase is not null) s"""
-
-_PHASES = Schema(
-    "phases",
-    "one stretch of time that an owner of a deployment spent on one thing",
-    "events",
-    _SPANS,
-    (
-        text("deployment", "s.deployment", "the deployment's id"),
-        number("owner", "s.incarnation", "which of its owners, from 1"),
-        category("phase", "s.phase", "what it was busy with", PHASES),
-        time("start", "s.start", "when it began"),
-        time("end", "s.finish", "when it ended, or the last sign of it"),
-        _lasted(),
-    ),
-    "s.deployment",
-    "s.start, s.deployment",
-)
-
 SCHEMAS: Mapping[str, Schema] = {
     schema.name: schema
     for schema in (
         _DEPLOYMENTS, _FILES, _OPERATIONS, _ATTEMPTS, _ERRORS, _TRANSACTIONS, _METRICS, _ALERTS, _BLOBS, _VERSIONS,
-        _PHASES,
+        SPANS,
     )
 }  # fmt: skip
 """Every frame by name."""

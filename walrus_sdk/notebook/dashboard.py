@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from walrus_sdk.errors import WalrusError
 from walrus_sdk.host import Connection, Handle
 from walrus_sdk.model.html import escape
 from walrus_sdk.model.reports import DeploymentSummary
@@ -24,6 +27,12 @@ if TYPE_CHECKING:
 __all__ = ["Dashboard", "Filter", "chosen", "dashboard", "table_html"]
 
 ALL = "all"
+_PLOTS = (
+    ("how deployments ended", "success_rate"),
+    ("what they cost", "cost"),
+    ("bytes a second", "throughput"),
+    ("errors", "errors"),
+)
 _LOOK_S = 2.0
 """Seconds between two looks at the home."""
 
@@ -85,6 +94,27 @@ def dashboard(site: str | None = None, *, sites: Connection | None = None, **opt
     return Dashboard(sites or connection_of(options), site)
 
 
+def picture(name: str, home: Any) -> str:
+    """Return a plot of a home's history as an image inside the page. Raises ``extra_missing`` without the extra."""
+    from walrus_sdk.frames.history import history
+
+    plot = getattr(history(home).plot, name)
+    from matplotlib.figure import Figure  # not pyplot: nothing is shared with what the reader draws
+
+    figure = Figure(figsize=(8, 3.2), layout="constrained")
+    axes = plot(ax=figure.subplots())
+    data = BytesIO()
+    figure.savefig(data, format="png", dpi=90)
+    told = escape(axes.get_title() or name.replace("_", " "))
+    return f'<img alt="{told}" src="data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}">'
+
+
+def _home(sites: Connection) -> Any:
+    """Return the home of a connection, `None` for that of the environment."""
+    settings = sites.options.get("settings")
+    return sites.options.get("home") or (settings.home if settings is not None else None)
+
+
 class Dashboard:
     """A table of deployments that follows the journal, filters above it, and a panel below. Made by `dashboard`."""
 
@@ -100,13 +130,16 @@ class Dashboard:
         self._text = w.Text(description="Search", continuous_update=False)
         self._one = w.Dropdown(description="Open", options=[("choose a deployment", "")], layout={"width": "520px"})
         self._table = w.HTML()
+        self._plot = w.Dropdown(description="Plot", options=[("no plot", ""), *_PLOTS])
+        self._plot.observe(lambda change: self._draw(change["new"]), "value")
+        self._picture = w.HTML()
         self._below = w.VBox([])
         filters = (self._site, self._status, self._network, self._text)
         for widget in filters:
             widget.observe(lambda _: self._show(), "value")
         self._one.observe(lambda change: self._open(change["new"]), "value")
         row = w.HBox(list(filters), layout={"flex_flow": "row wrap"})
-        self._box = w.VBox([w.HTML(STYLE), row, self._table, self._one, self._below])
+        self._box = w.VBox([w.HTML(STYLE), row, self._table, self._plot, self._picture, self._one, self._below])
         self._box.add_class("wsdk-panel")
         self._handle: Handle[None] = sites.submit(self._look)
         self._take(sites.list().wait())
@@ -167,6 +200,16 @@ class Dashboard:
             kept = self._one.value if any(value == self._one.value for _, value in names) else ""
             self._one.options = names
             self._one.value = kept
+
+    def _draw(self, name: str) -> None:
+        """Draw a question to the history of the home."""
+        if not name:
+            self._picture.value = ""
+            return
+        try:
+            self._picture.value = picture(name, _home(self._sites))
+        except WalrusError as error:
+            self._picture.value = f'<p role="alert">{escape(error.message)} <em>{escape(error.next_step)}</em></p>'
 
     def _open(self, deployment: str) -> None:
         """Show the panel of a deployment; a handler, so the panel is made on the host thread's side of the widget."""

@@ -37,6 +37,8 @@ _STYLES = {Action.DEPLOY: "primary", Action.CONFIRM: "success", Action.CANCEL: "
 _PARTS = ("head", "status", "meter", "cost", "problems", "offer", "note")
 _FILES_S = 0.5
 """Seconds between two drawings of the files: their table is most of what is sent."""
+_SHARE, _BURST_S, _LEAST_S = 0.03, 0.5, 0.5
+"""Drawing takes this share of the process's CPU and no more, beside the first half second; twice a second it may."""
 _READY_S = 30.0
 _open: list[tuple[Any, Panel]] = []
 
@@ -101,6 +103,7 @@ class Panel:
         self._ready = threading.Event()
         self._drawn = -1
         self._files_at = (-1, 0.0)
+        self._cpu_s, self._taken_s, self._drawn_s = time.process_time(), 0.0, 0.0
         self._at_end = False
         self._pressed: Action | None = None
         self._states: list[Any] = []
@@ -238,6 +241,9 @@ class Panel:
                 self._at_end = True
                 self._widgets.send()  # once more: what came in a rush may have been dropped
             return
+        if not (force or is_end or self._may_draw()):
+            return
+        began_s = time.thread_time()
         self._at_end = False
         if files_due:
             self._states = file_states(state)
@@ -248,11 +254,19 @@ class Panel:
         self._widgets.show(shown, self._pressed)
         self._pressed = None
         self._drawn = at
+        self._drawn_s = time.monotonic()
+        self._taken_s += time.thread_time() - began_s
+
+    def _may_draw(self) -> bool:
+        """Return whether drawing now keeps within its share: a deployment is not to pay for who looks at it."""
+        allowed_s = _BURST_S + _SHARE * (time.process_time() - self._cpu_s)
+        return self._taken_s < allowed_s or time.monotonic() - self._drawn_s >= _LEAST_S
 
     def _files_due(self, state: State, *, is_end: bool) -> bool:
         number, at_s = self._files_at
         changed = number != state.told.number or len(self._states) != len(state.files)
-        return changed and (is_end or time.monotonic() - at_s >= _FILES_S)
+        pause_s = _FILES_S if self._taken_s < _BURST_S else 4 * _FILES_S
+        return changed and (is_end or time.monotonic() - at_s >= pause_s)
 
     # ── handlers: on any thread, so they only post ────────────────────────────────────────────────────────────
 

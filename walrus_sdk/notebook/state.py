@@ -241,13 +241,12 @@ def planned_files(plan: Plan) -> tuple[File, ...]:
 def file_states(state: State) -> list[FileState]:
     """Return where each file of a state stands, in their order; nothing is being sent where nobody works."""
     told, at_work = state.told.operations, state.at_work
-    by_operation = {
+    places: dict[str | None, FileState] = {
         key: FileState.WAITING if is_at is FileState.SENDING and not at_work else is_at for key, is_at in told.items()
     }
-    return [
-        FileState.STORED if file.operation is None else by_operation.get(file.operation, FileState.WAITING)
-        for file in state.files
-    ]
+    places[None] = FileState.STORED
+    place = places.get
+    return [place(file.operation, FileState.WAITING) for file in state.files]
 
 
 def counts(states: Iterable[FileState]) -> dict[FileState, int]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cache
+from itertools import islice
 
 from walrus_sdk.errors import CODES
 from walrus_sdk.model.html import escape, facts_html
@@ -254,16 +256,12 @@ def files_html(files: Sequence[File], states: Sequence[FileState]) -> str:
     """Return the table of files: failed and active ones first, at most `MAX_ROWS`, the rest as a count."""
     if not files:
         return ""
-    order = {state: place for place, state in enumerate(FileState)}
-    buckets: list[list[File]] = [[] for _ in order]
-    for file, state in zip(files, states, strict=True):
-        buckets[order[state]].append(file)
-    rows, left = [], MAX_ROWS
-    for state, bucket in zip(FileState, buckets, strict=True):
-        rows += [_row(file, state) for file in bucket[:left]]
-        left -= min(left, len(bucket))
-    parts = zip(FileState, buckets, strict=True)
-    told = ", ".join(f"{len(bucket):,} {state.value}" for state, bucket in parts if bucket)
+    found, rows = counts(states), list[str]()
+    for state, count in found.items():
+        if count and len(rows) < MAX_ROWS:
+            there = (file for file, is_at in zip(files, states, strict=True) if is_at is state)
+            rows += [_row(file, state) for file in islice(there, MAX_ROWS - len(rows))]
+    told = ", ".join(f"{count:,} {state.value}" for state, count in found.items() if count)
     more = f"<p>and {len(files) - MAX_ROWS:,} more</p>" if len(files) > MAX_ROWS else ""
     head = '<thead><tr><th scope="col">state</th><th scope="col">path</th><th scope="col">size</th></tr></thead>'
     table = f"<caption>{len(files):,} files: {told}</caption>{head}<tbody>{''.join(rows)}</tbody>"
@@ -274,11 +272,12 @@ def files_html(files: Sequence[File], states: Sequence[FileState]) -> str:
 
 
 def _row(file: File, state: FileState) -> str:
-    word = state.value
-    return (
-        f'<tr><td><span class="wsdk-state wsdk-{_class(word)}">{word}</span></td>'
-        f'<th scope="row">{escape(file.path)}</th><td>{size(file.size)}</td></tr>'
-    )
+    return f'<tr>{_cell(state)}<th scope="row">{escape(file.path)}</th><td>{size(file.size)}</td></tr>'
+
+
+@cache
+def _cell(state: FileState) -> str:
+    return f'<td><span class="wsdk-state wsdk-{_class(state.value)}">{state.value}</span></td>'
 
 
 def _time(ms: int) -> str:

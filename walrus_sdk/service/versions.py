@@ -42,13 +42,13 @@ _PARALLEL = 16
 async def versions(connection: Connection, site: str) -> list[Version]:
     """Return the versions of a site that this home knows, newest first."""
     site_id = await find_site(connection, site)
-    now = await connection.chain.site(site_id)
+    (now,) = await connection.chain.objects([site_id])  # its digest is enough; its resources may be many
     chain_id = (await connection.chain.state()).chain_id
     ends = await lifetimes_of(connection, chain_id)
     made = {row["id"]: row for row in await connection.journal.rows("deployments", {"site_id": str(site_id)})}
     rows = await rows_of(connection, site_id)
     latest = {row["digest"]: row["n"] for row in rows}
-    current = latest.get(str(now.digest)) if now is not None else None
+    current = latest.get(str(now.ref.digest)) if now is not None else None
     return [_version(row, site_id, ends, made, current) for row in reversed(rows)]
 
 
@@ -66,7 +66,7 @@ def _version(
     made: Mapping[str, Mapping[str, Any]],
     current: int | None,
 ) -> Version:
-    blobs = {resource.blob_id for resource in content_of(row).resources.values()}
+    files, blobs = _blobs_of(row)
     known = [ends[blob_id] for blob_id in blobs if blob_id in ends]
     return Version(
         number=row["n"],
@@ -76,7 +76,7 @@ def _version(
         message=row["message"] or "",
         commit=row["commit_id"] or "",
         tags=tuple(json.loads(row["tags"] or "[]")),
-        files=len(content_of(row).resources),
+        files=files,
         digest=Digest.parse(row["digest"]),
         end_epoch=min(known) if known and len(known) == len(blobs) else None,
         current=row["n"] == current,
@@ -90,7 +90,20 @@ def content_of(row: Mapping[str, Any]) -> SiteContent:
     try:
         return load(SiteContent, json.loads(row["manifest"]))
     except (ValueError, WalrusError) as error:
-        raise StateError("state_damaged", f"version {row['n']} of {row['site_id']} cannot be read") from error
+        raise _damaged(row) from error
+
+
+def _blobs_of(row: Mapping[str, Any]) -> tuple[int, set[BlobId]]:
+    """Return how many files a version has, and which blobs; the rest of its manifest is not read."""
+    try:
+        resources = json.loads(row["manifest"])["resources"]
+        return len(resources), {BlobId.parse(text) for text in {one["blob_id"] for one in resources.values()}}
+    except (ValueError, KeyError, TypeError, WalrusError) as error:
+        raise _damaged(row) from error
+
+
+def _damaged(row: Mapping[str, Any]) -> StateError:
+    return StateError("state_damaged", f"version {row['n']} of {row['site_id']} cannot be read")
 
 
 async def named(connection: Connection, text: str) -> tuple[ObjectId, Mapping[str, Any]]:
