@@ -223,7 +223,7 @@ def in_a_terminal(home: Path, *arguments: str) -> int:
     return process.wait(30)
 
 
-def test_p5_a_cell_that_is_run_twice_is_refused_and_the_first_run_ends_well(
+def test_p5_a_cell_that_is_run_twice_joins_the_first_run_and_a_different_one_is_refused(
     house: House, options: dict[str, Any]
 ) -> None:
     house.net.faults.reshape(latency_s=0.2)
@@ -232,9 +232,11 @@ def test_p5_a_cell_that_is_run_twice_is_refused_and_the_first_run_ends_well(
         first = sites.deploy(house.folder, progress=when_storing(storing.set), **ASKED)
         assert storing.wait(30)
         with pytest.raises(OwnershipError) as caught:
-            sites.deploy(house.folder, **ASKED).wait()
+            sites.deploy(house.folder, **ASKED, message="another").wait()
         assert caught.value.code == "deployment_owned"
+        again = sites.deploy(house.folder, **ASKED)
         check_whole(house, first.wait())
+        assert again.wait().deployment_id == first.wait().deployment_id
     assert set(house.paid().values()) == {1}
 
 
