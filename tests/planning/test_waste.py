@@ -53,6 +53,12 @@ def test_content_that_moves_to_another_path_is_still_used_and_one_content_counts
     assert measure(twice, [*there, patch("/too", ONE, "a")], {ONE: Quilt(200, 10**6)}).wanted == {sha("a"): 100}
 
 
+def test_a_quilt_of_which_nothing_is_wanted_any_more_is_left_already() -> None:
+    there = [patch("/a", ONE, "a"), patch("/b", TWO, "b")]
+    found = measure([entry("/a", "a")], there, {ONE: Quilt(200, 10**6), TWO: Quilt(200, 10**6)})
+    assert found.quilts.keys() == {ONE}
+
+
 def test_blobs_and_quilts_of_which_nothing_is_known_are_not_judged() -> None:
     blob = Resource("/a", (), ONE, sha("a"))
     assert not measure([], [blob], {ONE: Quilt(200, 10**6)}).quilts
@@ -62,10 +68,10 @@ def test_blobs_and_quilts_of_which_nothing_is_known_are_not_judged() -> None:
 
 def test_repacking_is_offered_where_it_costs_less_than_an_extension() -> None:
     there = [patch("/a", ONE, "a"), patch("/b", TWO, "b")]
-    sparse = measure([entry("/a", "a")], there, {ONE: Quilt(200, 10**6), TWO: Quilt(200, 10**6)})
+    sparse = measure([entry("/a", "a"), entry("/b", "b")], there, {ONE: Quilt(400, 10**6), TWO: Quilt(400, 10**6)})
     said = offer(sparse, [store(1000)], 1000, 5, PRICES)
     assert said is not None
-    assert "of 2 old quilts 75% belongs to no page" in said
+    assert "75% of the content of old quilts belongs to no page" in said
     assert str(store_cost(1000, 1000, 5, PRICES)) in said
     assert str(extension_cost(10**6, 1000, 5, PRICES) * 2) in said
     assert offer(replace(sparse, quilts={ONE: Quilt(200, 1000)}), [store(10**6)], 1000, 5, PRICES) is None

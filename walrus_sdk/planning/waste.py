@@ -46,7 +46,8 @@ class Waste:
 def measure(entries: Iterable[Entry], there: Collection[Resource], quilts: Mapping[BlobId, Quilt]) -> Waste:
     """Return which of a site's quilts are sparse, once it has these entries.
 
-    `there` are its resources as they are, `quilts` what is known of quilts; one that is not known is not judged.
+    `there` are its resources as they are, `quilts` what is known of quilts. One that is not known is not judged, and
+    one of which nothing is wanted need not be extended: it is left already.
     """
     sizes = {entry.sha256: entry.size for entry in entries}
     used: dict[BlobId, dict[bytes, int]] = {}
@@ -55,7 +56,7 @@ def measure(entries: Iterable[Entry], there: Collection[Resource], quilts: Mappi
             content = used.setdefault(resource.blob_id, {})
             if resource.blob_hash in sizes:
                 content[resource.blob_hash] = sizes[resource.blob_hash]
-    sparse = {name for name, content in used.items() if sum(content.values()) <= quilts[name].held * SPARSE}
+    sparse = {name for name, content in used.items() if content and sum(content.values()) <= quilts[name].held * SPARSE}
     wanted = {sha256: size for name in sparse for sha256, size in used[name].items()}
     return Waste({name: quilts[name] for name in sparse}, wanted)
 
@@ -71,6 +72,6 @@ def offer(waste: Waste, stores: Sequence[StoreOperation], n_shards: int, epochs:
     if not waste.quilts or not anew < extended:
         return None
     return (
-        f"of {len(waste.quilts)} old quilts {waste.share:.0%} belongs to no page: --repack stores the other "
-        f"{len(waste.wanted)} files anew for {anew}; to extend them where they are costs {extended}"
+        f"{waste.share:.0%} of the content of old quilts belongs to no page: --repack stores the rest anew for {anew}; "
+        f"to extend it where it is, in {len(waste.quilts)} quilts, costs {extended}"
     )
