@@ -112,6 +112,21 @@ def test_a_process_that_dies_is_an_error_of_the_tree(tmp_path: Path, monkeypatch
         fast.read_tables(tmp_path / "no.db", [(schema.select(), ())], [typed.arrow_schema(schema.own)])
 
 
+@pytest.mark.parametrize("error", [BlockingIOError(11, "no more processes"), PermissionError(13, ""), ValueError("")])
+def test_where_no_process_can_be_started_the_other_way_is_taken(
+    real_home: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    tried = []
+
+    def starts(*_: Any, **__: Any) -> None:
+        tried.append(1)
+        raise error
+
+    monkeypatch.setattr(fast.subprocess, "Popen", starts)
+    assert len(History(JournalSource(real_home / "state" / "journal.db", fast_rows=0)).deployments) == 11
+    assert tried
+
+
 def test_without_adbc_the_other_way_is_taken(real_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = load.importlib.util.find_spec
     hidden = "adbc_driver_sqlite"

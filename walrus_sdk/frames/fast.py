@@ -52,22 +52,23 @@ def read_tables(journal: Path, queries: Sequence[tuple[str, Sequence[str]]], sch
         (typed_query(query, schema), list(values)) for (query, values), schema in zip(queries, schemas, strict=True)
     ]
     order = json.dumps({"journal": f"{journal.absolute().as_uri()}?mode=ro", "queries": asked})
+    command = [sys.executable, "-P", "-m", __name__]
     with tempfile.TemporaryFile() as said:
-        child = subprocess.Popen([sys.executable, "-P", "-m", __name__], stdin=_PIPE, stdout=_PIPE, stderr=said)
-        with child:
-            assert child.stdin is not None
-            assert child.stdout is not None
-            try:
-                with child.stdin as writing:
-                    writing.write(order.encode())
-                return [_whole(pa.ipc.open_stream(child.stdout).read_all(), schema) for schema in schemas]
-            except (OSError, ValueError) as error:  # Arrow's are ValueErrors
-                said.seek(0)
-                last = said.read().decode(errors="replace").strip().rpartition("\n")[2]
-                text = f"{journal}: the fast path failed: {last or error}"
-                raise StateError("state_io", text, path=str(journal)) from error
-            finally:
-                child.kill()
+        try:
+            with subprocess.Popen(command, stdin=_PIPE, stdout=_PIPE, stderr=said) as child:
+                try:
+                    assert child.stdin is not None
+                    assert child.stdout is not None
+                    with child.stdin as writing:
+                        writing.write(order.encode())
+                    return [_whole(pa.ipc.open_stream(child.stdout).read_all(), schema) for schema in schemas]
+                finally:
+                    child.kill()
+        except (OSError, ValueError) as error:  # no process can be started, or it failed: Arrow's are ValueErrors
+            said.seek(0)
+            last = said.read().decode(errors="replace").strip().rpartition("\n")[2]
+            text = f"{journal}: the fast path failed: {last or error}"
+            raise StateError("state_io", text, path=str(journal)) from error
 
 
 def _whole(table: pa.Table, schema: pa.Schema) -> pa.Table:
