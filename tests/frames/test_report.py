@@ -202,6 +202,36 @@ def test_the_command_writes_both_and_says_where(
     assert stat.S_IMODE(page.stat().st_mode) == stat.S_IMODE(trace.stat().st_mode) == 0o600
 
 
+def test_a_file_that_is_there_is_replaced_by_one_that_only_its_owner_may_read(real: History, tmp_path: Path) -> None:
+    told, page = reports.of(real, failed(real)), tmp_path / "report.html"
+    page.write_text("an older one")
+    page.chmod(0o644)
+    assert told.write_html(page) == page
+    assert stat.S_IMODE(page.stat().st_mode) == 0o600
+    Page(page.read_text())
+    assert list(tmp_path.iterdir()) == [page]
+
+
+def test_what_cannot_be_put_in_place_leaves_nothing_behind(
+    real: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, place = reports.of(real, failed(real)), tmp_path / "trace.json"
+    place.write_text("an older one")
+
+    def refuse(*_: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(StateError, match="Permission denied"):
+        told.write_trace(place)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"trace.json": "an older one"}
+
+
+def test_a_device_is_written_to_and_stays_one(real: History) -> None:
+    reports.of(real, failed(real)).write_trace("/dev/null")
+    assert Path("/dev/null").is_char_device()
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [([], "option_invalid"), (["--html", "x.html"], "deployment_not_found")],

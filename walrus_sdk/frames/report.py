@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -26,7 +28,6 @@ __all__ = ["Report", "report"]
 
 _FRAMES = ("deployments", "files", "operations", "attempts", "errors", "transactions", "metrics", "phases")
 _ROWS = 20
-_MODE = 0o600
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
@@ -85,9 +86,19 @@ class Report:
 
 
 def _write(path: Path, text: str) -> Path:
+    """Write a file anew: what stood there, with its mode, is replaced by one that only its owner may read."""
     try:
-        path.touch(mode=_MODE)
-        path.write_text(text, encoding="utf-8")
+        if path.exists() and not path.is_file():  # a device or a pipe is written to
+            path.write_text(text, encoding="utf-8")
+            return path
+        number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # its mode is 0600
+        os.close(number)
+        try:
+            Path(name).write_text(text, encoding="utf-8")
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink()
+            raise
     except OSError as error:
         raise StateError("state_unwritable", f"{path}: {error.strerror}", path=str(path)) from error
     return path
