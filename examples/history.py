@@ -24,7 +24,6 @@ FAULTS: dict[int, tuple[Fault, ...]] = {
     7: (Fault("publisher.request", "error", status=503),),
     10: (Fault("publisher.after_certify", "drop", times=1),),  # the answer is lost, the store is not
     12: (Fault("publisher.request", "too_many_requests", times=3),),
-    14: (Fault("sui.execute.before", "congestion", times=1),),
     17: (Fault("publisher.body", "latency", latency_s=0.3, times=4),),
     18: (Fault("publisher.request", "error", status=503, times=1), Fault("publisher.body", "drop", times=1)),
     21: (Fault("publisher.request", "error", status=403),),
