@@ -101,6 +101,19 @@ def test_errors_are_counted_by_what_they_have_in_common(journal: Journal) -> Non
     assert pd.isna(lost["endpoint"])
 
 
+def test_a_blob_that_was_cleaned_up_is_no_error_and_its_store_has_not_failed(journal: Journal) -> None:
+    name = journal.deployment(1)
+    journal.store(name, "s", "b", 1)
+    cleanup = journal.deployment(2, verb="cleanup")
+    journal.event(cleanup, 2, "effect.failed", 9, kind="store", operation="", name="b", code="cleaned_up", message="")
+    journal.db.execute("update operations set state = 'failed'")
+    assert journal.history.error_patterns().empty
+    assert journal.history.errors.empty
+    assert list(journal.history.operations["state"]) == ["done"]
+    journal.db.execute("""update operations set error = '{"code": "store_failed"}'""")
+    assert list(journal.history.operations["state"]) == ["failed"]
+
+
 def test_throughput_is_by_the_time_in_which_stores_were_under_way(journal: Journal) -> None:
     name = journal.deployment()
     spans = [(0, 1000), (500, 1500), (600, 700), (5000, 5500)]

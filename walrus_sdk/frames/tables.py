@@ -170,7 +170,12 @@ _OPERATIONS = Schema(
         category("kind", "o.kind", "what kind of effect", _KINDS),
         text("name", "o.name", "its name everywhere: a blob id, or a transaction's digest"),
         text("chain", "o.chain", "the chain's id"),
-        category("state", "o.state", "how far it got", tuple(state.value for state in EffectState)),
+        category(
+            "state",
+            "iif(o.state = 'failed' and o.error is null, 'done', o.state)",
+            "how far it got; what was done stays so, also where its blob was deleted since",
+            tuple(state.value for state in EffectState),
+        ),
         time("start", "a.start", "when the first try began"),
         time("end", "a.finish", "when the last try came to its end"),
         _lasted(),
@@ -221,12 +226,14 @@ _ATTEMPTS = Schema(
 _DATA = "json_extract(e.data, '$.{}')"
 _CLASSES = {code: f"'{row.error_class.value}'" for code, row in CODES.items()}
 
+# What undoes a store that was done (its blob was cleaned up, or is gone) is written as a failure without an operation.
 _ERRORS = Schema(
     "errors",
     "one failure: of a try, or of a deployment",
     "events",
     """(
-        select * from events where type in ('effect.failed', 'effect.unknown')
+        select * from events
+        where (type in ('effect.failed', 'effect.unknown') and json_extract(data, '$.operation') <> '')
         or (type = 'deployment.status' and json_extract(data, '$.to') = 'failed')) e""",
     (
         text("deployment", "e.deployment", "the deployment's id"),
