@@ -143,6 +143,25 @@ def test_a_deployment_that_was_taken_up_again_has_a_gap(journal: Journal) -> Non
     assert spans == [("prepare", 1, 0, 100), ("store", 1, 100, 300), ("store", 2, 5000, 5200), ("chain", 2, 5200, 5300)]
 
 
+def test_what_is_tried_again_has_no_end_until_its_last_try_has_one(journal: Journal) -> None:
+    name = journal.deployment(status="uploading", finished_ms=None)
+    journal.put("transactions", chain=CHAIN_TESTNET, digest="D", deployment=name, step=1, state="signed")
+    journal.entry(name, "/a", operation="s")
+    for operation, kind, what in (("s", "store", "B"), ("t", "transaction", "D")):
+        journal.put("operations", chain=CHAIN_TESTNET, kind=kind, name=what, deployment=name, operation=operation,
+                    state="intent", attempts=3)  # fmt: skip
+        common = {"deployment": name, "operation": operation, "kind": kind, "name": what}
+        journal.put("attempts", n=1, started_ms=T0, **common)  # its process died
+        journal.put("attempts", n=2, started_ms=T0 + 100, finished_ms=T0 + 500, outcome="failed", **common)
+        journal.put("attempts", n=3, started_ms=T0 + 900, **common)
+    frames = [journal.history.read(kind)[kind] for kind in ("operations", "transactions", "files")]
+    assert all(frame[["end", "duration"]].isna().all(axis=None) for frame in frames)
+    assert journal.history.slowest_files().empty
+    journal.db.execute("update attempts set finished_ms = ?, outcome = 'done' where n = 3", (T0 + 1000,))
+    frames = [journal.history.read(kind)[kind] for kind in ("operations", "transactions", "files")]
+    assert all((frame["duration"] == pd.Timedelta(seconds=1)).all() for frame in frames)
+
+
 def test_amounts_are_whole_numbers_that_do_not_overflow(journal: Journal) -> None:
     name = journal.deployment()
     most = 2**63 - 1

@@ -44,6 +44,8 @@ def _case(expression: str, values: Mapping[str, str]) -> str:
     return f"case {expression} " + " ".join(f"when '{key}' then {value}" for key, value in values.items()) + " end"
 
 
+_LAST_END = "iif(max(n) = max(iif(finished_ms is null, 0, n)), max(finished_ms), null)"
+"""When the last of some tries ended; nothing while it runs. One whose process died has no end, and others follow it."""
 _PLANNED = "json_extract(p.data, '$.{}')"
 
 _DEPLOYMENTS = Schema(
@@ -142,7 +144,7 @@ _FILES = Schema(
         ("deployment", "operation"),
         (
             time("start", "min(started_ms)", "when the first try to store it began"),
-            time("end", "max(finished_ms)", "when the last try came to its end"),
+            time("end", _LAST_END, "when the last try came to its end; missing while it is under way"),
             _lasted("from start to end: the store that it was part of"),
             count("attempts", "count(*)", "tries of that store"),
             text("blob_id", "max(name)", "the blob or quilt that holds it"),
@@ -155,15 +157,15 @@ _OPERATIONS = Schema(
     "operations",
     "one planned effect: a store or a transaction",
     "operations",
-    """operations o
+    f"""operations o
     left join (
-        select deployment, operation, min(started_ms) start, max(finished_ms) finish
+        select deployment, operation, min(started_ms) start, {_LAST_END} finish
         from attempts where :mine group by deployment, operation) a
         on a.deployment = o.deployment and a.operation = o.operation
     left join (
         select deployment, operation, count(*) files, sum(size) bytes
         from entries where :mine and operation is not null group by deployment, operation) f
-        on f.deployment = o.deployment and f.operation = o.operation and o.kind = 'store'""",
+        on f.deployment = o.deployment and f.operation = o.operation and o.kind = 'store'""",  # noqa: S608
     (
         text("deployment", "o.deployment", "the deployment that had it last"),
         text("operation", "o.operation", "its name within the deployment"),
@@ -177,7 +179,7 @@ _OPERATIONS = Schema(
             tuple(state.value for state in EffectState),
         ),
         time("start", "a.start", "when the first try began"),
-        time("end", "a.finish", "when the last try came to its end"),
+        time("end", "a.finish", "when the last try came to its end; missing while it is under way"),
         _lasted(),
         time("released", "o.released_wall_ms", "when its last bytes may have left"),
         time("lost", "o.lost_wall_ms", "when its answer was lost"),
@@ -233,7 +235,7 @@ _ERRORS = Schema(
     "events",
     """(
         select * from events
-        where (type in ('effect.failed', 'effect.unknown') and json_extract(data, '$.operation') <> '')
+        where (type in ('effect.failed', 'effect.unknown') and json_extract(data, '$.operation') is not '')
         or (type = 'deployment.status' and json_extract(data, '$.to') = 'failed')) e""",
     (
         text("deployment", "e.deployment", "the deployment's id"),
@@ -272,12 +274,12 @@ _TRANSACTIONS = Schema(
     "transactions",
     "one signed transaction; its bytes and signatures are never shown",
     "transactions",
-    """transactions t
+    f"""transactions t
     left join operations o on o.chain = t.chain and o.kind = 'transaction' and o.name = t.digest
     left join (
-        select deployment, name, count(*) attempts, min(started_ms) start, max(finished_ms) finish
+        select deployment, name, count(*) attempts, min(started_ms) start, {_LAST_END} finish
         from attempts where kind = 'transaction' and :mine group by deployment, name) a
-        on a.deployment = t.deployment and a.name = t.digest""",
+        on a.deployment = t.deployment and a.name = t.digest""",  # noqa: S608
     (
         text("deployment", "t.deployment", "the deployment's id"),
         count("step", "t.step", "its place in the deployment, from 1"),
