@@ -74,6 +74,14 @@ def test_success_can_be_told_apart_by_other_columns(journal: Journal) -> None:
     assert dict(zip(found["network"].astype("str"), found["rate"], strict=True)) == {"testnet": 1.0, "mainnet": 0.0}
 
 
+def test_success_and_cost_are_of_the_same_deployments(journal: Journal) -> None:
+    for number, verb in enumerate(("deploy", "rollback", "cleanup", "adopt", "forget")):
+        journal.deployment(number, verb=verb)
+    history = journal.history
+    assert list(history.success_rate()["deployments"]) == [len(history.cost_per_deployment())] == [2]
+    assert list(questions.success_rate(history.deployments)["completed"]) == [2]
+
+
 def test_the_slowest_files_come_first_and_what_was_not_stored_is_left_out(journal: Journal) -> None:
     name = journal.deployment()
     for number, ms in enumerate((200, 900, 500)):

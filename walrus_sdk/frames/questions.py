@@ -24,8 +24,10 @@ __all__ = [
     "throughput",
 ]
 
-OF_SUCCESS = ("status", "start", "end", "duration", "new_files", "new_bytes")
+OF_SUCCESS = ("verb", "status", "start", "end", "duration", "new_files", "new_bytes")
 """The columns of `deployments` that `success_rate` needs."""
+_PUBLISHING = ("deploy", "rollback")
+"""Runs that publish; the others are cleanups and records."""
 _STEPS = {"second": "s", "minute": "min", "hour": "h", "day": "D"}
 _MIB = 2**20
 _DAY_S = 86_400
@@ -51,8 +53,9 @@ def success_rate(deployments: pd.DataFrame, every: str = "week", by: Sequence[st
     pandas offset (``"10min"``); times without a deployment have no row. `by`: more columns to tell apart
     (``network``, ``site_name``, …). Columns: those, ``start``, ``deployments``, ``completed``, ``failed``,
     ``cancelled``, ``unfinished``, ``rate`` (completed of those that ended; NaN when none has), ``median_duration``
-    (of those completed), ``files`` and ``bytes`` (that were to be stored).
+    (of those completed), ``files`` and ``bytes`` (that were to be stored). Cleanups and records are left out.
     """
+    deployments = deployments[deployments["verb"].isin(_PUBLISHING)]
     keys, counts = [*by, "start"], ["deployments", "completed", "failed", "cancelled", "files", "bytes"]
     wide = deployments[list(by)].assign(
         start=_begin(deployments["start"], every),
@@ -147,7 +150,7 @@ def cost_per_deployment(deployments: pd.DataFrame) -> pd.DataFrame:
     bytes; NaN when there are none). Cleanups and records are left out.
     """
     named = ["deployment", "site_name", "network", "status", "start", "planned_frost", "paid_frost", "planned_mist"]
-    found = deployments[deployments["verb"].isin(["deploy", "rollback"])].reset_index(drop=True)
+    found = deployments[deployments["verb"].isin(_PUBLISHING)].reset_index(drop=True)
     saved = found["bytes"] - found["new_bytes"]
     size = found["new_bytes"].astype("float64").where(found["new_bytes"] > 0) / _MIB
     made = found[[*named, "gas_mist", "new_bytes"]]
