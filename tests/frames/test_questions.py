@@ -109,6 +109,16 @@ def test_errors_are_counted_by_what_they_have_in_common(journal: Journal) -> Non
     assert pd.isna(lost["endpoint"])
 
 
+def test_the_endpoint_of_an_error_is_the_one_that_its_event_names(journal: Journal) -> None:
+    name = journal.deployment()
+    common = {"kind": "transaction", "operation": "t", "name": "D", "code": "chain_unavailable"}
+    node, text = "https://node/graphql", "https://node/graphql answered HTTP 502"
+    journal.event(name, 1, "effect.failed", 1, endpoint=node, message=text, **common)
+    journal.event(name, 2, "effect.failed", 2, endpoint="http://b", message="http://a: as b says", **common)
+    journal.event(name, 3, "effect.failed", 3, endpoint="", message="out of memory", **common)
+    assert list(journal.history.errors["endpoint"].astype("object").fillna("")) == [node, "http://b", ""]
+
+
 def test_a_blob_that_was_cleaned_up_is_no_error_and_its_store_has_not_failed(journal: Journal) -> None:
     name = journal.deployment(1)
     journal.store(name, "s", "b", 1)

@@ -173,3 +173,11 @@ def test_an_http_status_says_whether_a_transaction_may_have_happened(
         if error is not None:
             assert str(status) in error.message or status == 429
             assert "https://node/graphql" in error.message
+            assert error.fields["endpoint"] == "https://node/graphql"
+
+
+@pytest.mark.parametrize("kind", ["BAD_USER_INPUT", "INTERNAL_SERVER_ERROR", "RESOURCE_EXHAUSTED"])
+@pytest.mark.parametrize("executing", [False, True])
+def test_what_a_node_says_is_told_with_its_endpoint(kind: str, executing: bool) -> None:
+    error = graphql_error(answer("no", kind), executing=executing, endpoint="https://node/graphql")
+    assert error.fields == {"kind": kind, "endpoint": "https://node/graphql"}

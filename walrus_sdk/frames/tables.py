@@ -226,6 +226,8 @@ _ATTEMPTS = Schema(
 )
 
 _DATA = "json_extract(e.data, '$.{}')"
+# The end of a deployment is told with the message of its last error, and without the endpoint.
+_NAMED_FIRST = "iif({0} like 'http%: %', substr({0}, 1, instr({0}, ': ') - 1), null)".format(_DATA.format("message"))
 _CLASSES = {code: f"'{row.error_class.value}'" for code, row in CODES.items()}
 
 # What undoes a store that was done (its blob was cleaned up, or is gone) is written as a failure without an operation.
@@ -261,8 +263,8 @@ _ERRORS = Schema(
         ),
         category(
             "endpoint",
-            "iif({0} like 'http%: %', substr({0}, 1, instr({0}, ': ') - 1), null)".format(_DATA.format("message")),
-            "who answered so, where the message names one",
+            f"coalesce(nullif({_DATA.format('endpoint')}, ''), {_NAMED_FIRST})",
+            "who answered so, where the event or its message tells",
         ),
         text("message", _DATA.format("message"), "the error in words"),
     ),

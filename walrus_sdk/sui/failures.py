@@ -39,11 +39,14 @@ def _of_text(text: str) -> str | None:
     return next((code for pattern, code in TEXTS if re.search(pattern, text)), None)
 
 
-def graphql_error(errors: Sequence[Any], *, executing: bool, secrets: Sequence[str] = ()) -> WalrusError:
+def graphql_error(
+    errors: Sequence[Any], *, executing: bool, secrets: Sequence[str] = (), endpoint: str = ""
+) -> WalrusError:
     """Return the error that a GraphQL answer's ``errors`` mean.
 
     `executing`: the request sent a transaction. Then a failure inside the server leaves its outcome unknown, while
     bad input means that it was refused before anything happened. `secrets` and what looks like one are not shown.
+    `endpoint`: who answered so.
     """
     first = errors[0] if errors and isinstance(errors[0], Mapping) else {}
     extensions = first.get("extensions")
@@ -53,20 +56,19 @@ def graphql_error(errors: Sequence[Any], *, executing: bool, secrets: Sequence[s
     parts += [str(part) for part in chain] if isinstance(chain, list) else []
     whole = ": ".join(parts)
     text, code = redact.text(whole, secrets)[:_MAX_TEXT], _of_text(whole)  # the end of a long one decides too
+    facts = {"kind": kind, "endpoint": endpoint} if endpoint else {"kind": kind}
     if kind not in _SURE and kind != _RESOURCES:
         if executing and code != "object_locked":
             code = "transaction_unknown"
-        return BlockchainError(code or "chain_unavailable", f"the Sui node failed: {text}", kind=kind)
+        return BlockchainError(code or "chain_unavailable", f"the Sui node failed: {text}", **facts)
     if kind in _INVALID:
         code = "transaction_too_large" if _SIZES.search(whole) else None
     if kind == _RESOURCES:
         code = "transaction_too_large" if "ransaction" in whole else "chain_refused"
-        return BlockchainError(code, f"the Sui node refused the request: {text}", kind=kind)
+        return BlockchainError(code, f"the Sui node refused the request: {text}", **facts)
     if executing:
-        return BlockchainError(
-            code or "transaction_refused", f"the Sui node refused the transaction: {text}", kind=kind
-        )
-    return BlockchainError(code or "chain_refused", f"the Sui node refused the request: {text}", kind=kind)
+        return BlockchainError(code or "transaction_refused", f"the Sui node refused the transaction: {text}", **facts)
+    return BlockchainError(code or "chain_refused", f"the Sui node refused the request: {text}", **facts)
 
 
 def http_status_error(
@@ -76,12 +78,14 @@ def http_status_error(
 
     `retry_after`: seconds that the node asks to wait.
     """
-    facts = {"http_status": status, "retry_after": retry_after}
+    facts = {"http_status": status, "retry_after": retry_after, "endpoint": endpoint}
     if status == 429:
         return BlockchainError("chain_unavailable", f"{endpoint} asks for fewer requests", **facts)
     if status >= 500:
         code = "transaction_unknown" if executing else "chain_unavailable"
         return BlockchainError(code, f"{endpoint} answered HTTP {status}", **facts)
     if status in (401, 403, 404, 405, 413, 415):
-        return BlockchainError("chain_refused", f"{endpoint} answered HTTP {status}", http_status=status)
+        return BlockchainError(
+            "chain_refused", f"{endpoint} answered HTTP {status}", http_status=status, endpoint=endpoint
+        )
     return None

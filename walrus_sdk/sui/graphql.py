@@ -94,7 +94,7 @@ class GraphQl:
             raise ProtocolError("bad_answer", f"{answer.endpoint}: expected a JSON object", endpoint=answer.endpoint)
         if data.get("errors"):
             errors = data["errors"] if isinstance(data["errors"], list) else [data["errors"]]
-            raise graphql_error(errors, executing=executing, secrets=answer.secrets)
+            raise graphql_error(errors, executing=executing, secrets=answer.secrets, endpoint=answer.endpoint)
         if not isinstance(data.get("data"), Mapping):
             raise ProtocolError("bad_answer", f"{answer.endpoint}: the answer has no data", endpoint=answer.endpoint)
         found: Mapping[str, Any] = data["data"]
