@@ -17,7 +17,7 @@ from walrus_sdk.errors import ConfigurationError, StateError
 from walrus_sdk.frames import report as reports
 from walrus_sdk.frames.history import History
 
-from .conftest import HOSTILE, Journal
+from .conftest import HOSTILE, T0, Journal
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
@@ -100,6 +100,25 @@ def test_what_a_site_says_of_itself_is_never_markup(hostile: tuple[Journal, str]
         "html", "head", "meta", "title", "style", "body", "main", "h1", "h2", "p", "figure", "img", "table", "caption",
         "thead", "tbody", "tr", "th", "td",
     }  # fmt: skip
+
+
+def test_what_a_later_deployment_took_over_is_still_told(journal: Journal) -> None:
+    first, second = journal.deployment(1, status="cancelled"), journal.deployment(2)
+    journal.store(second, "store-0001", "B", 7)
+    journal.put("attempts", deployment=first, operation="store-0009", n=1, kind="store", name="B", started_ms=T0,
+                finished_ms=T0 + 5, outcome="failed", frost=7)  # fmt: skip
+    journal.put("attempts", deployment=first, operation="store-0009", n=2, kind="store", name="B", started_ms=T0 + 9,
+                finished_ms=T0 + 10, outcome="unknown", frost=7)  # fmt: skip
+    journal.entry(first, "/a", operation="store-0009")
+    history = journal.history
+    assert list(history.deployments["operations"]) == [1, 1]
+    tries = history.attempts.merge(history.operations, on=["kind", "name"], suffixes=("", "_last"))
+    assert list(tries["deployment_last"]) == [second] * 3
+    cells = Page(reports.of(history, first).html()).texts
+    at = cells.index("store-0009", cells.index("Stores"))
+    assert [text for text in cells[at : at + 8] if text.strip()][:6] == [
+        "store-0009", "1", "1000", "2", "unknown", "0.000000007 WAL",
+    ]  # fmt: skip
 
 
 def test_a_deployment_without_errors_says_so(real: History) -> None:

@@ -7,7 +7,7 @@ import io
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -143,19 +143,29 @@ def _sections(told: Report) -> Iterator[str]:
     yield from _errors(frames["errors"])
     yield "<h2>Cost</h2>"
     yield _table("What it was planned to cost, and did", ("what", "planned", "paid"), _costs(row))
-    stores = frames["operations"][frames["operations"]["kind"] == "store"]
-    yield _table(
-        "Stores",
-        ("operation", "files", "bytes", "tries", "state", "paid"),
-        ((_text(s.operation), _text(s.files), _text(s.bytes), _text(s.attempts), _text(s.state), _wal(s.paid_frost))
-         for s in stores.itertuples()),
-    )  # fmt: skip
+    yield _table("Stores", ("operation", "files", "bytes", "tries", "state", "paid"), _stores(frames))
     yield _table(
         "Transactions",
         ("step", "digest", "state", "gas", "failure"),
         ((_text(t.step), _text(t.digest), _text(t.state), _sui(t.gas_mist), _text(t.failure))
          for t in frames["transactions"].itertuples()),
     )  # fmt: skip
+
+
+def _stores(frames: Mapping[str, pd.DataFrame]) -> Iterator[tuple[str, ...]]:
+    """Return a row for each store: what a later deployment has taken over since is known by its tries here."""
+    stores, attempts = (frames[name][frames[name]["kind"] == "store"] for name in ("operations", "attempts"))
+    rows: dict[str, Any] = {str(row.operation): row for row in stores.itertuples()}
+    files = frames["files"]["operation"].value_counts()
+    for name in sorted({*rows, *attempts["operation"]}):
+        tries = attempts[attempts["operation"] == name]
+        if tries.empty:  # found, and never tried here
+            size, state, paid = rows[name].bytes, rows[name].state, rows[name].paid_frost
+        else:
+            size, state = tries["bytes"].iloc[-1], tries["outcome"].iloc[-1]
+            state = rows[name].state if name in rows else state
+            paid = sum(tries["frost"][tries["outcome"] != "failed"].dropna())
+        yield name, f"{files.get(name, 0):,}", _text(size), f"{len(tries):,}", _text(state), _wal(paid)
 
 
 def _errors(errors: pd.DataFrame) -> Iterator[str]:

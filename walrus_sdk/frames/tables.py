@@ -77,7 +77,7 @@ _DEPLOYMENTS = Schema(
         number("stored_files", "coalesce(f.stored, 0)", "files whose content is stored"),
         number("new_files", "coalesce(g.files, 0)", "files that it had to store"),
         number("new_bytes", "coalesce(g.bytes, 0)", "bytes of these"),
-        number("operations", "coalesce(o.operations, 0)", "effects: stores and transactions"),
+        number("operations", "coalesce(n.operations, 0)", "effects: stores and transactions"),
         number("attempts", "coalesce(a.attempts, 0)", "tries of them"),
         number("failed_attempts", "coalesce(a.failed, 0)", "tries that failed or whose answer was lost"),
         amount("planned_frost", _PLANNED.format("cost_frost"), "what storage was planned to cost, in FROST"),
@@ -113,8 +113,16 @@ _DEPLOYMENTS = Schema(
         (
             "o",
             """left join (
-            select deployment, count(*) operations, group_concat(json_extract(outcome, '$.gas'), ' ') gas
+            select deployment, group_concat(json_extract(outcome, '$.gas'), ' ') gas
             from operations where :mine group by deployment) o on o.deployment = d.id""",
+        ),
+        (  # a row of operations may have gone to a later deployment since
+            "n",
+            """left join (
+            select deployment, count(*) operations from (
+                select deployment, operation from attempts where :mine
+                union select deployment, operation from operations where :mine)
+            group by deployment) n on n.deployment = d.id""",
         ),
         (
             "i",
@@ -167,7 +175,7 @@ _OPERATIONS = Schema(
         from entries where :mine and operation is not null group by deployment, operation) f
         on f.deployment = o.deployment and f.operation = o.operation and o.kind = 'store'""",  # noqa: S608
     (
-        text("deployment", "o.deployment", "the deployment that had it last"),
+        text("deployment", "o.deployment", "the deployment that had it last; tries of others have the same name"),
         text("operation", "o.operation", "its name within the deployment"),
         category("kind", "o.kind", "what kind of effect", _KINDS),
         text("name", "o.name", "its name everywhere: a blob id, or a transaction's digest"),
