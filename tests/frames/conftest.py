@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -100,6 +100,14 @@ class Journal:
         self.put(
             "entries", deployment=deployment, path=path, size=size, sha256=sha, operation=operation, state="stored"
         )
+
+    def version(self, site_id: str, n: int, deployment: str, blobs: Mapping[str, str], name: str = "shop") -> None:
+        """Insert a version of a site; `blobs` tells which holds each path."""
+        resources = {path: {"blob_id": blob, "blob_hash": f"of {path}"} for path, blob in blobs.items()}
+        self.put(
+            "versions", chain=CHAIN, site_id=site_id, n=n, deployment=deployment, created_ms=T0 + n, tags="[]",
+            manifest=json.dumps({"name": name, "resources": resources}),
+        )  # fmt: skip
 
     @property
     def history(self) -> History:

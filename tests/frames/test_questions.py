@@ -193,8 +193,8 @@ def test_what_expires_next_is_what_newest_versions_need(journal: Journal) -> Non
         journal.put("blobs", chain="4c78adac", blob_id=blob, end_epoch=end, size=9, deletable=0)
         journal.put("patches", chain="4c78adac", sha256=f"sha{number}", blob_id=blob, patch_id="", size=9)
         journal.entry(old if number == 3 else new, f"/{number}", sha=f"sha{number}")
-    for n, name in ((1, old), (2, new)):
-        journal.put("versions", chain="4c78adac", site_id="0x1", n=n, deployment=name, created_ms=T0, tags="[]")
+    for n, name, numbers in ((1, old, (3,)), (2, new, (1, 2))):
+        journal.version("0x1", n, name, {f"/{number}": f"b{number}" for number in numbers})
     as_of = datetime.fromtimestamp(T0 / 1000, UTC)
     found = journal.history.expiring(as_of=as_of)
     assert list(found["blob_id"]) == ["b1", "b2"]

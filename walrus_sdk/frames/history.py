@@ -175,7 +175,11 @@ class History:
 
     def expiring(self, within: timedelta | None = None, *, as_of: datetime | None = None) -> pd.DataFrame:
         """Return what of the sites' newest versions ends next; see `questions.expiring`."""
-        return questions.expiring(self.blobs, as_of or now(), within)
+        found = self._source.read(("blobs", "versions"), None)  # a site may need what was stored for another
+        versions = found["versions"]
+        if self._deployment is not None:
+            versions = versions[versions["deployment"] == self._deployment]
+        return questions.expiring(found["blobs"], versions, as_of or now(), within)
 
     def phase_times(self) -> pd.DataFrame:
         """Return how long deployments were busy with what; see `questions.phase_times`."""

@@ -187,14 +187,25 @@ def cost_per_page(files: pd.DataFrame, attempts: pd.DataFrame, deployments: pd.D
     return pd.DataFrame(found.iloc[order]).reset_index(drop=True)
 
 
-def expiring(blobs: pd.DataFrame, as_of: datetime, within: timedelta | None = None) -> pd.DataFrame:
-    """Return the blobs of sites' newest versions, what ends first before the others.
+def expiring(
+    blobs: pd.DataFrame, versions: pd.DataFrame, as_of: datetime, within: timedelta | None = None
+) -> pd.DataFrame:
+    """Return the blobs of sites' newest versions, what ends first before the others: a row for each site and blob.
 
+    A blob that this home knows nothing of has no end.
     `within`: only those that may end so soon; where epochs follow no clock (local) that is not known, and none is left
     out. Columns: ``site_name``, ``network``, ``blob_id``, ``end_epoch``, ``epochs_left``, ``end`` (the earliest),
     ``left`` (from `as_of` to it), ``current_files`` (that would be missing), ``size`` (bytes).
     """
-    found = blobs[blobs["current_files"] > 0]
+    import pandas as pd
+
+    newest = versions[versions["blobs"].notna()]
+    held = [(place, *one.split(" ")) for place, text in enumerate(newest["blobs"]) for one in text.split(", ")]
+    found = newest.iloc[[place for place, *_ in held]][["chain", "site_name", "network"]].reset_index(drop=True)
+    found["blob_id"] = pd.Series([blob_id for _, blob_id, _ in held], dtype="str")
+    found["current_files"] = pd.Series([int(files) for *_, files in held], dtype="int64")
+    facts = blobs[["chain", "blob_id", "end_epoch", "epochs_left", "end", "size"]]
+    found = found.merge(facts, on=["chain", "blob_id"], how="left")
     found = found.assign(left=(found["end"] - as_of).astype("timedelta64[us]"))
     if within is not None:
         found = found[~(found["left"] > within)]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 __all__ = ["Column", "Kind", "Lookup", "Schema", "amount", "category", "count", "duration", "flag", "number"]
-__all__ += ["real", "text", "time"]
+__all__ += ["case", "lasted", "real", "text", "time"]
 
 
 class Kind(Enum):
@@ -159,3 +159,13 @@ def real(name: str, sql: str, meaning: str) -> Column:
 def flag(name: str, sql: str, meaning: str) -> Column:
     """Yes or no, or not known."""
     return Column(name, Kind.FLAG, meaning, sql)
+
+
+def lasted(meaning: str = "from start to end") -> Column:
+    """The time from ``start`` to ``end``."""
+    return duration("duration", "", meaning)
+
+
+def case(expression: str, values: Mapping[str, str]) -> str:
+    """Return SQL that maps texts that stand in the code; values are SQL."""
+    return f"case {expression} " + " ".join(f"when '{key}' then {value}" for key, value in values.items()) + " end"

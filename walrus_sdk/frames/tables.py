@@ -6,16 +6,19 @@ from collections.abc import Mapping
 from dataclasses import fields
 
 from walrus_sdk.errors import CODES, ErrorClass
+from walrus_sdk.frames.published import BLOBS, NETWORKS, SIZE, VERBS, VERSIONS
 from walrus_sdk.frames.schema import (
     Column,
     Kind,
     Lookup,
     Schema,
     amount,
+    case,
     category,
     count,
     duration,
     flag,
+    lasted,
     number,
     real,
     text,
@@ -24,24 +27,12 @@ from walrus_sdk.frames.schema import (
 from walrus_sdk.frames.spans import SPANS
 from walrus_sdk.model.alerts import Severity
 from walrus_sdk.model.deployment import EffectState, Status
-from walrus_sdk.model.network import EPOCH_S, LOCAL, MAINNET, TESTNET
 from walrus_sdk.model.progress import Phase, Progress
 
 __all__ = ["SCHEMAS"]
 
-_NETWORKS = (LOCAL.name, TESTNET.name, MAINNET.name)
-_VERBS = ("deploy", "rollback", "cleanup", "adopt", "forget")
 _KINDS = ("store", "transaction")
 _CODES = tuple(CODES)
-
-
-def _lasted(meaning: str = "from start to end") -> Column:
-    return duration("duration", "", meaning)
-
-
-def _case(expression: str, values: Mapping[str, str]) -> str:
-    """Return SQL that maps texts that stand in the code; values are SQL."""
-    return f"case {expression} " + " ".join(f"when '{key}' then {value}" for key, value in values.items()) + " end"
 
 
 _LAST_END = "iif(max(n) = max(iif(finished_ms is null, 0, n)), max(finished_ms), null)"
@@ -55,9 +46,9 @@ _DEPLOYMENTS = Schema(
     "deployments d",
     (
         text("deployment", "d.id", "the deployment's id"),
-        category("verb", "d.verb", "what it is a run of, or a record of", _VERBS),
+        category("verb", "d.verb", "what it is a run of, or a record of", VERBS),
         category("status", "d.status", "where it stands", tuple(status.value for status in Status)),
-        category("network", "d.network", "the network's name", _NETWORKS),
+        category("network", "d.network", "the network's name", NETWORKS),
         text("chain", "d.chain", "the chain's id: first 4 bytes of its genesis digest in hex"),
         text("owner", "d.owner", "Sui address of the site's owner"),
         text("site_name", "d.site_name", "the site's name"),
@@ -70,11 +61,11 @@ _DEPLOYMENTS = Schema(
         flag("can_resume", "d.can_resume", "whether it can be taken up again"),
         time("start", "d.created_ms", "when it was begun"),
         time("end", "d.finished_ms", "when it came to its end; missing while it has none"),
-        _lasted(),
+        lasted(),
         number("owners", "coalesce(i.owners, 0)", "processes that owned it, one after the other"),
-        number("files", "coalesce(f.files, 0)", "files of the site that it leads to"),
-        number("bytes", "coalesce(f.bytes, 0)", "bytes of these files"),
-        number("stored_files", "coalesce(f.stored, 0)", "files whose content is stored"),
+        number("files", "coalesce(m.files, f.files, 0)", "files of the site that it leads to"),
+        number("bytes", "coalesce(m.bytes, f.bytes, 0)", "bytes of these files, as far as this home knows their sizes"),
+        number("stored_files", "coalesce(m.files, f.stored, 0)", "files whose content is stored"),
         number("new_files", "coalesce(g.files, 0)", "files that it had to store"),
         number("new_bytes", "coalesce(g.bytes, 0)", "bytes of these"),
         number("operations", "coalesce(n.operations, 0)", "effects: stores and transactions"),
@@ -95,6 +86,15 @@ _DEPLOYMENTS = Schema(
             """left join (
             select deployment, count(*) files, sum(size) bytes, sum(state = 'stored') stored
             from entries where :mine group by deployment) f on f.deployment = d.id""",
+        ),
+        (  # of what was published without a folder, few of the files are its entries, or none
+            "m",
+            f"""left join (
+            select v.deployment, count(*) files, coalesce(sum({SIZE}), 0) bytes
+            from versions v
+            join deployments w on w.id = v.deployment and w.verb in ('rollback', 'adopt')
+            join json_each(v.manifest, '$.resources') r
+            where :mine group by v.deployment) m on m.deployment = d.id""",  # noqa: S608
         ),
         (
             "g",
@@ -153,7 +153,7 @@ _FILES = Schema(
         (
             time("start", "min(started_ms)", "when the first try to store it began"),
             time("end", _LAST_END, "when the last try came to its end; missing while it is under way"),
-            _lasted("from start to end: the store that it was part of"),
+            lasted("from start to end: the store that it was part of"),
             count("attempts", "count(*)", "tries of that store"),
             text("blob_id", "max(name)", "the blob or quilt that holds it"),
         ),
@@ -188,7 +188,7 @@ _OPERATIONS = Schema(
         ),
         time("start", "a.start", "when the first try began"),
         time("end", "a.finish", "when the last try came to its end; missing while it is under way"),
-        _lasted(),
+        lasted(),
         time("released", "o.released_wall_ms", "when its last bytes may have left"),
         time("lost", "o.lost_wall_ms", "when its answer was lost"),
         count("attempts", "o.attempts", "tries"),
@@ -225,7 +225,7 @@ _ATTEMPTS = Schema(
         category("endpoint", "nullif(a.endpoint, '')", "who was asked, where it was done"),
         time("start", "a.started_ms", "when its intent was written"),
         time("end", "a.finished_ms", "when its outcome was known"),
-        _lasted(),
+        lasted(),
         count("bytes", "json_extract(o.facts, '$.size')", "bytes of the blob"),
         amount("frost", "cast(a.frost as text)", "what it cost, or may have cost, in FROST"),
     ),
@@ -253,7 +253,7 @@ _ERRORS = Schema(
         time("time", "e.wall_ms", "when it was known"),
         category(
             "outcome",
-            _case(
+            case(
                 "e.type", {"effect.failed": "'failed'", "effect.unknown": "'unknown'", "deployment.status": "'ended'"}
             ),
             "failed: it did not happen; unknown: its answer was lost; ended: the deployment failed",
@@ -265,7 +265,7 @@ _ERRORS = Schema(
         category("code", _DATA.format("code"), "the error's code", _CODES),
         category(
             "error_class",
-            _case(_DATA.format("code"), _CLASSES),
+            case(_DATA.format("code"), _CLASSES),
             "what can be done about it",
             tuple(item.value for item in ErrorClass),
         ),
@@ -298,7 +298,7 @@ _TRANSACTIONS = Schema(
         category("state", "t.state", "what became of it", ("signed", "final", "failed", "dead")),
         time("start", "a.start", "when it was first about to be sent"),
         time("end", "a.finish", "when its outcome was known"),
-        _lasted(),
+        lasted(),
         count("attempts", "a.attempts", "how often it was sent"),
         amount("gas_mist", "cast(json_extract(o.outcome, '$.gas') as text)", "what it cost, in MIST"),
         count("expires", "t.expires", "the last Sui epoch in which it may happen"),
@@ -363,7 +363,7 @@ _ALERTS = Schema(
         text("deployment", "l.deployment", "the deployment that it is about, if it is about one"),
         time("start", "l.fired_ms", "when it fired"),
         time("end", "l.cleared_ms", "when it cleared; missing while it fires"),
-        _lasted(),
+        lasted(),
         real("value", "cast(l.value as real)", "what was measured"),
         real("threshold", "cast(l.threshold as real)", "the rule's limit"),
         category("unit", "nullif(l.unit, '')", "the unit of both"),
@@ -374,91 +374,10 @@ _ALERTS = Schema(
     "l.n",
 )
 
-_EPOCH_MS = _case("k.network", {name: str(seconds * 1000) for name, seconds in EPOCH_S.items()})
-_LEFT = "max(0, b.end_epoch - k.epoch - {})"
-
-_BLOBS = Schema(
-    "blobs",
-    "one blob that is stored, or was",
-    "blobs",
-    """blobs b
-    left join operations o on o.chain = b.chain and o.kind = 'store' and o.name = b.blob_id
-    left join deployments d on d.id = o.deployment
-    left join (select deployment, operation, max(finished_ms) finish from attempts where :mine
-        group by deployment, operation) a on a.deployment = o.deployment and a.operation = o.operation
-    left join (select chain, blob_id, count(distinct sha256) files from patches group by chain, blob_id) p
-        on p.chain = b.chain and p.blob_id = b.blob_id
-    left join (
-        select v.chain, q.blob_id, count(distinct e.path) files
-        from (select chain, site_id, max(n), deployment from versions group by chain, site_id) v
-        join entries e on e.deployment = v.deployment
-        join patches q on q.chain = v.chain and q.sha256 = e.sha256 group by v.chain, q.blob_id) c
-        on c.chain = b.chain and c.blob_id = b.blob_id
-    left join (
-        select w.chain, w.network, max(x.wall_ms) at,
-            json_extract(x.data, '$.end_epoch') - json_extract(x.data, '$.epochs') epoch
-        from deployments w join events x on x.deployment = w.id and x.n = 1 and x.type = 'deployment.planned'
-        where json_extract(x.data, '$.epochs') > 0 group by w.chain) k on k.chain = b.chain""",
-    (
-        text("blob_id", "b.blob_id", "the blob's id"),
-        text("chain", "b.chain", "the chain's id"),
-        category("network", "coalesce(d.network, k.network)", "the network's name", _NETWORKS),
-        text("object_id", "b.object_id", "its Blob object, where there is one of ours"),
-        text("site_name", "d.site_name", "the site that it was stored for"),
-        text("deployment", "o.deployment", "the deployment that stored it"),
-        time("start", "a.finish", "when it was stored"),
-        time("end", f"iif(b.end_epoch > 0, k.at + {_LEFT.format(1)} * {_EPOCH_MS}, null)",
-             "when its storage is over at the earliest, where epochs follow a clock"),
-        time("end_latest", f"iif(b.end_epoch > 0, k.at + {_LEFT.format(0)} * {_EPOCH_MS}, null)",
-             "when it is over at the latest"),
-        count("end_epoch", "b.end_epoch", "the Walrus epoch with whose begin its storage is over"),
-        count("epochs_left", f"iif(b.end_epoch > 0, {_LEFT.format(0)}, 0)",
-              "epochs from the one that the last plan saw to the end"),
-        count("size", "b.size", "bytes"),
-        flag("deletable", "b.deletable", "whether it can be deleted before its end"),
-        count("files", "p.files", "contents that it holds"),
-        number("current_files", "coalesce(c.files, 0)", "files of sites' newest versions whose content it holds"),
-        amount("paid_frost", "json_extract(o.outcome, '$.cost_frost')", "what it cost, in FROST"),
-    ),
-    "o.deployment",
-    "b.rowid",
-)  # fmt: skip
-
-_VERSIONS = Schema(
-    "versions",
-    "one complete published state of a site",
-    "versions",
-    """(select *, rowid place, lead(created_ms) over (partition by chain, site_id order by n) until from versions) v
-    left join deployments d on d.id = v.deployment
-    left join (select deployment, count(*) files, sum(size) bytes from entries where :mine group by deployment) f
-        on f.deployment = v.deployment""",
-    (
-        text("site_id", "v.site_id", "object id of the site"),
-        number("version", "v.n", "its number, from 1"),
-        text("site_name", "d.site_name", "the site's name"),
-        category("network", "d.network", "the network's name", _NETWORKS),
-        text("chain", "v.chain", "the chain's id"),
-        text("deployment", "v.deployment", "the deployment that published it"),
-        category("verb", "d.verb", "what published it", _VERBS),
-        time("start", "v.created_ms", "when it was published"),
-        time("end", "v.until", "when the next one was; missing for the newest"),
-        _lasted(),
-        text("message", "nullif(v.message, '')", "what the user said of it"),
-        text("commit", "nullif(v.commit_id, '')", "the commit that it was made from"),
-        text("tags", "(select group_concat(value, ', ') from json_each(v.tags))", "its tags, with commas between"),
-        flag("pinned", "coalesce(v.pinned, 0)", "whether cleanup spares it"),
-        count("files", "f.files", "files"),
-        count("bytes", "f.bytes", "bytes of these"),
-        text("digest", "v.digest", "digest of the Site object"),
-    ),
-    "v.deployment",
-    "v.place",
-)
-
 SCHEMAS: Mapping[str, Schema] = {
     schema.name: schema
     for schema in (
-        _DEPLOYMENTS, _FILES, _OPERATIONS, _ATTEMPTS, _ERRORS, _TRANSACTIONS, _METRICS, _ALERTS, _BLOBS, _VERSIONS,
+        _DEPLOYMENTS, _FILES, _OPERATIONS, _ATTEMPTS, _ERRORS, _TRANSACTIONS, _METRICS, _ALERTS, BLOBS, VERSIONS,
         SPANS,
     )
 }  # fmt: skip

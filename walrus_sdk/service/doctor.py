@@ -259,7 +259,7 @@ async def adopt(connection: Connection, text: str, message: str = "") -> int:
     journal = await connection.journal.claim(deployment, new=True)
     try:
         puts = await _adopted(connection, deployment, site, number, message or "adopted from the chain")
-        data = {"site_id": str(site_id), "how": "adopt", "chain": state.chain_id}
+        data = {"site_id": str(site_id), "how": "adopt", "chain": state.chain_id, "epoch": state.walrus_epoch.number}
         await connection.journal.append(journal, [Change(events.SITE_ADOPTED, data, puts)])
     finally:
         await connection.journal.release(journal)
