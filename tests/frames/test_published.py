@@ -13,7 +13,9 @@ import pytest
 import walrus_sdk as ws
 from walrus_sdk.frames.history import History, history
 from walrus_sdk.localnet.server import LocalNetwork
+from walrus_sdk.model.shares import shared_out
 from walrus_sdk.sui.signers import KeySigner
+from walrus_sdk.watch import costs
 
 from .conftest import CHAIN, T0, Journal
 
@@ -74,6 +76,39 @@ def test_an_archive_tells_the_same_of_what_expires(homes: tuple[History, History
         one.to_parquet(folder)
         when = datetime.fromtimestamp(T0 / 1000, UTC)
         pd.testing.assert_frame_equal(history(parquet=folder).expiring(as_of=when), one.expiring(as_of=when))
+
+
+@pytest.mark.processes
+def test_pages_cost_what_the_session_says_they_cost_and_copies_are_stored_once(tmp_path: Path) -> None:
+    site, home = tmp_path / "site", tmp_path / "home"
+    site.mkdir()
+    contents = {"index.html": b"x", "a.html": b"yy" * 50, "copy.html": b"yy" * 50, "b.html": b"z" * 3000, "e.txt": b""}
+    for name, content in contents.items():
+        (site / name).write_bytes(content)
+    with (
+        LocalNetwork(n_shards=10) as net,
+        ws.connect(home=home, network=net.network, signer=KeySigner(net.key)) as sites,
+    ):
+        deployed = sites.deploy(site, site_name="shop").wait()
+        told = sites.submit(lambda session: session.costs(deployed.deployment_id)).wait()
+        (site / "new.html").write_bytes(b"new")
+        sites.deploy(site, site_name="shop").wait()
+    found = history(home)
+    pages = found.only(deployed.deployment_id).cost_per_page()
+    assert dict(zip(pages["path"], pages["paid_frost"], strict=True)) == {one.path: one.paid_frost for one in told}
+    first, second = found.deployments.to_dict("records")
+    assert (first["files"], first["new_files"], first["new_bytes"]) == (5, 4, 3101)
+    assert (first["saved_files"], first["saved_bytes"]) == (0, 0)
+    assert (second["new_files"], second["new_bytes"]) == (1, 3)
+    assert (second["saved_files"], second["saved_bytes"]) == (5, 3201)
+    assert list(found.cost_per_deployment()["saved_bytes"]) == [0, 3201]
+    assert list(found.success_rate("month")["bytes"]) == [3201 + 3]
+
+
+@pytest.mark.parametrize(("amount", "sizes"), [(100, [1, 1, 1]), (7, [0, 0]), (10**30, [3, 0, 10**9]), (5, [])])
+def test_the_session_and_the_frames_share_costs_out_alike(amount: int, sizes: list[int]) -> None:
+    assert shared_out(amount, sizes) == costs.shared_out(amount, sizes)
+    assert sum(shared_out(amount, sizes)) == (amount if sizes else 0)
 
 
 def test_what_expires_is_told_of_each_site_that_needs_it(journal: Journal) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from walrus_sdk.errors import ConfigurationError
 from walrus_sdk.model.deployment import Status
+from walrus_sdk.model.shares import shared_out
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +27,7 @@ __all__ = [
     "throughput",
 ]
 
-OF_SUCCESS = ("verb", "status", "start", "end", "duration", "new_files", "new_bytes")
+OF_SUCCESS = ("verb", "status", "start", "end", "duration", "files", "bytes", "saved_files", "saved_bytes")
 """The columns of `deployments` that `success_rate` needs."""
 _PUBLISHING = ("deploy", "rollback")
 """Runs that publish; the others are cleanups and records."""
@@ -53,7 +56,8 @@ def success_rate(deployments: pd.DataFrame, every: str = "week", by: Sequence[st
     pandas offset (``"10min"``); times without a deployment have no row. `by`: more columns to tell apart
     (``network``, ``site_name``, …). Columns: those, ``start``, ``deployments``, ``completed``, ``failed``,
     ``cancelled``, ``unfinished``, ``rate`` (completed of those that ended; NaN when none has), ``median_duration``
-    (of those completed), ``files`` and ``bytes`` (that were to be stored). Cleanups and records are left out.
+    (of those completed), ``files`` and ``bytes`` (of paths whose content was to be stored). Cleanups and
+    records are left out.
     """
     deployments = deployments[deployments["verb"].isin(_PUBLISHING)]
     keys, counts = [*by, "start"], ["deployments", "completed", "failed", "cancelled", "files", "bytes"]
@@ -64,8 +68,8 @@ def success_rate(deployments: pd.DataFrame, every: str = "week", by: Sequence[st
             state.value: (deployments["status"] == state.value).to_numpy(dtype="int64")
             for state in (Status.COMPLETED, Status.FAILED, Status.CANCELLED)
         },
-        files=deployments["new_files"],
-        bytes=deployments["new_bytes"],
+        files=deployments["files"] - deployments["saved_files"],
+        bytes=deployments["bytes"] - deployments["saved_bytes"],
     )
     wide["lasted"] = deployments["duration"].where(wide["completed"] == 1)
     groups = wide.groupby(keys, observed=True, dropna=False)
@@ -151,16 +155,16 @@ def cost_per_deployment(deployments: pd.DataFrame) -> pd.DataFrame:
     """
     named = ["deployment", "site_name", "network", "status", "start", "planned_frost", "paid_frost", "planned_mist"]
     found = deployments[deployments["verb"].isin(_PUBLISHING)].reset_index(drop=True)
-    saved = found["bytes"] - found["new_bytes"]
     size = found["new_bytes"].astype("float64").where(found["new_bytes"] > 0) / _MIB
-    made = found[[*named, "gas_mist", "new_bytes"]]
-    return made.assign(saved_bytes=saved, frost_per_mib=found["paid_frost"].astype("float64") / size)
+    made = found[[*named, "gas_mist", "new_bytes", "saved_bytes"]]
+    return made.assign(frost_per_mib=found["paid_frost"].astype("float64") / size)
 
 
 def cost_per_page(files: pd.DataFrame, attempts: pd.DataFrame, deployments: pd.DataFrame) -> pd.DataFrame:
     """Return what storing each path has cost, or may have, over all deployments, the dearest first.
 
-    What a store cost is shared by the bytes of its files, in whole FROST, and nothing gets lost. Columns:
+    What a store cost is shared by the bytes of its contents, in whole FROST, and nothing gets lost; a content at
+    several paths counts at the first of them, the others cost nothing (`model.shares`). Columns:
     ``site_name``, ``network``, ``path``, ``stores`` (how often it was stored), ``bytes`` (in all), ``paid_frost``.
     """
     import numpy as np
@@ -169,12 +173,11 @@ def cost_per_page(files: pd.DataFrame, attempts: pd.DataFrame, deployments: pd.D
     keys = ["deployment", "operation"]
     tries = attempts[(attempts["kind"] == "store") & (attempts["outcome"] != "failed") & attempts["frost"].notna()]
     paid = tries.groupby(keys)["frost"].sum().rename("paid_frost").reset_index().astype({"paid_frost": "object"})
-    mine = files[files["operation"].notna()].merge(paid, on=keys)
-    weight = mine["size"] + 1  # empty files have a share, too
-    groups = weight.groupby([mine[key] for key in keys], sort=False)
-    upto, whole = groups.cumsum().to_numpy().astype(object), groups.transform("sum").to_numpy().astype(object)
-    frost = mine["paid_frost"].to_numpy()
-    share = frost * upto // whole - frost * (upto - weight.to_numpy().astype(object)) // whole if len(mine) else frost
+    mine = files[files["operation"].notna()].merge(paid, on=keys).sort_values([*keys, "path"]).reset_index(drop=True)
+    first = mine[~mine.duplicated([*keys, "sha256"])]
+    stores = first.groupby(keys, sort=False).ngroup()
+    share = np.zeros(len(mine), dtype=object)
+    share[first.index] = _shares(stores.tolist(), first["size"].tolist(), first["paid_frost"].tolist())
     named = deployments[["deployment", "site_name", "network"]]
     wide = mine[["deployment", "path", "size"]].assign(paid_frost=share).merge(named, on="deployment", how="left")
     found = (
@@ -185,6 +188,15 @@ def cost_per_page(files: pd.DataFrame, attempts: pd.DataFrame, deployments: pd.D
     )
     order = np.argsort([-int(value) for value in found["paid_frost"]], kind="stable")
     return pd.DataFrame(found.iloc[order]).reset_index(drop=True)
+
+
+def _shares(stores: Sequence[int], sizes: Sequence[int], paid: Sequence[int]) -> list[int]:
+    """Return what each content cost: `stores` numbers the store that it is in, `paid` is what that store cost."""
+    found: list[int] = []
+    for _, rows in groupby(zip(stores, sizes, paid, strict=True), key=itemgetter(0)):
+        _, its_sizes, costs = zip(*rows, strict=True)
+        found += shared_out(costs[0], its_sizes)
+    return found
 
 
 def expiring(

@@ -66,8 +66,16 @@ _DEPLOYMENTS = Schema(
         number("files", "coalesce(m.files, f.files, 0)", "files of the site that it leads to"),
         number("bytes", "coalesce(m.bytes, f.bytes, 0)", "bytes of these files, as far as this home knows their sizes"),
         number("stored_files", "coalesce(m.files, f.stored, 0)", "files whose content is stored"),
-        number("new_files", "coalesce(g.files, 0)", "files that it had to store"),
+        number(
+            "new_files", "coalesce(g.files, 0)", "files that it had to store; a content at several paths counts once"
+        ),
         number("new_bytes", "coalesce(g.bytes, 0)", "bytes of these"),
+        number(
+            "saved_files",
+            "coalesce(m.files, f.files, 0) - coalesce(f.anew, 0)",
+            "files whose content was stored before",
+        ),
+        number("saved_bytes", "max(0, coalesce(m.bytes, f.bytes, 0) - coalesce(f.anew_bytes, 0))", "bytes of these"),
         number("operations", "coalesce(n.operations, 0)", "effects: stores and transactions"),
         number("attempts", "coalesce(a.attempts, 0)", "tries of them"),
         number("failed_attempts", "coalesce(a.failed, 0)", "tries that failed or whose answer was lost"),
@@ -84,7 +92,8 @@ _DEPLOYMENTS = Schema(
         (
             "f",
             """left join (
-            select deployment, count(*) files, sum(size) bytes, sum(state = 'stored') stored
+            select deployment, count(*) files, sum(size) bytes, sum(state = 'stored') stored,
+                count(operation) anew, sum(iif(operation is null, 0, size)) anew_bytes
             from entries where :mine group by deployment) f on f.deployment = d.id""",
         ),
         (  # of what was published without a folder, few of the files are its entries, or none
@@ -99,8 +108,10 @@ _DEPLOYMENTS = Schema(
         (
             "g",
             """left join (
-            select deployment, count(*) files, sum(size) bytes
-            from entries where :mine and operation is not null group by deployment) g on g.deployment = d.id""",
+            select deployment, count(*) files, sum(size) bytes from (
+                select deployment, size from entries where :mine and operation is not null
+                group by deployment, operation, sha256)
+            group by deployment) g on g.deployment = d.id""",
         ),
         (
             "a",
