@@ -59,6 +59,24 @@ async def test_a_store_whose_receipt_was_lost_is_in_what_was_spent(dies: bool) -
     assert (again.cost.frost.units, again.cost.requests) == (0, 0), "what others paid is not spent again"
 
 
+@pytest.mark.parametrize("kind", ["store", "transaction"])
+@pytest.mark.parametrize("dies", [False, True])
+async def test_a_try_without_an_answer_is_done_when_its_effect_is_found(kind: str, dies: bool) -> None:
+    world, answers = SimulatedWorld(), [lost() if kind == "store" else BlockchainError("transaction_unknown", "lost")]
+    if dies:
+        assert await world.dies(f"{kind}.do.after")
+    elif kind == "store":
+        world.store.faults = lambda moment, _: answers.pop() if moment == "certified" and answers else None
+    else:
+        world.chain.faults = lambda moment: answers.pop() if moment == "executed" and answers else None
+    result = await world.deploy()
+    rows = [row for row in world.disk.tables["attempts"].values() if row["kind"] == kind]
+    assert [row["outcome"] for row in rows] == ["done"]
+    assert rows[0]["finished_ms"] is not None
+    if kind == "store":
+        assert rows[0]["frost"] == result.cost.frost.units
+
+
 async def test_retries_after_lost_answers_come_out_of_the_budget_of_the_whole_deployment() -> None:
     files = {"index.html": b"home", **{f"p{n}.html": b"%d" % n * 9 for n in range(19)}}
     world = SimulatedWorld(files)

@@ -145,6 +145,14 @@ def test_throughput_is_by_the_time_in_which_stores_were_under_way(journal: Journ
     assert list(found["bytes_per_s"]) == [4 * 1000 / 2]
 
 
+def test_a_store_whose_lost_answer_was_found_is_in_the_throughput(real: History) -> None:
+    operations, errors = real.operations, real.errors
+    assert ((errors["kind"] == "store") & (errors["outcome"] == "unknown")).any()
+    stores = operations[(operations["kind"] == "store") & (operations["state"] == "done")]
+    assert real.throughput()["stores"].sum() == len(stores)
+    assert set(real.deployments["doubtful_frost"]) == {0}
+
+
 def test_what_a_store_cost_is_shared_by_its_files_and_nothing_gets_lost(journal: Journal) -> None:
     chance = random.Random(3)
     name, paid = journal.deployment(), 0

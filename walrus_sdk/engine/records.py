@@ -172,11 +172,25 @@ class Records:
         await self._append(Change(events.EFFECT_UNKNOWN, data | {"message": "cut off"}, puts))
 
     async def found(self, effect: Effect, row: Mapping[str, Any] | None, outcome: Outcome) -> None:
-        """Record an outcome that was looked up; `row` is what was known of the effect."""
+        """Record an outcome that was looked up; `row` is what was known of the effect, whose try is over, too."""
         if row is None:
             place = {"deployment": self._mine, "operation": effect.operation, "attempts": 0}
             outcome = Outcome(outcome.data, (self._put(effect, place), *outcome.puts))
+        elif row["state"] == EffectState.RELEASED.value:
+            outcome = Outcome(outcome.data, (*await self._settled(effect, row), *outcome.puts))
         await self.done(effect, 0, outcome, "found")
+
+    async def _settled(self, effect: Effect, row: Mapping[str, Any]) -> list[Put]:
+        """Return what makes the last try without an answer one that was done; what it was to cost, it has cost."""
+        place = {"deployment": row["deployment"], "operation": row["operation"], "name": effect.name}
+        tries = await self._world.journal.rows("attempts", place)
+        doubtful = [tried for tried in tries if tried["outcome"] in (None, "unknown")][-1:]
+        now = self._world.clock.wall_ms()
+        return [
+            Put("attempts", {key: tried[key] for key in ("deployment", "operation", "n")},
+                {"outcome": "done", "finished_ms": tried["finished_ms"] or now})
+            for tried in doubtful
+        ]  # fmt: skip
 
     async def in_vain(self, effect: Effect) -> None:
         """Say that what was not found may have been paid, and is paid again or given up."""
