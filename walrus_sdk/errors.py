@@ -342,6 +342,12 @@ _ROWS: tuple[tuple[str, ErrorClass, str, str], ...] = (
     ("state_full", _R, "no room on the disk for the state", "Make room, then run the same command again."),
     ("state_replaced", _G, "the journal was removed or replaced", "Put it back; nothing more was sent."),
     ("state_damaged", _G, "the journal is damaged", "Keep the file; restore it from a copy."),
+    (
+        "state_older",
+        _I,
+        "the journal was written by an older version",
+        "Run `walrus-sdk list`: it brings it up to date.",
+    ),
     ("state_newer", _I, "the journal was written by a newer version", "Upgrade walrus-sdk."),
     ("state_io", _R, "the disk failed a read or write", "Check the disk, then run the same command again."),
     ("state_busy", _R, "another process holds the journal", "Let it finish, or end it; then run again."),

@@ -16,12 +16,14 @@ import pandas as pd
 import pytest
 
 import walrus_sdk as ws
+from walrus_sdk.cli.main import run
 from walrus_sdk.errors import StateError
 from walrus_sdk.frames import fast, load
 from walrus_sdk.frames.history import History
 from walrus_sdk.frames.load import JournalSource
 from walrus_sdk.frames.tables import SCHEMAS
 from walrus_sdk.journal.check import check
+from walrus_sdk.journal.schema import MIGRATIONS
 from walrus_sdk.localnet.faults import Fault
 from walrus_sdk.localnet.server import LocalNetwork
 from walrus_sdk.sui.signers import KeySigner
@@ -253,6 +255,43 @@ def test_what_is_no_journal_is_an_error_of_the_tree(tmp_path: Path) -> None:
     with pytest.raises(StateError) as damaged:
         History(JournalSource(path)).read()
     assert damaged.value.code == "state_damaged"
+
+
+@pytest.mark.parametrize(("schema", "code"), [(1, "state_older"), (2, "state_older"), (99, "state_newer")])
+def test_a_journal_of_another_version_is_one_clear_error(tmp_path: Path, schema: int, code: str) -> None:
+    path = tmp_path / "state" / "journal.db"
+    path.parent.mkdir()
+    with sqlite3.connect(path, isolation_level=None) as db:
+        for script in MIGRATIONS[:schema]:
+            db.executescript(script)
+        db.execute(f"pragma user_version = {schema}")
+    db.close()
+    for ask in (ws.history(tmp_path).read, lambda: ws.history(tmp_path).deployments, ws.history(tmp_path).success_rate):
+        with pytest.raises(StateError) as other:
+            ask()
+        assert other.value.code == code
+
+
+def test_a_journal_that_is_being_made_is_empty(tmp_path: Path) -> None:
+    path = tmp_path / "state" / "journal.db"
+    path.parent.mkdir()
+    path.touch()
+    assert ws.history(tmp_path).deployments.empty
+
+
+def test_an_older_journal_can_be_read_after_a_session_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "state" / "journal.db"
+    path.parent.mkdir(mode=0o700)
+    tmp_path.chmod(0o700)
+    with sqlite3.connect(path, isolation_level=None) as db:
+        db.executescript(MIGRATIONS[0])
+        db.execute("pragma user_version = 1")
+    db.close()
+    path.chmod(0o600)
+    with pytest.raises(StateError, match="schema 1"):
+        ws.history(tmp_path).read()
+    assert run(["list", "--home", str(tmp_path), "--json"]) == 0
+    assert ws.history(tmp_path).attempts.empty
 
 
 def test_a_reader_cannot_write(journal: Journal) -> None:

@@ -27,8 +27,9 @@ _BAD_INPUT = """
     illegal_move insecure_url key_invalid key_missing link_broken link_outside localnet_not_running
     localnet_other_genesis malformed name_ambiguous network_unknown no_index not_a_quilt object_not_found
     option_invalid path_conflict path_invalid publisher_missing redirect_refused route_invalid
-    secret_found setting_invalid site_name_invalid site_not_found site_not_owned special_file state_newer state_unsafe
-    state_unwritable tls_failed token_refused too_many_patches transaction_too_large wrong_object_type
+    secret_found setting_invalid site_name_invalid site_not_found site_not_owned special_file state_newer
+    state_older state_unsafe state_unwritable
+    tls_failed token_refused too_many_patches transaction_too_large wrong_object_type
     version_not_found ws_resources_invalid content_lapsed
 """
 _LATER = """

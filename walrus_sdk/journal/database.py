@@ -275,9 +275,16 @@ def open_reader(path: Path) -> sqlite3.Connection:
 
     It reads at once: from then on SQLite keeps its index of the log, whatever becomes of the writer's connection.
     Made anew from the log, the index would take in a commit that was refused because its sync had failed.
+    Raises `StateError`, ``state_newer`` for a schema that this program does not know.
     """
     with failures(path):
-        return _connect_reading(path)
+        db = _connect_reading(path)
+        try:
+            check_version(db)
+        except BaseException:
+            db.close()
+            raise
+        return db
 
 
 def _connect_reading(path: Path) -> sqlite3.Connection:

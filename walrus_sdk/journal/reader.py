@@ -11,7 +11,7 @@ from typing import Any
 
 from walrus_sdk.errors import StateError
 from walrus_sdk.journal.database import failures, open_reader
-from walrus_sdk.journal.schema import COLUMNS
+from walrus_sdk.journal.schema import COLUMNS, VERSION, check_version
 from walrus_sdk.model.deployment import Event
 from walrus_sdk.model.samples import Sample
 from walrus_sdk.model.units import DeploymentId
@@ -20,11 +20,20 @@ __all__ = ["Reader"]
 
 
 class Reader:
-    """Reads one journal file. All methods block."""
+    """Reads one journal file. All methods block.
+
+    Raises `StateError` ``state_newer`` or ``state_older`` for one of another schema: who only reads changes nothing.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._db = open_reader(path)
+        with failures(path):
+            found = check_version(self._db)
+        if 0 < found < VERSION:  # 0: somebody makes it just now
+            self._db.close()
+            text = f"{path}: the journal has schema {found}, this program reads {VERSION}"
+            raise StateError("state_older", text, path=str(path), found=found)
 
     def events(self, deployment: DeploymentId, after: int = 0) -> Sequence[Event]:
         """Return the events of a deployment numbered above `after`, in order."""
