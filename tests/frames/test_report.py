@@ -251,6 +251,14 @@ def test_a_device_is_written_to_and_stays_one(real: History) -> None:
     assert Path("/dev/null").is_char_device()
 
 
+def test_a_page_without_a_name_has_a_default_one(
+    real: History, real_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["report", failed(real), "--home", str(real_home), "--html"]) == 0
+    Page((tmp_path / "report.html").read_text())
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [([], "option_invalid"), (["--html", "x.html"], "deployment_not_found")],

@@ -9,11 +9,20 @@ from walrus_sdk.errors import ConfigurationError
 
 __all__ = ["report"]
 
+_PAGE = "report.html"
+
 
 @command(
     "report",
     click.argument("deployment", metavar="ID"),
-    click.option("--html", metavar="FILE", type=click.Path(dir_okay=False), help="Write a page in one file."),
+    click.option(
+        "--html",
+        metavar="FILE",
+        type=click.Path(dir_okay=False),
+        is_flag=False,
+        flag_value=_PAGE,
+        help=f"Write a page in one file; without FILE as {_PAGE}.",
+    ),
     click.option(
         "--trace", metavar="FILE", type=click.Path(dir_okay=False), help="Write a Chrome trace (Perfetto reads it)."
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from html import escape
@@ -70,7 +70,22 @@ class History:
         if unknown:
             text = f"no frame {unknown[0]!r:.40}; known are {', '.join(SCHEMAS)}"
             raise ConfigurationError("option_invalid", text, option="names")
-        return dict(self._source.read(names or tuple(SCHEMAS), self._deployment))
+        return self._read(names or tuple(SCHEMAS))
+
+    def _read(self, names: Sequence[str], columns: Collection[str] = ()) -> dict[str, pd.DataFrame]:
+        found = dict(self._source.read(names, self._deployment, columns))
+        if all(frame.empty for frame in found.values()):
+            self._check_deployment()
+        return found
+
+    def _check_deployment(self) -> None:
+        """Check that the deployment that is meant is there; in a history without any, all is empty."""
+        if self._deployment is None:
+            return
+        all_of_them = self._source.read(("deployments",), None, ("deployment",))["deployments"]["deployment"]
+        if len(all_of_them) and self._deployment not in set(all_of_them):
+            text = f"this history has no deployment {self._deployment!r:.80}"
+            raise ConfigurationError("deployment_not_found", text)
 
     def frame(self, name: str) -> pd.DataFrame:
         """Return a frame by its name. Raises `ConfigurationError` ``option_invalid``."""
@@ -84,7 +99,10 @@ class History:
         return self
 
     def only(self, deployment: str | DeploymentId) -> History:
-        """Return the history of one deployment: the same frames, its rows only."""
+        """Return the history of one deployment: the same frames, its rows only.
+
+        Reading it raises `ConfigurationError` ``deployment_not_found`` where there are deployments, and not this one.
+        """
         return History(self._source, str(deployment))
 
     @property
@@ -144,12 +162,13 @@ class History:
 
     # ── questions ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def success_rate(self, every: str = "week", by: Sequence[str] = ()) -> pd.DataFrame:
+    def success_rate(self, every: str = "week", by: str | Iterable[str] = ()) -> pd.DataFrame:
         """Return how deployments ended over time; see `questions.success_rate`."""
-        needed = {*questions.OF_SUCCESS, *by}
-        if "deployments" in self._kept or not needed <= set(SCHEMAS["deployments"].dtypes):
+        by = questions.told_apart(by, SCHEMAS["deployments"].dtypes)
+        if "deployments" in self._kept:
             return questions.success_rate(self.deployments, every, by)
-        found = self._source.read(("deployments",), self._deployment, needed)  # counting all else takes twice as long
+        needed = {*questions.OF_SUCCESS, *by}  # counting all else takes twice as long
+        found = self._read(("deployments",), needed)
         return questions.success_rate(found["deployments"], every, by)
 
     def slowest_files(self, n: int = 20) -> pd.DataFrame:
@@ -178,6 +197,7 @@ class History:
         found = self._source.read(("blobs", "versions"), None)  # a site may need what was stored for another
         versions = found["versions"]
         if self._deployment is not None:
+            self._check_deployment()
             versions = versions[versions["deployment"] == self._deployment]
         return questions.expiring(found["blobs"], versions, as_of or now(), within)
 

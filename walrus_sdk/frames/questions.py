@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 from operator import itemgetter
@@ -29,6 +29,8 @@ __all__ = [
 
 OF_SUCCESS = ("verb", "status", "start", "end", "duration", "files", "bytes", "saved_files", "saved_bytes")
 """The columns of `deployments` that `success_rate` needs."""
+_MADE = ("start", "files", "bytes")
+"""Columns of `deployments` whose names mean something else in `success_rate`."""
 _PUBLISHING = ("deploy", "rollback")
 """Runs that publish; the others are cleanups and records."""
 _STEPS = {"second": "s", "minute": "min", "hour": "h", "day": "D"}
@@ -38,27 +40,45 @@ _DAY_S = 86_400
 
 def _begin(times: Any, every: str) -> Any:
     """Return the begin of the stretch of time that each moment is in. Raises ``option_invalid``."""
+    from pandas.tseries.frequencies import to_offset
+
     if every in ("week", "month"):
         days = times.dt.floor("D")
         past = days.dt.day_of_week if every == "week" else days.dt.day - 1
         return days - past.astype("int64").astype("timedelta64[s]") * _DAY_S
     try:
-        return times.dt.floor(_STEPS.get(every, every))
-    except ValueError as error:
+        step = _STEPS.get(every, every)
+        begins, is_forward = times.dt.floor(step), to_offset(step).n > 0
+    except (ValueError, TypeError, AttributeError, ArithmeticError):  # what is no text, and no time, included
+        is_forward = False
+    if not is_forward:
         text = f"every: expected second, minute, hour, day, week, month or a fixed pandas offset, found {every!r:.40}"
-        raise ConfigurationError("option_invalid", text, option="every") from error
+        raise ConfigurationError("option_invalid", text, option="every")
+    return begins
 
 
-def success_rate(deployments: pd.DataFrame, every: str = "week", by: Sequence[str] = ()) -> pd.DataFrame:
+def told_apart(by: str | Iterable[str], columns: Collection[str]) -> tuple[str, ...]:
+    """Return the columns that `by` names, a text being one name. Raises `ConfigurationError` ``option_invalid``."""
+    names = [by] if isinstance(by, str) or not isinstance(by, Iterable) else list(by)
+    known = [name for name in columns if name not in _MADE]
+    wrong = [name for name in names if name not in known]
+    if wrong:
+        text = f"by: expected columns of {', '.join(known)}, found {wrong[0]!r:.40}"
+        raise ConfigurationError("option_invalid", text, option="by")
+    return tuple(dict.fromkeys(names))
+
+
+def success_rate(deployments: pd.DataFrame, every: str = "week", by: str | Iterable[str] = ()) -> pd.DataFrame:
     """Return how deployments ended, by the time of their start.
 
     `every`: ``second``, ``minute``, ``hour``, ``day``, ``week`` (from Monday), ``month``, all in UTC, or a fixed
-    pandas offset (``"10min"``); times without a deployment have no row. `by`: more columns to tell apart
-    (``network``, ``site_name``, …). Columns: those, ``start``, ``deployments``, ``completed``, ``failed``,
+    pandas offset (``"10min"``); times without a deployment have no row. `by`: more columns to tell apart, one or
+    several (``network``, ``site_name``, …). Columns: those, ``start``, ``deployments``, ``completed``, ``failed``,
     ``cancelled``, ``unfinished``, ``rate`` (completed of those that ended; NaN when none has), ``median_duration``
     (of those completed), ``files`` and ``bytes`` (of paths whose content was to be stored). Cleanups and
     records are left out.
     """
+    by = told_apart(by, list(deployments.columns))
     deployments = deployments[deployments["verb"].isin(_PUBLISHING)]
     keys, counts = [*by, "start"], ["deployments", "completed", "failed", "cancelled", "files", "bytes"]
     wide = deployments[list(by)].assign(
