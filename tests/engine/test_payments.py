@@ -38,6 +38,19 @@ async def test_a_publisher_that_takes_payment_and_always_fails_is_paid_as_often_
     assert await world.served() == world.published()
 
 
+async def test_a_deployment_that_is_completed_keeps_no_reason_of_a_failure_before() -> None:
+    world = SimulatedWorld()
+    world.store.faults = lambda moment, _: StorageError("store_failed", "no") if moment == "request" else None
+    with pytest.raises(StorageError):
+        await world.deploy(recovery=QUICK)
+    (row,) = world.disk.tables["deployments"].values()
+    assert (row["status"], row["reason"]) == ("failed", "store_failed: no")
+    world.store.faults = lambda _moment, _blob_id: None
+    await world.deploy()
+    (row,) = world.disk.tables["deployments"].values()
+    assert (row["status"], row["reason"]) == ("completed", None)
+
+
 async def test_with_no_retries_a_lost_answer_is_still_looked_up() -> None:
     world, once = SimulatedWorld(), RecoveryOptions(max_retries=0)
     world.store.faults = always("certified")

@@ -128,6 +128,16 @@ def test_phases_follow_each_other_and_fill_a_deployment(real: History) -> None:
     assert list(whole["phase"]) == ["prepare", "store", "chain", "verify", "finish"]
 
 
+@pytest.mark.parametrize(("verb", "last"), [("cleanup", "finish"), ("rollback", "verify")])
+def test_after_its_transaction_a_cleanup_forgets_and_others_verify(journal: Journal, verb: str, last: str) -> None:
+    name = journal.deployment(verb=verb)
+    journal.event(name, 1, "deployment.planned", 0)
+    journal.event(name, 2, "deployment.status", 100, **{"from": "pending", "to": "processing"})
+    journal.event(name, 3, "effect.done", 300, kind="transaction", operation="transaction-0001", name="D")
+    journal.event(name, 4, "deployment.status", 900, **{"from": "processing", "to": "completed"})
+    assert list(journal.history.phases["phase"]) == ["prepare", "chain", last]
+
+
 def test_a_deployment_that_was_taken_up_again_has_a_gap(journal: Journal) -> None:
     name = journal.deployment()
     journal.event(name, 1, "deployment.planned", 0)

@@ -178,6 +178,7 @@ class Executor:
             "finished_ms": clock.wall_ms(),
             "result": json.dumps(result.to_json()),
             "can_resume": 0,
+            "reason": None,  # of a failure before
         }
         if self._diary.status is Status.FAILED:  # nothing was left to do but to see that it is so
             await self._diary.move(Status.PROCESSING)

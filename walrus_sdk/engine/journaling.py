@@ -49,7 +49,7 @@ class Diary:
             text = f"a deployment that is {self.status.value} cannot become {status.value}"
             raise OwnershipError("illegal_move", text, deployment_id=str(self._context.owner.deployment))
         data = {"from": self.status.value, "to": status.value}
-        data |= {name: values[name] for name in ("reason",) if name in values}
+        data |= {name: values[name] for name in ("reason",) if values.get(name)}
         row = replace(self._row(status=status.value, **values), expect={"status": self.status.value})
         await self._append(Change(events.DEPLOYMENT_STATUS, data, (row, *puts)))
         self.status = status

@@ -1,7 +1,8 @@
 """The frame `phases`: what an owner of a deployment was busy with, from the deployment's events.
 
 A stretch begins with an event that says so, and ends with the next one; where the next one is a later owner's, or there
-is none, it ends with the last sign of its own. Verification begins with the owner's last transaction that was done.
+is none, it ends with the last sign of its own. Verification begins with the owner's last transaction that was done; a
+cleanup verifies nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ _SOURCE = """(
             select deployment, n, incarnation, wall_ms start,
                 case type
                     when 'deployment.planned' then 'prepare' when 'deployment.imported' then 'prepare'
-                    when 'effect.done' then 'verify' when 'verified' then 'finish'
+                    when 'effect.done' then iif(
+                        (select verb from deployments d where d.id = e.deployment) = 'cleanup', 'finish', 'verify')
+                    when 'verified' then 'finish'
                     when 'deployment.status' then
                         case json_extract(data, '$.to') when 'uploading' then 'store' when 'processing' then 'chain' end
                     else (
