@@ -27,8 +27,9 @@ class Striped(httpx.AsyncBaseTransport):
 
     One request after another thus stays on one stripe, and its kept connection; a stripe is made by `make` when it is
     first needed, and closed when nobody has used it for `idle_s` seconds: it is asked no more, so it would not notice
-    that a service closed its connections. Memory: origins x min(`stripes`, most requests in flight) x one idle transport
-    (1.2 KB), beside what the connections take. Nothing waits here: how much is in flight is the caller's to limit.
+    that a service closed its connections. Memory: origins x min(`stripes`, most requests in flight) x one idle
+    transport (1.2 KB), beside what the connections take. Nothing waits here: how much is in flight is the caller's to
+    limit.
     """
 
     def __init__(
