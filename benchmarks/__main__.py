@@ -89,9 +89,7 @@ def plot(rows: Sequence[Row], path: Path) -> None:
 
     limited = [row for row in rows if row.limit]
     figure, axes = pyplot.subplots(figsize=(9, 0.5 * len(limited) + 1.2))
-    shares = [
-        (row.limit or 0) / max(row.ratio, 1e-3) if row.at_most else row.ratio / (row.limit or 1) for row in limited
-    ]
+    shares = [_share(row) for row in limited]
     colours = ["tab:red" if row.verdict == "short" else "tab:green" for row in limited]
     axes.barh([f"{row.quantity}, {row.against}" for row in limited], shares, color=colours)
     axes.axvline(1.0, color="black", linewidth=1)
