@@ -99,6 +99,17 @@ async def _aiohttp(url: str, requests: int, in_flight: int) -> float:
         return await _many(requests, in_flight, put)
 
 
+async def _walrus_python(url: str, requests: int, in_flight: int) -> float:
+    """The client of PyPI's ``walrus-python``: blocking, so it gets a thread for each request in flight."""
+    client = importlib.import_module("walrus").WalrusClient(url, url)
+    threads = anyio.CapacityLimiter(in_flight)
+
+    async def put() -> None:
+        await anyio.to_thread.run_sync(partial(client.put_blob, _SMALL, epochs=1), limiter=threads)
+
+    return await _many(requests, in_flight, put)
+
+
 _PLAIN, _STORES = "httpx as it comes", "ours, as paid stores"
 _LIMITED = 32
 """Requests in flight for which there is a limit."""
@@ -109,6 +120,7 @@ _CONTENDERS: Mapping[str, tuple[str, Contender]] = {
     "httpx, a kept connection for each": ("httpx", partial(_httpx, tuned=True)),
     "httpx2, a kept connection for each": ("httpx2", partial(_httpx, library="httpx2", tuned=True)),
     "aiohttp": ("aiohttp", _aiohttp),
+    "walrus-python, in threads": ("walrus", _walrus_python),
 }
 """By name: the library that is needed, and the contender. aiohttp runs on asyncio only."""
 
