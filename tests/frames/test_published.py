@@ -98,9 +98,9 @@ def test_pages_cost_what_the_session_says_they_cost_and_copies_are_stored_once(t
     assert dict(zip(pages["path"], pages["paid_frost"], strict=True)) == {one.path: one.paid_frost for one in told}
     first, second = found.deployments.to_dict("records")
     assert (first["files"], first["new_files"], first["new_bytes"]) == (5, 4, 3101)
-    assert (first["saved_files"], first["saved_bytes"]) == (0, 0)
+    assert (first["new_paths"], first["new_path_bytes"], first["saved_bytes"]) == (5, 3201, 0)
     assert (second["new_files"], second["new_bytes"]) == (1, 3)
-    assert (second["saved_files"], second["saved_bytes"]) == (5, 3201)
+    assert (second["new_paths"], second["new_path_bytes"], second["saved_bytes"]) == (1, 3, 3201)
     assert list(found.cost_per_deployment()["saved_bytes"]) == [0, 3201]
     assert list(found.success_rate("month")["bytes"]) == [3201 + 3]
 

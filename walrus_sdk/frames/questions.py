@@ -27,7 +27,7 @@ __all__ = [
     "throughput",
 ]
 
-OF_SUCCESS = ("verb", "status", "start", "end", "duration", "files", "bytes", "saved_files", "saved_bytes")
+OF_SUCCESS = ("verb", "status", "start", "end", "duration", "new_paths", "new_path_bytes")
 """The columns of `deployments` that `success_rate` needs."""
 _MADE = ("start", "files", "bytes")
 """Columns of `deployments` whose names mean something else in `success_rate`."""
@@ -88,8 +88,8 @@ def success_rate(deployments: pd.DataFrame, every: str = "week", by: str | Itera
             state.value: (deployments["status"] == state.value).to_numpy(dtype="int64")
             for state in (Status.COMPLETED, Status.FAILED, Status.CANCELLED)
         },
-        files=deployments["files"] - deployments["saved_files"],
-        bytes=deployments["bytes"] - deployments["saved_bytes"],
+        files=deployments["new_paths"],
+        bytes=deployments["new_path_bytes"],
     )
     wide["lasted"] = deployments["duration"].where(wide["completed"] == 1)
     groups = wide.groupby(keys, observed=True, dropna=False)

@@ -70,12 +70,13 @@ _DEPLOYMENTS = Schema(
             "new_files", "coalesce(g.files, 0)", "files that it had to store; a content at several paths counts once"
         ),
         number("new_bytes", "coalesce(g.bytes, 0)", "bytes of these"),
+        number("new_paths", "coalesce(u.paths, 0)", "paths of these files, copies included"),
+        number("new_path_bytes", "coalesce(u.bytes, 0)", "bytes that are served there"),
         number(
-            "saved_files",
-            "coalesce(m.files, f.files, 0) - coalesce(f.anew, 0)",
-            "files whose content was stored before",
+            "saved_bytes",
+            "max(0, coalesce(m.bytes, f.bytes, 0) - coalesce(u.bytes, 0))",
+            "bytes of files whose content was stored before",
         ),
-        number("saved_bytes", "max(0, coalesce(m.bytes, f.bytes, 0) - coalesce(f.anew_bytes, 0))", "bytes of these"),
         number("operations", "coalesce(n.operations, 0)", "effects: stores and transactions"),
         number("attempts", "coalesce(a.attempts, 0)", "tries of them"),
         number("failed_attempts", "coalesce(a.failed, 0)", "tries that failed or whose answer was lost"),
@@ -92,9 +93,14 @@ _DEPLOYMENTS = Schema(
         (
             "f",
             """left join (
-            select deployment, count(*) files, sum(size) bytes, sum(state = 'stored') stored,
-                count(operation) anew, sum(iif(operation is null, 0, size)) anew_bytes
+            select deployment, count(*) files, sum(size) bytes, sum(state = 'stored') stored
             from entries where :mine group by deployment) f on f.deployment = d.id""",
+        ),
+        (
+            "u",
+            """left join (
+            select deployment, count(*) paths, sum(size) bytes
+            from entries where :mine and operation is not null group by deployment) u on u.deployment = d.id""",
         ),
         (  # of what was published without a folder, few of the files are its entries, or none
             "m",
