@@ -173,6 +173,15 @@ def test_failures_are_told_with_their_operation_and_counted_as_retries() -> None
     assert seen(folded([INTENT, RELEASED, LOST, DONE])).operations["store-0001"].code == "", "it is mended"
 
 
+def test_gas_and_stores_that_may_have_been_paid_in_vain_are_told() -> None:
+    effect = {"kind": "transaction", "name": "digest", "operation": "transaction-0001"}
+    final = event(5, events.EFFECT_DONE, **effect, how="done", outcome={"gas": 55, "ok": True})
+    again = event(6, events.SECOND_PAYMENT_POSSIBLE, kind="store", name="blob-1")
+    now = seen(folded([INTENT, RELEASED, LOST, final, again]))
+    assert (now.paid_mist, now.possibly_paid_in_vain) == (55, 1)
+    assert (now.to_json()["paid_mist"], now.to_json()["possibly_paid_in_vain"]) == ("55", 1)
+
+
 def sample(number: int, *, incarnation: int = 1, sending: Mapping[str, int] | None = None, **facts: Any) -> Sample:
     progress = Progress(Phase.STORE, stores_total=2, bytes_total=450, **facts)
     return Sample(

@@ -127,8 +127,9 @@ class DeploymentView:
     `live`: a process works on it. `progress` is its last sample, `sampled_ms` when that was; without a sample it is
     told from the events. `files_done` and `bytes_done` are known to be stored, those included that were stored
     before (`bytes_total` is all files together). `moved_ms`: when anything moved last. `operations` by their keys, in
-    the order of the plan. `paid_frost` is what stores have cost so far, `planned_frost` what they may. `errors` are the
-    last ones, `events` those that are new in a stream of views. `files` are as many as were asked for, failed and
+    the order of the plan. `paid_frost` is what stores have cost so far, `planned_frost` what they may, `paid_mist` the
+    gas, less what was given back; `possibly_paid_in_vain` counts stores that were done again although the first may
+    have been paid. `errors` are the last ones, `events` those that are new in a stream of views. `files` are as many as were asked for, failed and
     active ones first. `alerts` are those about it that fire, where a monitor holds rules against this home.
     """
 
@@ -152,6 +153,8 @@ class DeploymentView:
     resources: Resources = _NO_RESOURCES
     planned_frost: int = 0
     paid_frost: int = 0
+    paid_mist: int = 0
+    possibly_paid_in_vain: int = 0
     errors: tuple[ErrorRecord, ...] = ()
     events: tuple[Event, ...] = ()
     files: tuple[FileView, ...] = ()
@@ -195,6 +198,8 @@ class DeploymentView:
             "steps": {step.value: count for step, count in self.steps.items() if count},
             "planned_frost": str(self.planned_frost),
             "paid_frost": str(self.paid_frost),
+            "paid_mist": str(self.paid_mist),
+            "possibly_paid_in_vain": self.possibly_paid_in_vain,
             "alerts": [alert.to_json() for alert in self.alerts],
             **asdict(self.resources),
         }

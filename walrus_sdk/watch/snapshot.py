@@ -95,6 +95,8 @@ class Watched:
     errors: tuple[ErrorRecord, ...] = ()
     planned_frost: int = 0
     paid_frost: int = 0
+    paid_mist: int = 0
+    in_vain: int = 0
 
 
 def begin(entries: Sequence[Mapping[str, Any]], past: Sequence[speeds.Run] = ()) -> Watched:
@@ -148,6 +150,7 @@ class _Fold:
         self.failures = watched.failures
         self.files_done, self.bytes_done = watched.files_done, watched.bytes_done
         self.paid, self.planned = watched.paid_frost, watched.planned_frost
+        self.gas, self.in_vain = watched.paid_mist, watched.in_vain
         self.status = watched.status
         self.done = watched.done
         self.paused, self.broke = watched.paused, watched.broke
@@ -239,11 +242,17 @@ def _released(fold: _Fold, event: Event) -> None:
         fold.move(key, Step.SENT, event)
 
 
+def _in_vain(fold: _Fold, event: Event) -> None:
+    fold.in_vain += 1
+
+
 def _done(fold: _Fold, event: Event) -> None:
     data = event.data
     fold.move(data["operation"], Step.DONE, event, name=data["name"], code="", message="")
     if data["kind"] == "store" and data["how"] in ("done", "found"):
         fold.paid += int((data["outcome"] or {}).get("cost_frost", 0))
+    elif data["kind"] == "transaction":
+        fold.gas += int((data["outcome"] or {}).get("gas", 0))
 
 
 def _failed(fold: _Fold, event: Event) -> None:
@@ -279,6 +288,7 @@ _FOLDS = {
     kinds.EFFECT_DONE: _done,
     kinds.EFFECT_FAILED: _failed,
     kinds.EFFECT_UNKNOWN: _unknown,
+    kinds.SECOND_PAYMENT_POSSIBLE: _in_vain,
 }
 
 
@@ -296,6 +306,8 @@ def _with_events(watched: Watched, events: Sequence[Event]) -> Watched:
         files_done=fold.files_done,
         bytes_done=fold.bytes_done,
         paid_frost=fold.paid,
+        paid_mist=fold.gas,
+        in_vain=fold.in_vain,
         planned_frost=fold.planned,
         status=fold.status,
         paused=fold.paused,
@@ -383,6 +395,8 @@ def view(
         resources=sample.resources if sample is not None else Resources(),
         planned_frost=watched.planned_frost,
         paid_frost=watched.paid_frost,
+        paid_mist=watched.paid_mist,
+        possibly_paid_in_vain=watched.in_vain,
         errors=watched.errors,
         events=tuple(events),
         files=tuple(_files(watched, files)) if files else (),
