@@ -104,6 +104,20 @@ async def test_a_transaction_that_is_final_and_did_nothing_is_a_failure_that_was
     assert shown.paid_mist == 7
 
 
+async def test_what_another_deployment_recorded_and_is_gone_is_no_failed_try(watched: Any) -> None:
+    monitor = watched.monitor({"error_rate": {"least": 1}, "endpoint": {"above_tries": 1}})
+    deployment = await watched.deployment()
+    for number, code in enumerate(("cleaned_up", "cleaned_up", "blob_not_found")):
+        gone = {"kind": "store", "name": f"blob-{number}", "operation": "", "code": code, "message": "it is deleted"}
+        await deployment.write(events.EFFECT_FAILED, gone)
+    await deployment.begin("1")
+    await deployment.done("1")
+    await monitor.look()
+    shown = performance(await run_of(watched, deployment))
+    assert (shown.tries, shown.failures, shown.error_rate) == (1, (), 0.0)
+    assert watched.heard() == []
+
+
 async def test_a_home_read_while_it_grows_has_the_same_figures_as_one_read_at_the_end_and_no_counter_falls(
     watched: Any,
 ) -> None:

@@ -129,8 +129,9 @@ class DeploymentView:
     before (`bytes_total` is all files together). `moved_ms`: when anything moved last. `operations` by their keys, in
     the order of the plan. `paid_frost` is what stores have cost so far, `planned_frost` what they may, `paid_mist` the
     gas, less what was given back; `possibly_paid_in_vain` counts stores that were done again although the first may
-    have been paid. `errors` are the last ones, `events` those that are new in a stream of views. `files` are as many as were asked for, failed and
-    active ones first. `alerts` are those about it that fire, where a monitor holds rules against this home.
+    have been paid. `errors` are the last ones, `events` those that are new in a stream of views. `files` are as many as
+    were asked for, failed and active ones first. `alerts` are those about it that fire, where a monitor holds rules
+    against this home.
     """
 
     summary: DeploymentSummary

@@ -179,7 +179,7 @@ class Gatherer:
             waiting=((sample.progress.waiting if sample else "") or waits_for(run, now)) if live else "",
             memory_bytes=sample.resources.rss_bytes if sample else None,
             open_files=sample.resources.open_files if sample else None,
-            spent_frost=sum(one.paid for one in run.tries if one.kind == "store"),
+            spent_frost=run.paid("store"),
             cap_frost=None if cap is None else int(cap),
             tries=tuple(run.tries) if live else (),
         )
