@@ -78,7 +78,8 @@ class Watches:
         """Hold alert rules against this home, whichever process deploys, until it is cancelled.
 
         `tell` is called with each alert that fires or clears. `until`: end when nobody works on that deployment any
-        more. Raises `ConfigurationError` ``setting_invalid`` for a rule or a webhook.
+        more. Raises `ConfigurationError` ``setting_invalid`` for a rule or a webhook, and what the first question about
+        the wallet raises of that class.
         """
         which = None if until is None else deployment_id(until)
         tellers = (log, tell) if tell is not None else (log,)
@@ -118,9 +119,14 @@ async def _monitor(sight: Sight, options: AlertOptions, tellers: Sequence[Teller
 
     Raises `ConfigurationError` ``setting_invalid`` for a rule or a webhook, before anything is looked at.
     """
+    rules = rules_of(sight.settings, options)
+    blind = [rule.name for rule in rules if rule.needs_wallet and not options.wallet]
+    if blind:
+        text = f"alerts.{blind[0]}: nobody asks for the balance: --wallet (AlertOptions.wallet) does"
+        raise ConfigurationError("setting_invalid", text, key=f"alerts.{blind[0]}")
     watching = Monitor(
         sight.journal,
-        rules_of(sight.settings, options),
+        rules,
         sight.eyes,
         clock=sight.clock,
         sleep=sight.sleep,
@@ -140,9 +146,10 @@ async def _monitor(sight: Sight, options: AlertOptions, tellers: Sequence[Teller
 def rules_of(settings: Settings, options: AlertOptions) -> tuple[Rule, ...]:
     """Return the rules that are meant. Raises `ConfigurationError` ``setting_invalid``."""
     if options.rules is not None:
-        return parse(options.rules)
+        return parse(options.rules, wallet=options.wallet)
     path = settings.project.path
-    return parse(settings.project.alerts, where=f"{path}: alerts" if path is not None else "alerts")
+    where = f"{path}: alerts" if path is not None else "alerts"
+    return parse(settings.project.alerts, wallet=options.wallet, where=where)
 
 
 def webhooks_of(settings: Settings, options: AlertOptions) -> tuple[Webhook, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -88,6 +88,7 @@ class Gatherer:
         self._seen: dict[str, _Seen] = {}
         self._sites = _Sites()
         self._rows: Sequence[Mapping[str, Any]] = ()
+        self._live: dict[str, bool] = {}
         self._change: int | None = None
 
     async def look(self, *, with_sites: bool = True, wallet: Wallet | None = None) -> View:
@@ -96,9 +97,14 @@ class Gatherer:
         Raises `StateError` when the journal cannot be read.
         """
         tail, now = self._eyes.tail, self._clock.wall_ms()
+        self._live = self._who_lives(())  # before the reading: an owner's last words are then among what is read
         change = await tail.changed() if tail is not None else None
         if change is None or change != self._change:
             await self._read(now)
+            new = self._who_lives(self._live)
+            if not all(new.values()):
+                await self._read(now)
+            self._live |= new
             self._change = change
         mended = _completed(self._rows)
         shown = [row for row in self._rows if row["id"] in self._seen or row["status"] == Status.FAILED.value]
@@ -111,6 +117,11 @@ class Gatherer:
             disk_free_bytes=self._eyes.disk_free(),
             wallet=wallet,
         )
+
+    def _who_lives(self, known: Collection[str]) -> dict[str, bool]:
+        """Return whether a process works on each unfinished deployment that is not among those that are known."""
+        ids = [row["id"] for row in self._rows if row["status"] in _LIVE and row["id"] not in known]
+        return {one: self._eyes.is_live(DeploymentId(one)) for one in ids}
 
     async def _read(self, now: int) -> None:
         self._rows = await self._journal.rows("deployments", columns=_COLUMNS)
@@ -172,7 +183,7 @@ class Gatherer:
             network=row["network"] or "",
             status=row["status"],
             progressed_ms=max(run.progressed_ms, seen.moved_ms) or row["created_ms"] or now,
-            is_live=live and self._eyes.is_live(DeploymentId(row["id"])),
+            is_live=live and self._live.get(row["id"], False),
             is_mended=row["status"] != Status.COMPLETED.value and _is_mended(row, completed),
             is_paused=run.is_paused,
             reason=row["reason"] or "",
