@@ -61,6 +61,22 @@ class OperationView:
         """Whether it is under way."""
         return self.step in (Step.BEGUN, Step.SENT, Step.UNKNOWN)
 
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON-ready fields."""
+        return {
+            "operation": self.key,
+            "kind": self.kind,
+            "step": self.step.value,
+            "name": self.name,
+            "files": self.files,
+            "bytes": self.size,
+            "sent": self.sent,
+            "attempts": self.attempts,
+            "since": iso(self.since_ms),
+            "code": self.code,
+            "message": self.message,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class FileView:
@@ -74,6 +90,16 @@ class FileView:
     step: Step
     sent: int = 0
     operation: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON-ready fields."""
+        return {
+            "path": self.path,
+            "bytes": self.size,
+            "step": self.step.value,
+            "sent": self.sent,
+            "operation": self.operation,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +155,9 @@ class DeploymentView:
     before (`bytes_total` is all files together). `moved_ms`: when anything moved last. `operations` by their keys, in
     the order of the plan. `paid_frost` is what stores have cost so far, `planned_frost` what they may, `paid_mist` the
     gas, less what was given back; `possibly_paid_in_vain` counts stores that were done again although the first may
-    have been paid. `errors` are the last ones, `events` those that are new in a stream of views. `files` are as many as
-    were asked for, failed and active ones first. `alerts` are those about it that fire, where a monitor holds rules
-    against this home.
+    have been paid. `failures` counts tries that failed, `errors` are the last of them, `events` those that are new in a
+    stream of views. `files` are as many as were asked for, failed and active ones first. `alerts` are those about it
+    that fire, where a monitor holds rules against this home.
     """
 
     summary: DeploymentSummary
@@ -156,6 +182,7 @@ class DeploymentView:
     paid_frost: int = 0
     paid_mist: int = 0
     possibly_paid_in_vain: int = 0
+    failures: int = 0
     errors: tuple[ErrorRecord, ...] = ()
     events: tuple[Event, ...] = ()
     files: tuple[FileView, ...] = ()
@@ -201,6 +228,13 @@ class DeploymentView:
             "paid_frost": str(self.paid_frost),
             "paid_mist": str(self.paid_mist),
             "possibly_paid_in_vain": self.possibly_paid_in_vain,
+            "operations": [item.to_json() for item in self.operations.values() if item.is_active],
+            "files": [file.to_json() for file in self.files],
+            "failures": self.failures,
+            "errors": [
+                {"operation": one.operation, "code": one.code, "message": one.message, "happened": iso(one.time_ms)}
+                for one in self.errors
+            ],
             "alerts": [alert.to_json() for alert in self.alerts],
             **asdict(self.resources),
         }

@@ -288,6 +288,7 @@ def view(
         paid_frost=watched.run.paid("store"),
         paid_mist=watched.run.paid("transaction"),
         possibly_paid_in_vain=watched.run.in_vain,
+        failures=len(failures),
         errors=tuple(ErrorRecord(one.code, one.message, one.ended_ms, one.operation) for one in failures[-_ERRORS:]),
         events=tuple(events),
         files=tuple(_files(watched, files)) if files else (),
