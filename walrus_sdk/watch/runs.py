@@ -28,12 +28,20 @@ _MOVES_ON = frozenset(
 
 
 def origin(address: str) -> str:
-    """Return scheme, host and port of an address, lower case; an empty text for none.
+    """Return scheme, host and port of an address, lower case, without a port that is the scheme's own; empty for none.
 
     What has a path of its own for each request would be another endpoint each time.
     """
-    parts = urlsplit(address)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}".lower() if parts.scheme and parts.netloc else ""
+    try:
+        parts = urlsplit(address)
+        port = parts.port
+    except ValueError:
+        return ""
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    if not parts.scheme or not host:
+        return ""
+    is_usual = port in (None, {"http": 80, "https": 443}.get(parts.scheme))
+    return f"{parts.scheme}://{host}" if is_usual else f"{parts.scheme}://{host}:{port}"
 
 
 @dataclass(frozen=True, slots=True)
