@@ -335,6 +335,11 @@ async def test_watching_reads_a_history_once_and_tells_what_the_reports_tell(
     assert seen[0].errors == 1
 
 
+async def test_figures_of_a_deployment_that_nobody_works_on_say_so_as_the_list_does(place: Any) -> None:
+    left = await place.die_at("store.outcome.before")
+    assert (await place.monitor.performance(left)).status == "interrupted"
+
+
 async def test_health_names_what_to_look_at(place: Any) -> None:
     assert (await place.monitor.health(await place.deploy())).healthy
     place.world.files["index.html"] = b"another"

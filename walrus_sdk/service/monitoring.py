@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from walrus_sdk.errors import ConfigurationError
 from walrus_sdk.model.alerts import Alert, AlertOptions, Notice
 from walrus_sdk.model.performance import FileCost, Performance
 from walrus_sdk.model.units import DeploymentId
+from walrus_sdk.planning.state import LIVE
 from walrus_sdk.ports import Clock, Journal, Sleep
 from walrus_sdk.service.reports import deployment_id
 from walrus_sdk.service.unfinished import plan_in
@@ -30,6 +31,8 @@ from walrus_sdk.watch.tail import Tail
 from walrus_sdk.watch.view import View, Wallet
 
 __all__ = ["Sight", "Watches", "rules_of", "webhooks_of"]
+
+_LIVE = frozenset(status.value for status in LIVE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +183,11 @@ async def _run(journal: Journal, deployment: DeploymentId) -> Run:
 
 async def _performance(sight: Sight, deployment: DeploymentId) -> Performance:
     """Return the figures of a deployment. Raises ``deployment_not_found``."""
+    is_live = sight.is_live(deployment)  # before the reading: its owner's last words are then among what is read
     run = await _run(sight.journal, deployment)
-    return performance(run, await sight.tail.samples(deployment))
+    shown = performance(run, await sight.tail.samples(deployment))
+    is_left = not is_live and shown.status in _LIVE
+    return replace(shown, status="interrupted") if is_left else shown
 
 
 async def _trace(journal: Journal, deployment: DeploymentId, tracer_provider: Any) -> int:
