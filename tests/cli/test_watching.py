@@ -16,6 +16,7 @@ import pytest
 from walrus_sdk.cli.screens import screen
 from walrus_sdk.errors import ConfigurationError
 from walrus_sdk.model.alerts import Alert, Severity
+from walrus_sdk.model.deployment import Event
 from walrus_sdk.model.original import ErrorRecord
 from walrus_sdk.model.progress import Phase, Progress
 from walrus_sdk.model.reports import DeploymentSummary
@@ -191,6 +192,20 @@ def test_a_person_gets_a_whole_screen_that_is_given_back(cli: Any, session: Any)
     assert ran.out.index(enters) < ran.out.index("3 of 15 files") < ran.out.index(leaves) < ran.out.index("status")
     assert watched.asked[0][1] > 0, "its files are shown, too"
     assert "completed" in ran.out
+
+
+def test_what_happened_is_drawn_at_once_and_bytes_are_not(cli: Any, session: Any) -> None:
+    happened = Event(ONE, 9, 1, 1_700_000_060_000, 1.0, "effect.done", {})
+    Watched(
+        session,
+        STORING,
+        replace(STORING, files_done=4),
+        replace(STORING, files_done=5, events=(happened,)),
+        DONE,
+    )
+    cli.terminal = True
+    drawn = cli("monitor").out.partition("\x1b[?1049l")[0]
+    assert ("3 of 15 files" in drawn, "4 of 15 files" in drawn, "5 of 15 files" in drawn) == (True, False, True)
 
 
 def test_of_what_is_over_no_screen_is_drawn(cli: Any, session: Any) -> None:

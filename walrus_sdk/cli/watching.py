@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS", "ended", "view_page"]
 
 _DRAW_S = 0.5
-"""Seconds between two drawings of a screen, at least: bytes are told no more often."""
+"""Seconds between two drawings of a screen, at least, where only bytes have moved; what happened is drawn at once."""
 
 
 @command(
@@ -206,7 +206,8 @@ class _Screen:
     def take(self, view: DeploymentView) -> None:
         if self._live is not None or view.live:  # what is over is told below, and needs no screen
             self._due = view
-        if self._live is None:
+        if self._live is None or view.events:  # what happened is told at once
+            self._last_s = None
             self.tick()
 
     def show(self, progress: Progress) -> None:
