@@ -283,6 +283,12 @@ def test_nothing_moves_while_only_beats_come() -> None:
     assert seen(folded([INTENT], [one, beat])).idle_s == 17.0
 
 
+def test_another_try_is_no_progress_in_a_view_as_in_an_alert() -> None:
+    again = event(9, events.EFFECT_INTENT, **INTENT.data | {"attempt": 2})
+    tried = [sample(3, bytes_sent=10), sample(13, bytes_sent=10, retries=1)]
+    assert folded([INTENT, RELEASED, LOST, again], tried).moved_ms == sample(3).wall_ms
+
+
 def test_rates_and_ends_are_told_of_what_is_under_way_only() -> None:
     moving = folded([INTENT], [sample(n, bytes_confirmed=40 * n) for n in range(1, 8)])
     assert seen(moving).rates.now is not None

@@ -152,7 +152,7 @@ class DeploymentView:
 
     `live`: a process works on it. `progress` is its last sample, `sampled_ms` when that was; without a sample it is
     told from the events. `files_done` and `bytes_done` are known to be stored, those included that were stored
-    before (`bytes_total` is all files together). `moved_ms`: when anything moved last. `operations` by their keys, in
+    before (`bytes_total` is all files together). `moved_ms`: when it came further last. `operations` by their keys, in
     the order of the plan. `paid_frost` is what stores have cost so far, `planned_frost` what they may, `paid_mist` the
     gas, less what was given back; `possibly_paid_in_vain` counts stores that were done again although the first may
     have been paid. `failures` counts tries that failed, `errors` are the last of them, `events` those that are new in a
@@ -197,7 +197,7 @@ class DeploymentView:
 
     @property
     def idle_s(self) -> float:
-        """Seconds since anything moved."""
+        """Seconds since it came further; another try of the same thing is no progress."""
         return max(0.0, (self.at_ms - self.moved_ms) / 1000)
 
     def to_json(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from walrus_sdk.model.samples import Sample
 from walrus_sdk.model.units import DeploymentId
 from walrus_sdk.planning.state import LIVE
 from walrus_sdk.ports import Clock
+from walrus_sdk.watch.progress import has_moved
 from walrus_sdk.watch.runs import Run, Try, fold
 from walrus_sdk.watch.tail import Tail
 from walrus_sdk.watch.view import RunView, SiteView, View, Wallet, ends_ms, waits_for
@@ -56,7 +57,6 @@ class _Seen:
     """A deployment that is followed: its events so far, and when its samples last moved."""
 
     run: Run
-    moved: tuple[Any, ...] = ()
     moved_ms: int = 0
     updated_ms: int | None = None
     sample: Sample | None = None
@@ -145,7 +145,9 @@ class Gatherer:
             seen.run.add(event)
         if row["status"] in _LIVE:
             for sample in await self._samples(deployment, seen):
-                self._compare(seen, sample)
+                if has_moved(seen.sample.progress if seen.sample is not None else None, sample.progress):
+                    seen.moved_ms = sample.wall_ms
+                seen.sample = sample
 
     async def _samples(self, deployment: DeploymentId, seen: _Seen) -> Sequence[Sample]:
         """Read the last sample; at first all of them: the last alone does not tell since when nothing has moved."""
@@ -156,21 +158,6 @@ class Gatherer:
             return await tail.samples(deployment)
         last = await tail.latest(deployment)
         return () if last is None else (last,)
-
-    @staticmethod
-    def _compare(seen: _Seen, sample: Sample) -> None:
-        """Take a sample as a sign of life when something in it has moved; the beginning of another try is no progress.
-
-        Bytes that leave in another try are: it ends well or badly, and then something else is told.
-        """
-        now = sample.progress
-        confirmed = (now.phase, now.files_hashed, now.bytes_hashed, now.stores_encoded, now.stores_confirmed,
-                     now.bytes_confirmed, now.transactions_confirmed, now.checks_done)  # fmt: skip
-        moved = (*confirmed, now.retries, now.bytes_sent)
-        again = seen.moved[:-2] == confirmed and seen.moved[-2:-1] != (now.retries,)
-        if moved != seen.moved and not again:
-            seen.moved_ms = sample.wall_ms
-        seen.moved, seen.sample = moved, sample
 
     def _view(self, row: Mapping[str, Any], completed: Mapping[tuple[Any, ...], int], now: int) -> RunView:
         seen = self._seen.get(row["id"]) or _Seen(Run(row["id"]))

@@ -18,6 +18,7 @@ from walrus_sdk.model.reports import DeploymentSummary
 from walrus_sdk.model.samples import Resources, Sample
 from walrus_sdk.model.views import DeploymentView, Eta, FileView, OperationView, Rates, Step, Waiting
 from walrus_sdk.watch import rates as speeds
+from walrus_sdk.watch.progress import has_moved
 from walrus_sdk.watch.runs import Run, Try
 
 __all__ = ["Watched", "advance", "begin", "view"]
@@ -170,7 +171,7 @@ def _with_events(watched: Watched, events: Sequence[Event]) -> Watched:
         run=run,
         broke=broke or watched.broke,
         eta=None if broke else watched.eta,
-        moved_ms=max(watched.moved_ms, run.last_ms),
+        moved_ms=max(watched.moved_ms, run.progressed_ms),
     )
     return _counted(changed)
 
@@ -216,7 +217,7 @@ def _with_sample(watched: Watched, sample: Sample) -> Watched:
     older = watched.sample
     if older is not None and sample.incarnation < older.incarnation:
         return watched  # of an owner that was fenced off
-    moved = older is None or older.progress != sample.progress
+    moved = has_moved(older.progress if older is not None else None, sample.progress)
     known = watched.operations
     sending = {key: size for key, size in sample.sending.items() if key in known and known[key].step is Step.BEGUN}
     if sending:
