@@ -360,15 +360,15 @@ def _waiting(
     found = [Waiting(f"the {phase.value} phase", progress.waiting)] if progress.waiting else []
     if watched.paused:
         found = [Waiting("the deployment", f"somebody who lets it go on: walrus-sdk continue {summary.deployment_id}")]
-    active = [item for item in watched.operations.values() if item.step in (Step.SENT, Step.UNKNOWN)]
-    active.sort(key=lambda item: item.since_ms)
-    for item in active[:_SHOWN_WAITS]:
+    active = [item for item in watched.operations.values() if item.is_active]
+    asked = sorted((item for item in active if item.step is not Step.BEGUN), key=lambda item: item.since_ms)
+    for item in asked[:_SHOWN_WAITS]:
         whose = "the publisher's answer" if item.kind == "store" else "finality"
         on = whose if item.step is Step.SENT else "whether it happened: its answer was lost"
         found.append(Waiting(item.key, on, item.since_ms))
-    if len(active) > _SHOWN_WAITS:
-        found.append(Waiting(f"{len(active) - _SHOWN_WAITS} more", "their answers"))
-    ready, under_way = watched.steps.get(Step.NAMED, 0), sum(item.is_active for item in watched.operations.values())
-    if phase is Phase.STORE and ready and under_way:
-        found.append(Waiting(f"{ready} stores", f"their turn, behind {under_way} under way"))
+    if len(asked) > _SHOWN_WAITS:
+        found.append(Waiting(f"{len(asked) - _SHOWN_WAITS} more", "their answers"))
+    ready = watched.steps.get(Step.NAMED, 0)
+    if phase is Phase.STORE and ready and active:
+        found.append(Waiting(f"{ready} stores", f"their turn, behind {len(active)} under way"))
     return tuple(found)
