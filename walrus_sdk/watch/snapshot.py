@@ -52,6 +52,7 @@ _NOTHING = (Progress(), Rates())
 class Watched:
     """What is known of a deployment so far. `rows` are its `files` by operation: path, size, sha256, operation.
 
+    `bytes_there` were stored before, and belong to no operation.
     `run` is what its events tell; `steps`, `files_done`, `bytes_done` and `counted` are counted from the operations.
     `eta` is what was told, `told` the progress and rates when it was made or moved, `broke` why there is none now: a
     pause, or the death of its owner.
@@ -62,6 +63,7 @@ class Watched:
     past: tuple[speeds.Run, ...]
     operations: Mapping[str, OperationView]
     bytes_total: int
+    bytes_there: int
     run: Run
     steps: Mapping[Step, int] = field(default_factory=dict)
     files_done: int = 0
@@ -109,21 +111,21 @@ def begin(entries: Sequence[Mapping[str, Any]], past: Sequence[speeds.Run] = ())
         is_new = (key, row["sha256"]) not in seen  # equal contents are stored once
         seen.add((key, row["sha256"]))
         operations[key] = replace(known, files=known.files + 1, size=known.size + is_new * (row["size"] or 0))
-    total = sum(row["size"] or 0 for row in entries)
-    return _counted(Watched(len(entries), rows, tuple(past), operations, total, Run("")))
+    total, there = (sum(row["size"] or 0 for row in some) for some in (entries, rows.get(None, ())))
+    return _counted(Watched(len(entries), rows, tuple(past), operations, total, there, Run("")))
 
 
 def _counted(watched: Watched) -> Watched:
     """Count the operations anew, after one of them changed."""
-    operations, there = watched.operations.values(), watched.rows.get(None, ())
+    operations = watched.operations.values()
     done = [item for item in operations if item.step is Step.DONE]
     stores = [item for item in operations if item.kind == "store"]
     stored = [item for item in stores if item.step is Step.DONE]
     return replace(
         watched,
         steps=Counter(item.step for item in operations),
-        files_done=len(there) + sum(item.files for item in done),
-        bytes_done=sum(row["size"] or 0 for row in there) + sum(item.size for item in done),
+        files_done=len(watched.rows.get(None, ())) + sum(item.files for item in done),
+        bytes_done=watched.bytes_there + sum(item.size for item in done),
         counted=Progress(
             files_found=watched.files,
             files_hashed=watched.files,
