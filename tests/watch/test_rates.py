@@ -131,6 +131,7 @@ def test_of_a_steady_upload_the_truth_lies_in_the_told_band_whatever_history_say
         assert found.low_s <= truth <= found.high_s, f"at {second} s: {found}"
         if before_s and second > 2 * max(before_s):
             assert found.seconds == pytest.approx(truth), f"at {second} s: history is over"
+            assert found.basis.startswith("by its rate, what follows by "), "transactions and reading back"
 
 
 def test_what_it_took_before_counts_down_while_nothing_is_stored_yet() -> None:

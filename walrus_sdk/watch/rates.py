@@ -168,8 +168,9 @@ def _store(
         rated = (left_s, left_s * (1 - doubt), left_s * (1 + 2 * doubt))
     before = _before(like, sample, share, spent_s, is_rated=rated is not None)
     if rated is None or before is None:
-        only = rated or before
-        return None if only is None else (only, "by its rate" if rated else _by(like))
+        if rated is not None:
+            return rated, f"by its rate, what follows {_by(past)}" if past else "by its rate"
+        return None if before is None else (before, _by(like))
     seconds, low, high = (share * one + (1 - share) * other for one, other in zip(rated, before, strict=True))
     return (seconds, min(low, rated[1]), max(high, rated[2])), f"by its rate and {_earlier(like)}"
 
