@@ -80,7 +80,8 @@ def same(value: Any) -> Any:
     [(crash, "taken_up"), (imported, '"imported"'), (cleaned, '"cleaned_up"'), (congested, "CONGESTION")],
 )
 async def test_frames_and_events_tell_the_same_tries_and_failures(lived: Any, mark: str, journal: Any) -> None:
-    told = await runs(await lived(), journal)
+    world = await lived()
+    told = await runs(world, journal)
     assert any(mark in f"{kind} {data}" for kind, data in journal.db.execute("select type, data from events"))
     frames = journal.history
     final = frames.transactions.query("state == 'failed'")
@@ -100,4 +101,6 @@ async def test_frames_and_events_tell_the_same_tries_and_failures(lived: Any, ma
         failed = [(one.operation, one.code, one.message) for one in run.failures if one.name not in charged]
         of_effects = errors[errors["outcome"] != "ended"]
         assert list(of_effects[["operation", "code", "message"]].itertuples(index=False, name=None)) == failed
+        report = await world.session.status(name)
+        assert [(row["operation"], row["code"], row["message"]) for row in report.details["errors"]] == failed
         assert {one.name for one in run.failures if one.name in charged} == charged, "an answer, and a failure"
