@@ -289,6 +289,25 @@ async def test_planning_is_stopped_by_cancel() -> None:
         assert (await press(panel, Action.DEPLOY)).offer is not None
 
 
+async def test_cancel_of_planning_leaves_the_interrupted_deployment_that_is_shown_alone() -> None:
+    world = SimulatedWorld(MANY)
+    assert await world.dies("store.outcome.after", lambda: world.deploy(max_quilt_files=1))
+    going, usual = anyio.Event(), world.chain.state
+
+    async def slow() -> Any:
+        going.set()
+        await anyio.sleep_forever()
+
+    async with open_panel(world, folder=Path("/site")) as panel:
+        world.chain.state = slow  # type: ignore[method-assign]
+        panel.post(Intent(Action.DEPLOY))
+        await going.wait()
+        state = await press(panel, Action.CANCEL)
+        assert (state.status, state.busy, state.note) == ("interrupted", "", "stopped")
+        world.chain.state = usual  # type: ignore[method-assign]
+        assert (await press(panel, Action.RESUME)).status == "completed"
+
+
 # ── a button is enabled exactly when its verb is legal ────────────────────────────────────────────────────────────
 
 

@@ -226,10 +226,13 @@ class Controller:
         await self._glance()
 
     async def _cancel(self) -> None:
+        """End what the panel is doing: another verb is stopped, only what carries the shown deployment out is ended."""
         state = self.state
+        own = self._live.deployment if self._live is not None else ""
+        if self._scope is not None and (not own or own != state.deployment):
+            self._scope.cancel()
+            return
         if state.summary is None or not (state.at_work or state.summary.resumable):
-            if self._scope is not None:
-                self._scope.cancel()
             return
         self._set(note="cancelling: what is under way comes to its end")
         result = await self._session.cancel(state.deployment, reason="cancelled in the panel")
