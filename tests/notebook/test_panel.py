@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -185,6 +186,51 @@ def test_a_closed_panel_has_settled(sites: ws.Connection, folder: Path) -> None:
     made.wait(1)
     assert made.closed
     assert made.state != State()
+
+
+def test_a_fault_that_nobody_foresaw_ends_the_panel_and_is_said(
+    panel: ws.Panel, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(*_: Any, **__: Any) -> None:
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(ws.Session, "plan", broken)
+    button(panel, "Deploy").click()
+    panel.wait(30)
+    assert panel.closed
+    assert "panel has ended: OSError: the disk is gone" in part(panel, "note")
+    assert 'role="alert"' in part(panel, "note")
+    assert on_screen(panel) == set()
+    assert "a panel has ended" in caplog.text
+
+
+def test_a_closed_connection_disables_the_buttons_of_its_panels_and_gives_none_that_seems_alive(
+    sites: ws.Connection, folder: Path, panel: ws.Panel
+) -> None:
+    assert on_screen(panel)
+    sites.close()
+    assert on_screen(panel) == set()
+    assert "panel has ended" in part(panel, "note")
+    with pytest.raises(ws.WalrusError, match="closed"):
+        ws.panel(folder, sites=sites, site_name="later")
+
+
+def test_a_panel_that_cannot_even_look_says_so_at_once(
+    sites: ws.Connection, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: Any, **__: Any) -> None:
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(ws.Session, "list", broken)
+    monkeypatch.setattr(sys.modules[ws.Panel.__module__], "_READY_S", 3600.0)
+    made = ws.panel(folder, sites=sites, site_name="blind")
+    assert "panel has ended: OSError: the disk is gone" in part(made, "note")
+    assert on_screen(made) == set()
+
+
+def test_an_option_of_a_wrong_type_is_refused_before_there_is_a_panel(sites: ws.Connection, folder: Path) -> None:
+    with pytest.raises(ws.WalrusError, match="max_cost: expected Frost"):
+        ws.panel(folder, sites=sites, max_cost="abc")
 
 
 def test_the_dashboard_lists_filters_and_opens_a_panel(sites: ws.Connection, folder: Path, panel: ws.Panel) -> None:

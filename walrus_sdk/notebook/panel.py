@@ -6,10 +6,12 @@ panel.press("Deploy"); await panel.settled()               # the same as the but
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import fields
+from contextlib import suppress
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,12 +27,14 @@ from walrus_sdk.notebook.state import Action, State, counts, file_states
 from walrus_sdk.notebook.view import STYLE, View, files_html, text_of, view
 from walrus_sdk.notebook.visit import visit_html
 from walrus_sdk.service.session import Session
+from walrus_sdk.service.unwrap import one_error
 
 if TYPE_CHECKING:
     import ipywidgets
 
 __all__ = ["Panel", "panel"]
 
+_LOG = logging.getLogger(__name__)
 _ASKED = frozenset(field.name for field in fields(DeployOptions))
 _BUTTONS = tuple(action for action in Action if action not in (Action.CONFIRM, Action.DISMISS))
 _STYLES = {Action.DEPLOY: "primary", Action.CONFIRM: "success", Action.CANCEL: "danger"}
@@ -63,6 +67,8 @@ def panel(
     session = {name: value for name, value in options.items() if name not in _ASKED}
     if sites is not None and session:
         raise ConfigurationError("option_invalid", f"{', '.join(session)} belong to the connection that was given")
+    if sites is not None and sites.closed:
+        raise ConfigurationError("option_invalid", "the connection that was given is closed")
     place = Path(folder).expanduser().absolute() if folder is not None else None
     key = (place, deployment, sites, session, asked)
     _open[:] = [(known, opened) for known, opened in _open if not opened.closed]
@@ -105,6 +111,7 @@ class Panel:
         self._files_at = (-1, 0.0)
         self._cpu_s, self._taken_s, self._drawn_s = time.process_time(), 0.0, 0.0
         self._at_end = False
+        self._ended = ""
         self._pressed: Action | None = None
         self._states: list[Any] = []
         self._counts: dict[Any, int] = {}
@@ -124,7 +131,8 @@ class Panel:
     @property
     def state(self) -> State:
         """Everything that is known right now."""
-        return self._controller.latest if self._controller is not None else State()
+        found = self._controller.latest if self._controller is not None else State()
+        return replace(found, ended=self._ended) if self._ended else found
 
     @property
     def closed(self) -> bool:
@@ -189,12 +197,28 @@ class Panel:
     # ── on the host thread ────────────────────────────────────────────────────────────────────────────────────
 
     async def _main(self, session: Session) -> None:
-        controller = self._make(session)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._tick)
-            self._controller = controller
-            tasks.start_soon(self._open_when_found, controller)
-            await controller.run()
+        why = "it was closed, or its connection was"
+        try:
+            with one_error():
+                controller = self._make(session)
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(self._tick)
+                    self._controller = controller
+                    tasks.start_soon(self._open_when_found, controller)
+                    await controller.run()
+        except Exception as error:
+            _LOG.exception("a panel has ended")
+            why = f"{type(error).__name__}: {error}"
+            raise
+        finally:
+            self._show_end(why)
+            self._ready.set()
+
+    def _show_end(self, why: str) -> None:
+        """Draw once more, all buttons disabled: nobody looks any more, and nobody listens."""
+        self._ended = f"panel has ended: {why}"
+        with suppress(Exception):  # where drawing is what is broken, nothing more can be shown
+            self._widgets.show(view(self.state), None)
 
     async def _open_when_found(self, controller: Controller) -> None:
         await controller.found.wait()
@@ -231,7 +255,7 @@ class Panel:
     def _draw(self, *, force: bool = False) -> None:
         """Bring the widgets to the state; called at the common pace, and by nobody else once it runs."""
         controller = self._controller
-        if controller is None:
+        if controller is None or self._ended:
             return
         at, state = controller.version, controller.latest
         is_end = controller.at_rest

@@ -138,6 +138,7 @@ class State:
 
     `busy` says what this panel does itself right now (and that no other verb begins meanwhile). `points` are the last
     seconds, for rates. `cap_frost` is the limit that was set. `url` is where the site is served. `alerts` are lines.
+    `ended` says why nothing is looked at or done any more.
     """
 
     network: str = ""
@@ -158,6 +159,7 @@ class State:
     note: str = ""
     alerts: tuple[str, ...] = ()
     now_ms: int = 0
+    ended: str = ""
 
     @property
     def status(self) -> str:

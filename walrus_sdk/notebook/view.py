@@ -68,7 +68,7 @@ def view(state: State, *, files: dict[FileState, int] | None = None) -> View:
         choices=() if state.offer is None else state.offer.choices,
         choice=None if state.offer is None else state.offer.choice,
         problems=_problems(state),
-        note=f"<p>{escape(state.note)}</p>" if state.note else "",
+        note=_note(state),
         enabled=enabled(state),
     )
 
@@ -78,6 +78,8 @@ def view(state: State, *, files: dict[FileState, int] | None = None) -> View:
 
 def enabled(state: State) -> frozenset[Action]:
     """Return the actions that the state allows: those whose verb would not be refused for what the state is."""
+    if state.ended:
+        return frozenset()
     free, found = not state.busy, state.summary
     publishes = found is not None and found.verb in PUBLISHING
     legal = {
@@ -241,6 +243,11 @@ def _problems(state: State) -> str:
         lines += f"<li>and {len(rest) - _MAX_PROBLEMS:,} more</li>"
     lines += "".join(f"<li>{escape(line)}</li>" for line in state.alerts)
     return f'<div role="alert" class="wsdk-problems"><ul>{lines}</ul></div>' if lines else ""
+
+
+def _note(state: State) -> str:
+    note = f"<p>{escape(state.note)}</p>" if state.note else ""
+    return note + (f'<p role="alert">{escape(state.ended)}</p>' if state.ended else "")
 
 
 def _problem(problem: Problem) -> str:
