@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import pytest
 
 from walrus_sdk.errors import OwnershipError, StorageError, WalrusError
 from walrus_sdk.model.options import DeployOptions
-from walrus_sdk.model.units import Frost
-from walrus_sdk.notebook.controller import Controller, Intent
+from walrus_sdk.model.reports import DeploymentSummary
+from walrus_sdk.model.units import DeploymentId, Frost, ObjectId
+from walrus_sdk.notebook.controller import Controller, Intent, _choose
 from walrus_sdk.notebook.state import Action, FileState, State, file_states
 from walrus_sdk.notebook.view import enabled, view
 from walrus_sdk.ports import Put
@@ -287,6 +289,55 @@ async def test_planning_is_stopped_by_cancel() -> None:
         assert (state.busy, state.note, state.offer) == ("", "stopped", None)
         world.chain.state = usual  # type: ignore[method-assign]
         assert (await press(panel, Action.DEPLOY)).offer is not None
+
+
+async def test_panels_of_a_folder_follow_what_others_deploy_there() -> None:
+    world = SimulatedWorld()
+    async with open_panel(world, folder=Path("/site")) as panel, open_panel(world) as second:
+        assert panel.state.deployment == ""
+        first = await world.deploy()
+        for one in (panel, second):
+            await until(lambda one=one: one.state.status == "completed")  # type: ignore[misc]
+            assert one.state.deployment == str(first.deployment_id)
+            assert Action.ROLLBACK not in enabled(one.state)
+        world.files["about.html"] = b"two"
+        await world.deploy()
+        await until(lambda: len(panel.state.versions) == len(second.state.versions) == 2)
+        assert panel.state.summary == second.state.summary
+        assert Action.ROLLBACK in enabled(panel.state)
+        assert panel.state.files == second.state.files
+
+
+async def test_a_deployment_that_was_asked_for_by_id_stays_whatever_begins() -> None:
+    world = SimulatedWorld()
+    first = await world.deploy()
+    async with open_panel(world, deployment=str(first.deployment_id)) as panel, open_panel(world) as second:
+        world.files["about.html"] = b"two"
+        await world.deploy()
+        await until(lambda: second.state.deployment != str(first.deployment_id))
+        assert panel.state.deployment == str(first.deployment_id)
+
+
+def item(number: int, status: str, **more: Any) -> DeploymentSummary:
+    name = DeploymentId(f"deploy_1700000000000_0000000{number}")
+    fields = {"site_name": "a", "folder": "/site", "resumable": status == "interrupted"} | more
+    return DeploymentSummary(name, network="local", status=status, progress=1.0, started_ms=number, **fields)
+
+
+def test_what_a_panel_turns_to() -> None:
+    old, done, other = item(1, "interrupted"), item(2, "completed"), item(3, "completed", folder="/other")
+    found = [other, done, old]
+    assert _choose(found, "/site", "", None) is old, "what is unfinished first"
+    assert _choose([other, done], "/site", "", None) is done, "else the newest, of this folder"
+    assert _choose(found, "", "", None) is old
+    assert _choose(found, "/site", "", done) is None, "an older one that is unfinished does not take its place"
+    assert _choose(found, "", "", done) is other, "a newer one does"
+    again = replace(old, status="uploading", resumable=False)
+    assert _choose([other, done, again], "/site", "", done) is again, "and an older one that somebody works on"
+    assert _choose([done], "/site", "", old) is done, "one that is forgotten is left"
+    back = item(4, "completed", folder="", verb="rollback", site_id=ObjectId(bytes(32)))
+    assert _choose([back, done], "/site", "", replace(done, site_id=back.site_id)) is back
+    assert _choose([back, done], "/site", "", done) is None, "that is about another site"
 
 
 async def test_cancel_of_planning_leaves_the_interrupted_deployment_that_is_shown_alone() -> None:

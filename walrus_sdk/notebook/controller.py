@@ -25,6 +25,7 @@ from walrus_sdk.model.reports import DeploymentSummary
 from walrus_sdk.model.units import DeploymentId
 from walrus_sdk.model.versions import Version
 from walrus_sdk.notebook.state import (
+    AT_WORK,
     Action,
     Offer,
     Problem,
@@ -59,8 +60,8 @@ class Controller:
     """One deployment at a time, and the verbs on it.
 
     `folder` with `options` is what Deploy publishes. Without `deployment` the newest unfinished one of the folder (or,
-    without a folder, of the home) is looked at, else the newest; `found` is set then. `state` is replaced, never
-    changed; `version` counts.
+    without a folder, of the home) is looked at, else the newest; `found` is set then. Later it is any newer one, and
+    any that somebody works on. `state` is replaced, never changed; `version` counts.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Controller:
         self._live: Progress | None = None
         self._under_way = self._quick = 0
         self._alerts_ms = 0
+        self._changed: int | None = None
         self.found = anyio.Event()
         self.version = 0
         self.state = State(
@@ -315,17 +317,29 @@ class Controller:
 
     async def _find(self) -> None:
         """Look for the deployment that the panel is about."""
-        chosen = self._wanted
-        if chosen is None:
-            found = _choose(await self._session.list(), self.state.folder, self.state.site_name)
-            chosen = str(found.deployment_id) if found is not None else None
-        if chosen is not None:
-            self._set(deployment=str(DeploymentId(chosen)) if self._wanted is None else chosen)
-            try:
-                await self._glance()
-            except WalrusError as error:
-                self._set(problem=problem_of(error), deployment="")
-                return
+        if self._wanted is None:
+            await self._follow()
+            return
+        self._set(deployment=self._wanted)
+        try:
+            await self._glance()
+        except WalrusError as error:
+            self._set(problem=problem_of(error), deployment="")
+            return
+        await self._load_versions()
+
+    async def _follow(self) -> None:
+        """Turn to what the panel is about now, when anything was written since the last look."""
+        before, self._changed = self._changed, await self._session.changed()
+        if self._changed == before:
+            return
+        found = await self._session.list(counts=False)
+        chosen = _choose(found, self.state.folder, self._options.site_name or "", self.state.summary)
+        if chosen is None or self.state.busy:
+            return
+        name = str(chosen.deployment_id)
+        self._set(deployment=name, summary=chosen, **_nothing_known())
+        await self._glance()
         await self._load_versions()
 
     async def _watch(self) -> None:
@@ -334,8 +348,12 @@ class Controller:
             before = self.state.at_work
             try:
                 await self._glance()
-                if before and not self.state.at_work and not self.state.busy:
+                if self.state.at_work or self.state.busy:
+                    continue
+                if before:
                     await self._load_versions()
+                if self._wanted is None:
+                    await self._follow()
             except WalrusError as error:
                 self._set(problem=problem_of(error))
 
@@ -397,6 +415,12 @@ def _cleared() -> dict[str, Any]:
     return {"offer": None, "progress": None, "points": ()}
 
 
+def _nothing_known() -> dict[str, Any]:
+    """Return what is known of a deployment before anything is read of it."""
+    blank, names = State(), ("progress", "told", "files", "points", "versions", "url", "cap_frost", "problem", "note")
+    return {name: getattr(blank, name) for name in names}
+
+
 def _units(amount: Any) -> int | None:
     return None if amount is None else int(amount.units)
 
@@ -406,14 +430,27 @@ def _label(item: Version) -> str:
     return f"version {item.number}{told} ({item.files:,} files)"[:100]
 
 
-def _choose(found: list[DeploymentSummary], folder: str, site_name: str) -> DeploymentSummary | None:
-    """Return the deployment that a panel opens with: unfinished before others, the newest first."""
+def _choose(
+    found: list[DeploymentSummary], folder: str, site_name: str, shown: DeploymentSummary | None
+) -> DeploymentSummary | None:
+    """Return the deployment that a panel turns to: unfinished before others, the newest first; `None`: to no other.
+
+    While one is `shown`, only what is newer, or worked on, is a reason to leave it.
+    """
     mine = [
         item
         for item in found
         if item.verb in ("deploy", "rollback")
         and (not site_name or item.site_name == site_name)
-        and (not folder or site_name or item.folder == folder)
+        and (not folder or site_name or item.folder == folder or (shown is not None and _is_same_site(item, shown)))
     ]
-    going = [item for item in mine if item.resumable or item.status in ("pending", "uploading", "processing", "paused")]
+    if shown is not None:
+        names = [item.deployment_id for item in found]
+        newer = names[: names.index(shown.deployment_id)] if shown.deployment_id in names else names
+        mine = [item for item in mine if item.deployment_id in newer or item.status in AT_WORK]
+    going = [item for item in mine if item.resumable or item.status in AT_WORK]
     return next(iter(going or mine), None)
+
+
+def _is_same_site(one: DeploymentSummary, other: DeploymentSummary) -> bool:
+    return one.site_id is not None and one.site_id == other.site_id

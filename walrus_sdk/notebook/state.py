@@ -18,6 +18,7 @@ from walrus_sdk.model.reports import DeploymentSummary
 from walrus_sdk.model.versions import Version
 
 __all__ = [
+    "AT_WORK",
     "Action",
     "File",
     "FileState",
@@ -36,6 +37,10 @@ __all__ = [
     "rate",
     "without_deployment",
 ]
+
+
+AT_WORK = ("pending", "uploading", "processing", "paused")
+"""The statuses of a deployment that a process works on."""
 
 
 class Action(Enum):
@@ -169,7 +174,7 @@ class State:
     @property
     def at_work(self) -> bool:
         """Whether a process, this one or another, works on the deployment."""
-        return self.status in ("pending", "uploading", "processing", "paused")
+        return self.status in AT_WORK
 
 
 _WINDOW_MS = 15_000
