@@ -161,6 +161,8 @@ def test_a_panel_that_cannot_be_drawn_any_more_holds_up_no_deployment(
     panel.press("Confirm")
     while panel.state.status != "completed":
         assert not panel.closed
+    panel.wait(30)
+    assert not panel.closed
 
 
 def test_options_of_a_connection_that_was_given_are_refused(sites: ws.Connection, folder: Path) -> None:

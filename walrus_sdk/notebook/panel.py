@@ -112,6 +112,7 @@ class Panel:
         self._cpu_s, self._taken_s, self._drawn_s = time.process_time(), 0.0, 0.0
         self._at_end = False
         self._ended = ""
+        self._is_painted = True
         self._pressed: Action | None = None
         self._states: list[Any] = []
         self._counts: dict[Any, int] = {}
@@ -226,6 +227,7 @@ class Panel:
 
     async def _tick(self) -> None:
         await ticks(self._draw)
+        self._is_painted = False  # painting failed
 
     def _post(self, intent: Intent) -> Handle[None]:
         async def post(_: Session) -> None:
@@ -246,7 +248,7 @@ class Panel:
         controller = self._controller
         if controller is None or not all(handle.is_over for handle in self._posted):
             return False
-        return controller.at_rest and self._drawn == controller.version and self._files_drawn
+        return controller.at_rest and (not self._is_painted or self._drawn == controller.version and self._files_drawn)
 
     @property
     def _files_drawn(self) -> bool:
