@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ import pytest
 
 import walrus_sdk as ws
 from walrus_sdk.localnet.server import LocalNetwork
+from walrus_sdk.model.reports import DeploymentSummary
+from walrus_sdk.model.units import DeploymentId
 from walrus_sdk.notebook import bridge
 from walrus_sdk.notebook import dashboard as dashboards
-from walrus_sdk.notebook.state import Action, State
+from walrus_sdk.notebook.state import Action, File, FileState, State, Told
 
 
 def button(panel: ws.Panel, word: str) -> Any:
@@ -163,6 +166,19 @@ def test_a_panel_that_cannot_be_drawn_any_more_holds_up_no_deployment(
         assert not panel.closed
     panel.wait(30)
     assert not panel.closed
+
+
+def test_the_files_are_drawn_anew_when_who_sent_them_is_gone_and_no_event_says_so(panel: ws.Panel) -> None:
+    name = DeploymentId("deploy_1700000000000_0badcafe")
+    live = DeploymentSummary(name, "tides", "local", "uploading", 0.0, 1)
+    told = Told(3, {"store-0001": FileState.SENDING})
+    panel._controller._set(summary=live, told=told, files=(File("/a", 1, "store-0001"),))  # type: ignore[union-attr]
+    panel._draw(force=True)
+    assert "1 sending" in panel._widgets._files.value
+    dead = replace(live, status="interrupted", resumable=True)
+    panel._controller._set(summary=dead)  # type: ignore[union-attr]
+    panel.wait(30)
+    assert "<caption>1 files: 1 waiting</caption>" in panel._widgets._files.value
 
 
 def test_options_of_a_connection_that_was_given_are_refused(sites: ws.Connection, folder: Path) -> None:

@@ -108,7 +108,8 @@ class Panel:
         self._controller: Controller | None = None
         self._ready = threading.Event()
         self._drawn = -1
-        self._files_at = (-1, 0.0)
+        self._files_of: tuple[object, ...] = ()
+        self._files_at_s = 0.0
         self._cpu_s, self._taken_s, self._drawn_s = time.process_time(), 0.0, 0.0
         self._at_end = False
         self._ended = ""
@@ -248,11 +249,13 @@ class Panel:
         controller = self._controller
         if controller is None or not all(handle.is_over for handle in self._posted):
             return False
-        return controller.at_rest and (not self._is_painted or self._drawn == controller.version and self._files_drawn)
+        return controller.at_rest and (
+            not self._is_painted or (self._drawn == controller.version and self._files_drawn)
+        )
 
     @property
     def _files_drawn(self) -> bool:
-        return self._files_at[0] == self.state.told.number
+        return self._files_of == _files_key(self.state)
 
     def _draw(self, *, force: bool = False) -> None:
         """Bring the widgets to the state; called at the common pace, and by nobody else once it runs."""
@@ -274,7 +277,7 @@ class Panel:
         if files_due:
             self._states = file_states(state)
             self._counts = counts(self._states)
-            self._files_at = (state.told.number, time.monotonic())
+            self._files_of, self._files_at_s = _files_key(state), time.monotonic()
             self._widgets.show_files(state, self._states)
         shown = view(state, files=self._counts if len(self._states) == len(state.files) else None)
         self._widgets.show(shown, self._pressed)
@@ -289,10 +292,9 @@ class Panel:
         return self._taken_s < allowed_s or time.monotonic() - self._drawn_s >= _LEAST_S
 
     def _files_due(self, state: State, *, is_end: bool) -> bool:
-        number, at_s = self._files_at
-        changed = number != state.told.number or len(self._states) != len(state.files)
+        changed = self._files_of != _files_key(state)
         pause_s = _FILES_S if self._taken_s < _BURST_S else 4 * _FILES_S
-        return changed and (is_end or time.monotonic() - at_s >= pause_s)
+        return changed and (is_end or time.monotonic() - self._files_at_s >= pause_s)
 
     # ── handlers: on any thread, so they only post ────────────────────────────────────────────────────────────
 
@@ -307,6 +309,11 @@ class Panel:
 
     async def _visit(self, session: Session) -> None:
         self._widgets.visit(await visit_html(session, self.state, remote=self._remote))
+
+
+def _files_key(state: State) -> tuple[object, ...]:
+    """Return what the states of the files depend on."""
+    return (state.deployment, len(state.files), state.told.number, state.at_work)
 
 
 class _Widgets:
