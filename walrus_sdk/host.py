@@ -51,15 +51,16 @@ class _Host:
         self._lock = threading.Lock()
         self._pid = 0
         self._portal: BlockingPortal | None = None
+        self._ended = threading.Event()
         self._open: set[Connection] = set()
         self._running: list[tuple[Any, Handle[Any]]] = []
 
     def portal(self) -> BlockingPortal:
         """Return the way into the thread."""
         with self._lock:
-            if self._portal is None or self._pid != os.getpid() or not _is_running(self._portal):
-                self._open, self._running = set(), []
-                self._portal, self._pid = _start(self._open), os.getpid()
+            if self._portal is None or self._pid != os.getpid() or self._ended.is_set():
+                self._open, self._running, self._ended = set(), [], threading.Event()
+                self._portal, self._pid = _start(self._open, self._ended), os.getpid()
             return self._portal
 
     def opened(self, connection: Connection) -> None:
@@ -81,16 +82,7 @@ class _Host:
             return self._running[-1][1]
 
 
-def _is_running(portal: BlockingPortal) -> bool:
-    """Return whether a portal's event loop still runs."""
-    try:
-        portal.call(int)
-    except RuntimeError:
-        return False
-    return True
-
-
-def _start(opened: set[Connection]) -> BlockingPortal:
+def _start(opened: set[Connection], ended: threading.Event) -> BlockingPortal:
     started: Future[BlockingPortal] = Future()
 
     async def serve() -> None:
@@ -107,6 +99,8 @@ def _start(opened: set[Connection]) -> BlockingPortal:
             if started.done():
                 raise
             started.set_exception(error)  # who asked for the thread is told, and does not wait for ever
+        finally:
+            ended.set()
 
     def end_with_main(portal: BlockingPortal) -> None:
         threading.main_thread().join()

@@ -120,6 +120,27 @@ def test_the_same_deploy_while_one_runs_is_the_same_handle(house: Any, options: 
     assert house.paid().most_common(1)[0][1] == 1
 
 
+def test_who_connects_on_the_host_thread_is_refused_and_starts_no_second_one(
+    house: Any, options: dict[str, Any]
+) -> None:
+    said: list[str] = []
+
+    def listen(_: ws.Progress) -> None:
+        if not said:
+            said.append("connected")
+            try:
+                ws.connect(**options)
+            except RuntimeError as error:
+                said[0] = str(error)
+
+    with ws.connect(**options) as sites:
+        sites.deploy(house.folder, site_name="tides", progress=listen).wait(60)
+        with ws.connect(**options) as again:
+            assert again._portal is sites._portal
+    assert "event loop thread" in said[0]
+    assert [thread.name for thread in threading.enumerate()].count("walrus_sdk host") == 1
+
+
 @pytest.mark.anyio
 async def test_who_is_cancelled_while_awaiting_a_handle_stops_it_resumably(house: Any, options: dict[str, Any]) -> None:
     house.net.faults.reshape(latency_s=0.5)
