@@ -71,14 +71,18 @@ class _Host:
         """Forget a connection."""
         self._open.discard(connection)
 
-    def once(self, what: Any, start: Callable[[], Handle[T]]) -> Handle[T]:
-        """Return the handle of the same thing while it runs, else a new one: a cell may be run twice."""
+    def once(self, what: Any, start: Callable[[list[Handle[Any]]], Handle[T]]) -> Handle[T]:
+        """Return the handle of the same thing while it runs, else a new one: a cell may be run twice.
+
+        `start` is given those that were cancelled and are in their time of grace: they own the deployment until then.
+        """
         with self._lock:
-            self._running = [(key, handle) for key, handle in self._running if not handle.done]
-            for key, handle in self._running:
-                if key == what:
+            self._running = [(key, handle) for key, handle in self._running if not handle.is_over]
+            same = [handle for key, handle in self._running if key == what]
+            for handle in same:
+                if not handle.done:
                     return handle
-            self._running.append((what, start()))
+            self._running.append((what, start(same)))
             return self._running[-1][1]
 
 
@@ -322,12 +326,15 @@ class Connection:
     ) -> Handle[DeployResult]:
         """Publish a folder; see `Session.deploy`. While it runs the same call returns the same handle."""
         what = (self._options, Path(folder).expanduser().absolute(), options, asked)
-        return _HOST.once(
-            what,
-            lambda: self._start(
-                lambda listen: self._session.deploy(folder, options, progress=listen, **asked), progress
-            ),
-        )
+
+        def start(ending: list[Handle[Any]]) -> Handle[DeployResult]:
+            async def run(listen: Listener) -> DeployResult:
+                await _until(lambda: all(handle.is_over for handle in ending))
+                return await self._session.deploy(folder, options, progress=listen, **asked)
+
+            return self._start(run, progress)
+
+        return _HOST.once(what, start)
 
     def resume(
         self,

@@ -249,13 +249,10 @@ class Panel:
         controller = self._controller
         if controller is None or not all(handle.is_over for handle in self._posted):
             return False
-        return controller.at_rest and (
-            not self._is_painted or (self._drawn == controller.version and self._files_drawn)
-        )
+        return controller.at_rest and (not self._is_painted or self._is_drawn(controller))
 
-    @property
-    def _files_drawn(self) -> bool:
-        return self._files_of == _files_key(self.state)
+    def _is_drawn(self, controller: Controller) -> bool:
+        return self._drawn == controller.version and self._files_of == _files_key(controller.latest)
 
     def _draw(self, *, force: bool = False) -> None:
         """Bring the widgets to the state; called at the common pace, and by nobody else once it runs."""
