@@ -32,6 +32,7 @@ from walrus_sdk.notebook.state import (
     State,
     files_of,
     fold,
+    is_of,
     paced,
     planned_files,
     problem_of,
@@ -321,6 +322,7 @@ class Controller:
             await self._follow()
             return
         self._set(deployment=self._wanted)
+        await self._load_chain()
         try:
             await self._glance()
         except WalrusError as error:
@@ -334,6 +336,9 @@ class Controller:
         if self._changed == before:
             return
         found = await self._session.list(counts=False)
+        if found:
+            await self._load_chain()
+        found = [item for item in found if is_of(item, self.state.chain)]
         chosen = _choose(found, self.state.folder, self._options.site_name or "", self.state.summary)
         if chosen is None or self.state.busy:
             return
@@ -395,6 +400,12 @@ class Controller:
             plan = report.details.get("plan") or {}
             cap = (plan.get("options") or {}).get("max_cost")
             self._set(files=files_of(report.details["entries"]), cap_frost=int(cap) if cap else self.state.cap_frost)
+
+    async def _load_chain(self) -> None:
+        """Ask for the chain that verbs work on; a network that is not there leaves it unknown."""
+        if not self.state.chain:
+            with suppress(WalrusError):
+                self._set(chain=(await self._session.network()).chain_id)
 
     async def _load_versions(self) -> None:
         """Read the site's versions; a network that is not there leaves them unknown."""

@@ -87,8 +87,8 @@ def enabled(state: State) -> frozenset[Action]:
         Action.PAUSE: publishes and state.at_work and state.status != "paused",
         Action.CONTINUE: publishes and state.status == "paused",
         Action.CANCEL: bool(state.busy) or state.at_work or (found is not None and found.resumable),
-        Action.RESUME: free and publishes and found is not None and found.resumable,
-        Action.RETRY: free and publishes and found is not None and found.resumable and _has_failures(state),
+        Action.RESUME: free and publishes and state.can_go_on,
+        Action.RETRY: free and publishes and state.can_go_on and _has_failures(state),
         Action.ROLLBACK: free and not state.at_work and any(not version.current for version in state.versions),
         Action.CLEANUP: free and not state.at_work,
         Action.VERIFY: free and not state.at_work and bool(state.versions),
@@ -128,7 +128,7 @@ def _status(state: State, files: dict[FileState, int]) -> str:
         return state.busy or ("ready" if state.folder else "nothing here yet")
     word, total = state.status, sum(files.values())
     if state.summary.resumable:
-        word += ", can go on"
+        word += ", can go on" if state.can_go_on else ", of another chain"
     if state.at_work and total:
         word += f": {files[FileState.STORED] * 10 // total * 10} % of {total:,} files stored"
     elif word == "completed" and state.summary.version is not None:

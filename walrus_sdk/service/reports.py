@@ -89,6 +89,7 @@ def summarised(row: Mapping[str, Any], progress: float, *, live: bool, paused: b
         resumable=is_unfinished(row) and (interrupted or status is Status.FAILED),
         verb=row["verb"],
         folder=row["folder"] or "",
+        chain=row["chain"] or "",
     )
 
 
