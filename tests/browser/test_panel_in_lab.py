@@ -149,7 +149,7 @@ def test_a_verb_that_fails_is_an_alert_with_its_next_step_and_the_keyboard_is_en
     story.notebook.page.keyboard.press("Enter")
     confirm = story.panel.locator(".wsdk-confirm", has_text="Deploy for")
     confirm.wait_for()
-    confirm.focus()
+    story.panel.locator(".wsdk-confirm:focus").wait_for()
     story.notebook.page.keyboard.press("Enter")
     alert = story.panel.get_by_role("alert")
     alert.wait_for()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,13 @@ from walrus_sdk.notebook.state import Action, File, FileState, State, Told
 
 def button(panel: ws.Panel, word: str) -> Any:
     return panel._widgets._buttons[Action(word)]
+
+
+def until(reached: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not reached():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def part(panel: ws.Panel, name: str) -> str:
@@ -53,6 +62,25 @@ def test_a_new_folder_is_deployed_with_two_clicks(panel: ws.Panel, net: LocalNet
     assert "4 of 4 files stored" in part(panel, "meter")
     assert "<caption>4 files: 4 stored</caption>" in panel._widgets._files.value
     assert on_screen(panel) == {"Deploy", "Clean up", "Verify", "Open site"}
+
+
+def test_the_focus_goes_where_the_next_press_is_meant_and_never_to_cancel(panel: ws.Panel, net: LocalNetwork) -> None:
+    focused: list[str] = []
+    for action, made in panel._widgets._buttons.items():
+        made.focus = lambda word=action.value: focused.append(word)
+    net.faults.reshape(latency_s=1.0)
+    button(panel, "Deploy").click()
+    panel.wait(30)
+    assert focused == ["Confirm"]
+    button(panel, "Confirm").click()
+    until(lambda: len(focused) == 2)
+    button(panel, "Cancel").click()
+    panel.wait(30)
+    assert panel.state.status == "cancelled"
+    assert focused == ["Confirm", "Pause", "Deploy"]
+    panel.press("Deploy")
+    panel.wait(30)
+    assert len(focused) == 3, "what a cell presses leaves the focus where the reader has it"
 
 
 def test_the_words_on_the_buttons_do_the_same_and_an_unknown_one_is_refused(panel: ws.Panel) -> None:

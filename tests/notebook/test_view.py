@@ -29,7 +29,7 @@ from walrus_sdk.notebook.state import (
     paced,
     rate,
 )
-from walrus_sdk.notebook.view import MAX_ROWS, enabled, files_html, text_of, view
+from walrus_sdk.notebook.view import MAX_ROWS, View, enabled, files_html, focused, text_of, view
 
 NAME = DeploymentId("deploy_1700000000000_0badcafe")
 SITE = ObjectId(bytes(31) + b"\x07")
@@ -139,6 +139,25 @@ def test_deploy_wants_a_folder_rollback_another_version_confirm_an_offer_open_an
         assert (Action.CONFIRM in on) == (free and state.offer is not None)
         assert (Action.DISMISS in on) == (not state.busy and state.offer is not None)
         assert (Action.OPEN in on) == bool(state.url)
+
+
+def shows(*on: Action) -> View:
+    return replace(view(State()), enabled=frozenset(on))
+
+
+def test_the_focus_waits_for_a_button_that_may_have_it() -> None:
+    free, busy = shows(Action.DEPLOY, Action.VERIFY, Action.OPEN), shows(Action.CANCEL, Action.OPEN)
+    asked, live = shows(Action.DEPLOY, Action.CONFIRM, Action.DISMISS), shows(Action.PAUSE, Action.CANCEL, Action.OPEN)
+    assert focused(None, free, busy, None) is None
+    assert focused(Action.DEPLOY, free, free, None) is None, "it is not heard yet"
+    assert focused(Action.DEPLOY, free, busy, None) is None
+    assert focused(Action.DEPLOY, busy, asked, Action.DEPLOY) is Action.CONFIRM
+    assert focused(Action.DEPLOY, free, asked, Action.DEPLOY) is Action.CONFIRM, "so quick that nothing was disabled"
+    assert focused(Action.DEPLOY, busy, free, None) is Action.DEPLOY
+    assert focused(Action.VERIFY, busy, shows(*asked.enabled, Action.VERIFY), Action.DEPLOY) is Action.VERIFY
+    assert focused(Action.CONFIRM, asked, live, None) is Action.PAUSE
+    assert focused(Action.CANCEL, live, live, None) is None, "what is under way comes to its end"
+    assert focused(Action.CANCEL, live, free, None) is Action.DEPLOY
 
 
 def test_an_offer_with_nothing_to_confirm_can_only_be_dismissed() -> None:

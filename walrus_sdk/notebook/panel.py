@@ -24,7 +24,7 @@ from walrus_sdk.notebook import grid as grids
 from walrus_sdk.notebook.bridge import connection_of, need_widgets, ticks, until
 from walrus_sdk.notebook.controller import Controller, Intent
 from walrus_sdk.notebook.state import Action, State, counts, file_states
-from walrus_sdk.notebook.view import STYLE, View, files_html, text_of, view
+from walrus_sdk.notebook.view import STYLE, View, files_html, focused, text_of, view
 from walrus_sdk.notebook.visit import visit_html
 from walrus_sdk.service.session import Session
 from walrus_sdk.service.unwrap import one_error
@@ -153,7 +153,7 @@ class Panel:
             known = ", ".join(one.value for one in Action)
             raise ConfigurationError("option_invalid", f"no button {button!r}; there are {known}") from error
         if choice is None:
-            self._on_click(action)
+            self._do(action)
         else:
             self._on_choice(choice)
 
@@ -220,7 +220,7 @@ class Panel:
         """Draw once more, all buttons disabled: nobody looks any more, and nobody listens."""
         self._ended = f"panel has ended: {why}"
         with suppress(Exception):  # where drawing is what is broken, nothing more can be shown
-            self._widgets.show(view(self.state), None)
+            self._widgets.show(view(self.state))
 
     async def _open_when_found(self, controller: Controller) -> None:
         await controller.found.wait()
@@ -277,8 +277,9 @@ class Panel:
             self._files_of, self._files_at_s = _files_key(state), time.monotonic()
             self._widgets.show_files(state, self._states)
         shown = view(state, files=self._counts if len(self._states) == len(state.files) else None)
-        self._widgets.show(shown, self._pressed)
-        self._pressed = None
+        pressed, offered = self._pressed, state.offer.action if state.offer is not None else None
+        if self._widgets.show(shown, pressed, offered) and self._pressed is pressed:
+            self._pressed = None  # else it is followed at a later drawing
         self._drawn = at
         self._drawn_s = time.monotonic()
         self._taken_s += time.thread_time() - began_s
@@ -297,6 +298,9 @@ class Panel:
 
     def _on_click(self, action: Action) -> None:
         self._pressed = action
+        self._do(action)
+
+    def _do(self, action: Action) -> None:
         if action is Action.OPEN:
             self._submit(self._visit)
         self._post(Intent(action))
@@ -349,18 +353,18 @@ class _Widgets:
         if not self._quiet and change["new"] is not None:
             self._on_choice(change["new"])
 
-    def show(self, shown: View, pressed: Action | None) -> None:
-        """Show a view; the focus of a button that was pressed and is disabled now goes to the next enabled one."""
+    def show(self, shown: View, pressed: Action | None = None, offered: Action | None = None) -> bool:
+        """Show a view; returns whether the focus of the button that was `pressed` was given on (see `view.focused`)."""
         for name, widget in self._parts.items():
             _set(widget, value=getattr(shown, name))
         for action, button in self._buttons.items():
             _set(button, disabled=action not in shown.enabled)
         self._offer(shown)
-        if pressed is not None and pressed not in shown.enabled:
-            following = next((action for action in _BUTTONS if action in shown.enabled), None)
-            if following is not None:
-                self._buttons[following].focus()
+        following = focused(pressed, self._is_shown, shown, offered)
+        if following is not None:
+            self._buttons[following].focus()
         self._is_shown = shown
+        return following is not None
 
     def _offer(self, shown: View) -> None:
         confirm, has_offer = self._buttons[Action.CONFIRM], bool(shown.offer)

@@ -29,7 +29,7 @@ from walrus_sdk.notebook.state import (
 from walrus_sdk.watch import progress as words
 from walrus_sdk.watch.progress import size
 
-__all__ = ["MAX_ROWS", "STYLE", "View", "enabled", "files_html", "text_of", "view"]
+__all__ = ["MAX_ROWS", "STYLE", "View", "enabled", "files_html", "focused", "text_of", "view"]
 
 MAX_ROWS = 200
 """Files that the table shows; all others are a count."""
@@ -97,6 +97,25 @@ def enabled(state: State) -> frozenset[Action]:
         Action.DISMISS: free and state.offer is not None,
     }
     return frozenset(action for action, is_legal in legal.items() if is_legal)
+
+
+def focused(pressed: Action | None, before: View | None, now: View, offered: Action | None) -> Action | None:
+    """Return the button that takes the focus of one that was `pressed` and disabled; `None`: not yet, or none does.
+
+    What was `offered` on that press is to be confirmed next. Else it is the same button when it is enabled again, or
+    the next one; never *Cancel*, which a second Enter would press, nor *Open site*, which is enabled all the time.
+    """
+    earlier = before.enabled if before is not None else now.enabled
+    if pressed is None:
+        return None
+    if pressed is offered and Action.CONFIRM in now.enabled - earlier:
+        return Action.CONFIRM
+    if pressed in now.enabled & earlier:
+        return None
+    if pressed in now.enabled:
+        return pressed
+    skipped = (Action.CANCEL, Action.OPEN, Action.CONFIRM, Action.DISMISS)
+    return next((action for action in Action if action in now.enabled and action not in skipped), None)
 
 
 def _has_failures(state: State) -> bool:
