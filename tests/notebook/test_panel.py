@@ -111,6 +111,7 @@ async def test_settled_waits_on_any_event_loop_and_what_interrupts_it_leaves_the
 def test_the_same_call_again_is_the_same_panel(sites: ws.Connection, folder: Path, panel: ws.Panel) -> None:
     assert ws.panel(folder, sites=sites, site_name="tides") is panel
     assert ws.panel(folder, sites=sites, site_name="other") is not panel
+    assert ws.panel(folder, sites=sites, site_name="tides", remote=True) is not panel
 
 
 def test_two_panels_on_one_deployment_agree_and_one_can_be_opened_by_id(

@@ -21,7 +21,7 @@ from walrus_sdk.errors import ConfigurationError
 from walrus_sdk.host import Connection, Handle
 from walrus_sdk.model.options import DeployOptions
 from walrus_sdk.notebook import grid as grids
-from walrus_sdk.notebook.bridge import connection_of, need_widgets, ticks, until
+from walrus_sdk.notebook.bridge import connection_of, need_widgets, opened, ticks, until
 from walrus_sdk.notebook.controller import Controller, Intent
 from walrus_sdk.notebook.state import Action, State, counts, file_states
 from walrus_sdk.notebook.view import STYLE, View, files_html, focused, text_of, view
@@ -44,7 +44,6 @@ _FILES_S = 0.5
 _SHARE, _BURST_S, _LEAST_S = 0.03, 0.5, 0.5
 """Drawing takes this share of the process's CPU and no more, beside the first half second; twice a second it may."""
 _READY_S = 30.0
-_open: list[tuple[Any, Panel]] = []
 
 
 def panel(
@@ -70,14 +69,11 @@ def panel(
     if sites is not None and sites.closed:
         raise ConfigurationError("option_invalid", "the connection that was given is closed")
     place = Path(folder).expanduser().absolute() if folder is not None else None
-    key = (place, deployment, sites, session, asked)
-    _open[:] = [(known, opened) for known, opened in _open if not opened.closed]
-    for known, opened in _open:
-        if known == key:
-            return opened
-    made = Panel(sites or connection_of(session), place, deployment, DeployOptions(**asked), remote=remote)
-    _open.append((key, made))
-    return made
+    wanted = DeployOptions(**asked)
+    return opened(
+        ("panel", place, deployment, sites, session, asked, remote),
+        lambda: Panel(sites or connection_of(session), place, deployment, wanted, remote=remote),
+    )
 
 
 class Panel:
