@@ -14,6 +14,7 @@ import anyio
 import pytest
 
 import walrus_sdk as ws
+from walrus_sdk.errors import StateError
 from walrus_sdk.localnet.server import LocalNetwork
 from walrus_sdk.model.reports import DeploymentSummary
 from walrus_sdk.model.units import DeploymentId
@@ -298,6 +299,45 @@ def test_the_dashboard_lists_filters_and_opens_a_panel(sites: ws.Connection, fol
     for _, name in dashboards._PLOTS:
         made._plot.value = name
         assert made._picture.value.startswith('<img alt="')
+    made._plot.value = "cost"
+    of_one_site = made._picture.value
+    made._site.value = "all"
+    assert made._picture.value not in ("", of_one_site), "the plot is of what is shown"
     made._plot.value = ""
     assert made._picture.value == ""
+    made.close()
+
+
+def test_the_same_dashboard_again_is_the_same_and_lives_through_an_error(
+    sites: ws.Connection, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = ws.dashboard("tides", sites=sites)
+    assert ws.dashboard("tides", sites=sites) is made
+    assert ws.dashboard(sites=sites) is not made
+    usual, broken = ws.Session.list, [True]
+
+    async def looked(self: ws.Session, **more: Any) -> Any:
+        if broken[0]:
+            raise StateError("state_busy", "somebody holds the journal")
+        return await usual(self, **more)
+
+    monkeypatch.setattr(ws.Session, "list", looked)
+    until(lambda: "somebody holds the journal" in made._problem.value)
+    broken[0] = False
+    sites.deploy(folder, site_name="tides").wait(60)
+    until(lambda: made._problem.value == "" and len(made.shown) == 1)
+    made.close()
+    assert ws.dashboard("tides", sites=sites) is not made
+
+
+def test_what_a_dashboard_draws_by_itself_is_no_choice_of_the_reader(sites: ws.Connection, folder: Path) -> None:
+    result = sites.deploy(folder, site_name="tides").wait(60)
+    made = ws.dashboard(sites=sites)
+    made._one.value = str(result.deployment_id)
+    threads: list[str] = []
+    made._open = lambda _: threads.append(threading.current_thread().name)  # type: ignore[method-assign]
+    sites.deploy(folder, site_name="second").wait(60)
+    until(lambda: len(made._one.options) == 3)
+    assert made._one.value == str(result.deployment_id)
+    assert threads == []
     made.close()
