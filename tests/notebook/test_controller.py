@@ -185,6 +185,15 @@ async def test_a_failed_deployment_shows_its_next_step_and_is_tried_again() -> N
         assert (state.status, state.problem) == ("completed", None)
 
 
+async def test_with_a_failed_deployment_that_is_cancelled_its_alert_goes() -> None:
+    world = SimulatedWorld(MANY)
+    world.store.faults = lambda moment, _: StorageError("store_failed", "500")
+    async with open_panel(world, folder=Path("/site")) as panel:
+        assert view(await deploy(panel)).problems
+        state = await press(panel, Action.CANCEL)
+        assert (state.status, view(state).problems) == ("cancelled", "")
+
+
 async def test_roll_back_shows_what_changes_for_each_version_and_brings_one_back() -> None:
     world = SimulatedWorld()
     first = world.published()

@@ -280,6 +280,7 @@ def test_failures_are_an_alert_with_their_next_step_and_go_when_the_deployment_i
     assert shown.count("Try later.") == 10
     assert "and 5 more" in shown
     assert view(State(summary=summary("completed"), told=told)).problems == ""
+    assert view(State(summary=summary("cancelled"), told=told)).problems == ""
 
 
 def test_a_failed_deployment_shows_its_reason_once_and_what_to_do() -> None:

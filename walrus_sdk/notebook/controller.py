@@ -242,7 +242,7 @@ class Controller:
         done = result is None
         told = "cancelled: what is stored is kept for the next deploy" if done else "it was complete before the request"
         await self._glance()
-        self._set(note=told)
+        self._set(note=told, problem=None)
 
     async def _offer_rollback(self, choice: int | None) -> None:
         await self._load_versions()

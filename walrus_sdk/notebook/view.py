@@ -34,6 +34,8 @@ __all__ = ["MAX_ROWS", "STYLE", "View", "enabled", "files_html", "focused", "tex
 MAX_ROWS = 200
 """Files that the table shows; all others are a count."""
 _MAX_PROBLEMS = 10
+_OVER = ("completed", "cancelled")
+"""The statuses under which what failed on the way is of no concern any more."""
 
 PUBLISHING = ("deploy", "rollback")
 
@@ -255,7 +257,7 @@ def _problems(state: State) -> str:
         row = CODES.get(code)
         if row is not None and all(problem.code != code for problem in found):
             found.append(Problem(code, message, row.next_step))
-    rest = list(state.told.problems.values()) if summary is not None and summary.status != "completed" else []
+    rest = list(state.told.problems.values()) if summary is not None and summary.status not in _OVER else []
     shown = [*found, *rest[-_MAX_PROBLEMS:]]
     lines = "".join(f"<li>{_problem(problem)}</li>" for problem in shown)
     if len(rest) > _MAX_PROBLEMS:
