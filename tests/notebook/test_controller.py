@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 import pytest
 
-from walrus_sdk.errors import BlockchainError, OwnershipError, StorageError, WalrusError
+from walrus_sdk.errors import BlockchainError, ConfigurationError, OwnershipError, StorageError, WalrusError
 from walrus_sdk.model.options import DeployOptions
 from walrus_sdk.model.reports import DeploymentSummary
 from walrus_sdk.model.units import DeploymentId, Frost, ObjectId
@@ -414,25 +414,76 @@ async def test_a_panel_of_a_folder_passes_over_what_is_of_another_chain() -> Non
         assert "interrupted, of another chain" in view(panel.state).status
 
 
+async def failed_world() -> tuple[SimulatedWorld, str]:
+    world = SimulatedWorld(MANY)
+    world.store.faults = lambda moment, _: StorageError("store_failed", "500")
+    with pytest.raises(StorageError):
+        await world.deploy()
+    world.store.faults = lambda moment, _: None
+    return world, str((await world.session.list())[0].deployment_id)
+
+
+async def world_of_two_versions() -> tuple[SimulatedWorld, str]:
+    world, _ = await completed_world()
+    world.files["index.html"] = b"two"
+    return world, str((await world.deploy()).deployment_id)
+
+
 @pytest.mark.parametrize(
-    "make", [paused_world, interrupted_world, cancelled_world, completed_world, world_of_another_chain]
+    "make",
+    [
+        paused_world,
+        interrupted_world,
+        failed_world,
+        cancelled_world,
+        completed_world,
+        world_of_two_versions,
+        world_of_another_chain,
+    ],
 )
-@pytest.mark.parametrize("action", [Action.PAUSE, Action.CONTINUE, Action.RESUME])
+@pytest.mark.parametrize(
+    "action",
+    [
+        Action.DEPLOY,
+        Action.PAUSE,
+        Action.CONTINUE,
+        Action.CANCEL,
+        Action.RESUME,
+        Action.ROLLBACK,
+        Action.VERIFY,
+        Action.CLEANUP,
+    ],
+)
 async def test_a_button_is_enabled_exactly_when_the_service_takes_the_verb(
     make: Callable[[], Awaitable[tuple[SimulatedWorld, str]]], action: Action
 ) -> None:
     world, name = await make()
-    async with open_panel(world, deployment=name) as panel:
-        is_enabled = action in enabled(panel.state)
-    verbs = {
-        Action.PAUSE: world.session.pause,
-        Action.CONTINUE: world.session.unpause,
-        Action.RESUME: world.session.resume,
+    async with open_panel(world, deployment=name, folder=Path("/site")) as panel:
+        is_enabled, at_work = action in enabled(panel.state), panel.state.at_work
+    session = world.session
+    verbs: dict[Action, Callable[[], Awaitable[Any]]] = {
+        Action.DEPLOY: lambda: session.deploy("/site", site_name="simulated"),
+        Action.PAUSE: lambda: session.pause(name),
+        Action.CONTINUE: lambda: session.unpause(name),
+        Action.CANCEL: lambda: session.cancel(name),
+        Action.RESUME: lambda: session.resume(name),
+        Action.ROLLBACK: lambda: session.plan_rollback("simulated"),
+        Action.VERIFY: lambda: session.verify("simulated"),
+        Action.CLEANUP: session.cleanup,
     }
     before = await world.statuses()
     try:
-        await verbs[action](name)
-        changed = await world.statuses() != before
-    except (OwnershipError, BlockchainError):
-        changed = False
-    assert is_enabled == changed
+        await verbs[action]()
+        is_taken = True
+    except (OwnershipError, BlockchainError, ConfigurationError):
+        is_taken = False
+    if action in (
+        Action.PAUSE,
+        Action.CONTINUE,
+        Action.CANCEL,
+        Action.RESUME,
+    ):  # twice is once: something has to change
+        is_taken = await world.statuses() != before
+    if action is Action.CLEANUP:  # the panel alone waits with it until the deployment is over
+        is_taken = is_taken and not at_work
+    assert is_enabled == is_taken
