@@ -68,9 +68,16 @@ def table(rows: Sequence[Row]) -> Table:
         made.add_row(
             row.quantity, row.against, f"{_figure(row.ours)} {row.unit}", f"{_figure(row.theirs)} {row.unit}",
             f"{row.ratio:.3g}", sign + _figure(row.limit) if row.limit is not None else "",
-            sign + _figure(row.aim) if row.aim is not None else "", f"{row.spread:.0%}", row.verdict, row.note,
+            sign + _figure(row.aim) if row.aim is not None else "", "" if row.spread is None else f"{row.spread:.0%}",
+            row.verdict, row.note,
         )  # fmt: skip
     return made
+
+
+def _share(row: Row) -> float:
+    """Return a row's ratio as a multiple of its limit, above 1 where it is better."""
+    limit = row.limit or 1.0
+    return limit / max(row.ratio, 1e-3) if row.at_most else row.ratio / limit
 
 
 def plot(rows: Sequence[Row], path: Path) -> None:
@@ -82,7 +89,7 @@ def plot(rows: Sequence[Row], path: Path) -> None:
 
     limited = [row for row in rows if row.limit]
     figure, axes = pyplot.subplots(figsize=(9, 0.5 * len(limited) + 1.2))
-    shares = [(row.limit or 0) / row.ratio if row.at_most else row.ratio / (row.limit or 1) for row in limited]
+    shares = [_share(row) for row in limited]
     colours = ["tab:red" if row.verdict == "short" else "tab:green" for row in limited]
     axes.barh([f"{row.quantity}, {row.against}" for row in limited], shares, color=colours)
     axes.axvline(1.0, color="black", linewidth=1)

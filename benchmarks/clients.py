@@ -99,14 +99,28 @@ async def _aiohttp(url: str, requests: int, in_flight: int) -> float:
         return await _many(requests, in_flight, put)
 
 
-_PLAIN = "httpx as it comes"
+async def _walrus_python(url: str, requests: int, in_flight: int) -> float:
+    """The client of PyPI's ``walrus-python``: blocking, so it gets a thread for each request in flight."""
+    client = importlib.import_module("walrus").WalrusClient(url, url)
+    threads = anyio.CapacityLimiter(in_flight)
+
+    async def put() -> None:
+        await anyio.to_thread.run_sync(partial(client.put_blob, _SMALL, epochs=1), limiter=threads)
+
+    return await _many(requests, in_flight, put)
+
+
+_PLAIN, _STORES = "httpx as it comes", "ours, as paid stores"
+_LIMITED = 32
+"""Requests in flight for which there is a limit."""
 _CONTENDERS: Mapping[str, tuple[str, Contender]] = {
     "ours": ("httpx", _kept),
-    "ours, as paid stores": ("httpx", _paid),
+    _STORES: ("httpx", _paid),
     _PLAIN: ("httpx", _httpx),
     "httpx, a kept connection for each": ("httpx", partial(_httpx, tuned=True)),
     "httpx2, a kept connection for each": ("httpx2", partial(_httpx, library="httpx2", tuned=True)),
     "aiohttp": ("aiohttp", _aiohttp),
+    "walrus-python, in threads": ("walrus", _walrus_python),
 }
 """By name: the library that is needed, and the contender. aiohttp runs on asyncio only."""
 
@@ -116,8 +130,8 @@ def small_requests(
 ) -> Iterator[Row]:
     """Compare requests of 1 KiB: ours over kept connections against plain httpx, httpx2 and aiohttp.
 
-    The row "as paid stores" shows the publisher's client, which opens a connection for each store so that no paid
-    request meets one that a balancer closes (docs/decisions/0003).
+    Paid stores, for which there is a limit, are those of the publisher's client: it opens a connection for each, so
+    that no paid request meets one that a balancer closes (docs/decisions/0003).
     """
     usable = {
         name: contender
@@ -130,16 +144,17 @@ def small_requests(
                 name: partial(anyio.run, contender, url, requests, at_once, backend=backend)
                 for name, contender in usable.items()
             }
-            yield from _small_rows(f"requests of 1 KiB, {at_once} in flight", interleaved(runs, rounds))
+            limits = {"limit": 3, "aim": 4} if at_once == _LIMITED else {}
+            yield from _small_rows(f"requests of 1 KiB, {at_once} in flight", interleaved(runs, rounds), limits)
 
 
-def _small_rows(quantity: str, found: Mapping[str, list[float]]) -> Iterator[Row]:
+def _small_rows(quantity: str, found: Mapping[str, list[float]], limits: Mapping[str, int]) -> Iterator[Row]:
     missing = ", ".join(sorted({library for name, (library, _) in _CONTENDERS.items() if name not in found}))
     for name in found:
         if name == _PLAIN:
             note = f"not installed: {missing}" if missing else ""
-            yield _row(quantity, name, "req/s", found["ours"], found[name], limit=3, aim=4, note=note)
-        elif name != "ours":
+            yield _row(f"paid {quantity}", name, "req/s", found[_STORES], found[name], note=note, **limits)
+        if name not in ("ours", _STORES):
             yield _row(quantity, name, "req/s", found["ours"], found[name])
 
 

@@ -51,13 +51,13 @@ class Row:
         return self.ratio <= figure if self.at_most else self.ratio >= figure
 
     @property
-    def spread(self) -> float:
-        """The largest distance of a round from its contender's median, as a share of the median."""
-        found = [0.0]
+    def spread(self) -> float | None:
+        """The largest distance of a round from its contender's median, as a share of it; `None` of a single round."""
+        found: list[float] = []
         for values in self.samples.values():
             middle = statistics.median(values)
             found += [abs(value - middle) / middle for value in values if middle]
-        return max(found)
+        return max(found, default=None)
 
     def to_json(self) -> dict[str, Any]:
         """Return everything, with the verdict."""

@@ -825,3 +825,22 @@ async def test_an_id_that_is_none_is_refused_by_a_cleanup() -> None:
         with pytest.raises(ConfigurationError) as caught:
             await SimulatedWorld().session.cleanup(only=text)
         assert caught.value.code == "deployment_not_found"
+
+
+async def test_after_a_resume_each_checkpoint_has_a_number_of_its_own() -> None:
+    world = SimulatedWorld({f"p{number:02}.html": b"%d" % number * 9 for number in range(20)} | {"index.html": b"x"})
+    world.store.latency_s = 0.001
+    assert await world.dies("store.outcome.after", lambda: world.deploy(max_quilt_files=1, concurrency=8))
+    read = world.journal.rows
+
+    async def slowly(table: str, *where: Any, **more: Any) -> Any:
+        found = await read(table, *where, **more)
+        if table == "checkpoints":
+            await anyio.wait_all_tasks_blocked()
+        return found
+
+    world.journal.rows = slowly  # type: ignore[method-assign]
+    await world.deploy(max_quilt_files=1, concurrency=8)
+    rows = list(world.disk.tables["checkpoints"].values())
+    assert len({row["n"] for row in rows}) == len(world.disk.checkpoints)
+    assert {row["file"] for row in rows} == {name.rpartition("/")[2] for name in world.disk.checkpoints}

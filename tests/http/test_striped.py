@@ -206,3 +206,24 @@ async def test_a_head_goes_out_with_what_follows_it_and_before_anything_is_read(
     await stream.read(10)
     assert stream.heard
     assert wire.events == sent
+
+
+async def test_a_stripe_that_nobody_uses_any_more_is_closed(anyio_backend: Any) -> None:
+    made: list[Recorded] = []
+    may = anyio.Event()
+    may.set()
+
+    def make() -> Recorded:
+        made.append(Recorded(may))
+        return made[-1]
+
+    def request() -> httpx.Request:
+        return httpx.Request("GET", "http://service.example/")
+
+    striped = Striped(make, idle_s=-1.0)  # at once
+    answers = [await striped.handle_async_request(request()) for _ in range(3)]
+    for answer in answers[1:]:
+        await answer.aclose()
+    await striped.handle_async_request(request())
+    assert [transport.is_closed for transport in made] == [False, False, True], "the first is in use, one was chosen"
+    await striped.aclose()

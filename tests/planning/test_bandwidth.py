@@ -24,6 +24,12 @@ def test_time_without_bytes_is_not_saved_up() -> None:
     assert bucket.take(100.0, 1)[1] == pytest.approx(0.25)
 
 
+def test_bytes_that_did_not_leave_are_given_back() -> None:
+    full, _ = Bucket(1000).take(0.0, 500)
+    taken, _ = full.take(0.0, 300)
+    assert taken.give_back(300) == full
+
+
 @given(
     rate=st.integers(1, 10**9),
     takes=st.lists(st.tuples(st.floats(0, 10), st.integers(0, 2**20)), min_size=1, max_size=50),

@@ -371,9 +371,9 @@ async def test_all_bodies_of_a_session_share_one_rate(house: Any, monkeypatch: p
             self.rate, self.taken = rate, 0
             made.append(self)
 
-        async def take(self, size: int) -> float:
+        async def take(self, size: int, told: Any = lambda _: None) -> None:
             self.taken += size
-            return await super().take(size)
+            await super().take(size, told)
 
     monkeypatch.setattr("walrus_sdk.service.session.Bandwidth", Counting)
     settings, asked = house.settings, {}
@@ -382,9 +382,10 @@ async def test_all_bodies_of_a_session_share_one_rate(house: Any, monkeypatch: p
     else:
         settings = replace(settings, project=Project(max_bandwidth=10**9))
     async with open_session(settings, network=house.net.network, signer=KeySigner(house.net.key)) as sites:
-        for text in (b"one", b"two"):
+        for text, timeout_s in ((b"one", 300.0), (b"two", 301.0)):
             house.write({"index.html": text})
-            await sites.deploy(house.folder, site_name="tides", max_quilt_files=2, **asked)
+            patience = RecoveryOptions(timeout_s=timeout_s)
+            await sites.deploy(house.folder, site_name="tides", max_quilt_files=2, recovery=patience, **asked)
     (rate,) = made
     received = sum(row["bytes_received"] for row in house.net.ledger())
     assert (rate.rate, rate.taken >= received > 0) == (10**9, True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import pickle
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import fields, replace
@@ -635,3 +636,10 @@ async def test_a_headers_change_hashes_nothing_again(on_disk: OnDisk) -> None:
     on_disk.hashed.clear()
     assert len((await on_disk.plan()).change.replace) == len(PAGES)
     assert on_disk.hashed == []
+
+
+async def test_a_remembered_plan_is_the_same_kind_of_value_as_a_fresh_one(watched: Watched) -> None:
+    kept = kept_plan.unpack(watched.world.disk.cache[KEPT])
+    assert kept is not None
+    again = pickle.loads(pickle.dumps(kept.plan))
+    assert (again, plan_digest(again)) == (kept.plan, plan_digest(kept.plan))

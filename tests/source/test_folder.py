@@ -20,6 +20,7 @@ from walrus_sdk.ports import Content, ScanProgress, ScanRules
 from walrus_sdk.sites.paths import site_path
 from walrus_sdk.source import content as content_module
 from walrus_sdk.source.folder import SiteFolder
+from walrus_sdk.source.small import Together
 from walrus_sdk.source.stat_cache import StatCache
 
 pytestmark = pytest.mark.anyio
@@ -508,3 +509,18 @@ async def test_a_small_file_is_read_whole_and_a_large_one_refused(
     assert await folder.read("nope.json", max_size=100) is None
     with pytest.raises(ValidationError):
         await folder.read("index.html", max_size=5)
+
+
+async def test_small_files_are_read_whole_where_a_file_system_gives_less_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = bytes(range(200))
+    (tmp_path / "a.bin").write_bytes(data)
+    read = os.read
+    monkeypatch.setattr("walrus_sdk.source.small.os.read", lambda descriptor, size: read(descriptor, min(size, 70)))
+    root = os.open(tmp_path, os.O_RDONLY)
+    try:
+        content = Together(root, Inline()).content("a.bin", len(data), hashlib.sha256(data).digest())
+        assert [chunk async for chunk in content] == [data]
+    finally:
+        os.close(root)

@@ -149,3 +149,34 @@ def test_what_is_waited_for_the_rate_is_not_taken_from_the_exchange_and_other_wa
     with pytest.raises(NetworkError) as caught:
         virtual.run(partial(send, Dawdling), backend)
     assert caught.value.code == "deadline_exceeded"
+
+
+@BACKENDS
+def test_a_wait_for_the_rate_may_be_longer_than_all_the_time_an_exchange_has(backend: str) -> None:
+    async def main() -> int:
+        transport = httpx.MockTransport(lambda request: httpx.Response(200, content=b"%d" % len(request.content)))
+        pace, answered = Bandwidth(RATE, anyio.current_time, anyio.sleep), []
+        async with HttpClient(transport=transport, timeouts=Timeouts(total_s=1)) as http:
+
+            async def send() -> None:
+                body = HeldBody(blob(bytes(100_000)), nothing, pace)
+                answered.append(await http.send("PUT", "https://p.example/v1/blobs", body))
+
+            async with anyio.create_task_group() as tasks:
+                for _ in range(20):
+                    tasks.start_soon(send)
+        return len(answered)
+
+    assert virtual.run(main, backend) == 20
+
+
+def test_what_was_waited_for_in_vain_is_not_charged() -> None:
+    async def main() -> float:
+        pace = Bandwidth(RATE, anyio.current_time, anyio.sleep)
+        await pace.take(100_000)
+        with anyio.move_on_after(0.1):
+            await pace.take(1_000_000)
+        await pace.take(25_000)
+        return anyio.current_time()
+
+    assert virtual.run(main) == pytest.approx(0.75), "after a second's bytes, less what the bucket holds"

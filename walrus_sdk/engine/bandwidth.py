@@ -23,9 +23,13 @@ class Bandwidth:
         """Most bytes to ask for at once."""
         return self._bucket.portion
 
-    async def take(self, size: int) -> float:
-        """Wait until `size` bytes may leave; returns the seconds waited. Cancelled, they count as sent all the same."""
+    async def take(self, size: int, told: Callable[[float], object] = lambda _: None) -> None:
+        """Wait until `size` bytes may leave; `told` hears for how many seconds, first. Cancelled, none have left."""
         self._bucket, delay = self._bucket.take(self._clock(), size)
+        told(delay)
         if delay:
-            await self._sleep(delay)
-        return delay
+            try:
+                await self._sleep(delay)
+            except BaseException:
+                self._bucket = self._bucket.give_back(size)
+                raise

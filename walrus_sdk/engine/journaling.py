@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import anyio
+
 from walrus_sdk.engine.context import Context
 from walrus_sdk.errors import OwnershipError
 from walrus_sdk.model import events
@@ -29,6 +31,7 @@ class Diary:
         self._plan = plan
         self.status = status
         self._checkpoints = 0
+        self._checkpointing = anyio.Lock()
         self._tenth = 0
         self._written_plan: JsonText | None = None
         self._errors: list[dict[str, Any]] = []
@@ -66,12 +69,19 @@ class Diary:
     async def stored(self, done: int, total: int) -> None:
         """Write a checkpoint when another tenth of the files is stored; of several at once only the highest."""
         tenth = done * 10 // total if total else 10
-        if tenth > self._tenth:
-            self._tenth = tenth
-            await self.checkpoint(f"upload-{tenth * 10}")
+        if tenth <= self._tenth:
+            return
+        self._tenth = tenth
+        async with self._checkpointing:
+            if tenth == self._tenth:  # else there is a higher one by now
+                await self._checkpoint(f"upload-{tenth * 10}")
 
     async def checkpoint(self, moment: str) -> None:
         """Write a self-contained checkpoint of everything that is known now."""
+        async with self._checkpointing:
+            await self._checkpoint(moment)
+
+    async def _checkpoint(self, moment: str) -> None:
         journal, deployment = self._context.world.journal, self._context.owner.deployment
         if not self._checkpoints:
             self._checkpoints = len(await journal.rows("checkpoints", {"deployment": str(deployment)}))
@@ -98,8 +108,6 @@ class Diary:
         """Take over the errors among the events since the last checkpoint."""
         past = await self._context.world.journal.events(self._context.owner.deployment, after=self._last_event)
         for event in past:
-            if event.number <= self._last_event:
-                continue  # another checkpoint, written at the same time, has read it too
             self._last_event = event.number
             if event.type in (events.EFFECT_FAILED, events.EFFECT_UNKNOWN):
                 self._errors.append(dict(event.data))

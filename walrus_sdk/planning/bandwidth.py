@@ -36,6 +36,10 @@ class Bucket:
 
         Who takes first is served first: what is taken counts at once, whenever it leaves.
         """
-        assert size >= 0, "bytes are not given back"
+        assert size >= 0, "for bytes that did not leave there is `give_back`"
         free_at = max(self.free_at, now) + size / self.rate
         return replace(self, free_at=free_at), max(0.0, self.free_at - _BURST_S - now)
+
+    def give_back(self, size: int) -> Bucket:
+        """Return the bucket without `size` bytes that were taken and did not leave."""
+        return replace(self, free_at=self.free_at - size / self.rate)

@@ -54,7 +54,8 @@ class Facts:
 
     `request_digest` names what was asked for, `entries` is the manifest of `snapshot`. `name` is the site name to
     write, `None` to leave it. `retiring` is what the last plan left on the site for a time, `now_ms` the time
-    (milliseconds since 1970 UTC). `quilts` are the stored quilts that are known here.
+    (milliseconds since 1970 UTC). `quilts` are the stored quilts that are known here, `elsewhere` is the content
+    (SHA-256) that other sites of this home serve.
     """
 
     network: Network
@@ -74,6 +75,7 @@ class Facts:
     retiring: Mapping[str, int] = field(default_factory=dict)
     now_ms: int = 0
     quilts: Mapping[BlobId, waste.Quilt] = field(default_factory=dict)
+    elsewhere: frozenset[bytes] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,17 +115,19 @@ def draft(facts: Facts) -> Draft:
     entries = facts.entries
     now = facts.chain.walrus_epoch
     current = facts.site.content if facts.site is not None else None
-    old = waste.measure(entries.values(), current.resources.values() if current is not None else (), facts.quilts)
-    left = old.quilts.keys() if facts.options.repack else frozenset[BlobId]()
 
     def lives(resource: Resource) -> bool:
         end = facts.lifetimes.get(resource.blob_id)
-        is_left = facts.options.fresh or resource.blob_id in left
-        return not is_left and (end is None or end.number > now.number)
+        return not facts.options.fresh and (end is None or end.number > now.number)
 
     change = diff(entries, facts.rules, facts.name, current, lives)
     retired = {path for path in change.remove if current is not None and lives(current.resources[path])}
     change, retiring = retire(change, facts.retiring, facts.now_ms, int(facts.options.keep_old_s * 1000), retired)
+    old, offer = _waste(facts, retiring)
+    left = old.quilts.keys() if facts.options.repack and offer is not None else frozenset[BlobId]()
+    offered = [offer] if offer is not None and not facts.options.repack else []
+    if current is not None:
+        change = _moved(change, entries, {path for path, item in current.resources.items() if item.blob_id in left})
     base = {path: current.resources[path] for path in change.keep} if current is not None else {}
     known = _known(facts, entries, [*change.add, *change.replace], base, left)
     operations = _pack(facts, {path: entries[path] for path in (*change.add, *change.replace)}, known)
@@ -143,7 +147,11 @@ def draft(facts: Facts) -> Draft:
         epochs=facts.epochs,
         end_epoch=now + facts.epochs,
         cost=Cost(),
-        warnings=(*facts.snapshot.warnings, *_lifetime_warnings(facts, base.values()), *_waste_warnings(facts, old)),
+        warnings=(
+            *facts.snapshot.warnings,
+            *_lifetime_warnings(facts, base.values()),
+            *offered,
+        ),
         ignored=facts.snapshot.ignored,
         message=facts.options.message,
         commit=facts.commit,
@@ -232,14 +240,23 @@ def _lifetime_warnings(facts: Facts, kept: Iterable[Resource]) -> list[str]:
     return found
 
 
-def _waste_warnings(facts: Facts, old: waste.Waste) -> list[str]:
-    """Return the offer to repack, where it pays and was not taken."""
-    if not old.quilts or facts.options.repack or facts.options.fresh:
-        return []
-    wanted = {path: entry for path, entry in facts.entries.items() if entry.sha256 in old.wanted}
-    stores, chain = _pack(facts, wanted, ()), facts.chain
-    offer = waste.offer(old, stores, chain.n_shards, facts.epochs, chain.prices)
-    return [offer] if offer is not None else []
+def _waste(facts: Facts, retiring: Collection[str]) -> tuple[waste.Waste, str | None]:
+    """Return the site's sparse quilts, and the offer to store their pages anew where that pays."""
+    there = facts.site.content.resources if facts.site is not None and not facts.options.fresh else {}
+    others = facts.elsewhere | {there[path].blob_hash for path in retiring if path in there}
+    pages = {entry.sha256 for entry in facts.entries.values()}
+    old = waste.measure(pages, others, there.values(), facts.quilts)
+    if not old.quilts:
+        return old, None
+    stores = _pack(facts, {path: entry for path, entry in facts.entries.items() if entry.sha256 in old.pages}, ())
+    return old, waste.offer(old, stores, facts.chain.n_shards, facts.epochs, facts.chain.prices)
+
+
+def _moved(change: SiteChange, entries: Mapping[str, Entry], paths: Collection[str]) -> SiteChange:
+    """Return the change with these of the pages that would stay written anew, as their content moves."""
+    moved = {path for path in change.keep if path in paths and path in entries}
+    keep = tuple(path for path in change.keep if path not in moved)
+    return dataclasses.replace(change, keep=keep, replace=tuple(sorted((*change.replace, *moved))))
 
 
 def to_store(plan: Plan) -> tuple[str, ...]:

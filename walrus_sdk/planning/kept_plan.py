@@ -137,6 +137,9 @@ class _Later(Mapping[K, V]):
         self._size = size
         self._read = functools.cache(read)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (dict(self._read()),)
+
     def __len__(self) -> int:
         return self._size
 

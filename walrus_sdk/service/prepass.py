@@ -25,7 +25,7 @@ from walrus_sdk.planning.kept_plan import KeptPlan, chain_key, folder_key, is_wo
 from walrus_sdk.planning.target import Choice, choose_site
 from walrus_sdk.ports import Folder, FolderLook
 from walrus_sdk.service.connection import Connection
-from walrus_sdk.service.survey import Request, Survey, check_place, recorded_site, rules_data
+from walrus_sdk.service.survey import Request, Survey, check_place, lifetimes_of, recorded_site, rules_data
 from walrus_sdk.service.unwrap import one_error
 
 __all__ = ["Recalled", "Sight", "is_as_planned", "keep", "look", "recall"]
@@ -168,7 +168,8 @@ async def keep(
     if seen is None or not seen.settled:
         return
     await connection.journal.cache(f"look:{place}", _look_of(plan, seen))
-    if not is_worth_keeping(plan, facts.lifetimes):
+    ends = await lifetimes_of(connection, plan.chain_id) if plan.nothing_to_do else {}
+    if not is_worth_keeping(plan, ends):
         return
     kept = KeptPlan(
         plan=plan,
@@ -176,6 +177,6 @@ async def keep(
         chain=chain_key(facts.chain, plan.target.owner),
         name=found.name,
         asked=found.asked,
-        ends={str(blob): facts.lifetimes[blob].number for blob in {r.blob_id for r in plan.base.values()}},
+        ends={str(blob): ends[blob].number for blob in {r.blob_id for r in plan.base.values()}},
     )
     await connection.journal.cache(_key(connection, place), pack(kept))

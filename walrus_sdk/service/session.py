@@ -177,6 +177,7 @@ class _Wiring:
         self._connection: Connection | None = None
         self._connecting = anyio.Lock()
         self._dev_key: Path | None = None
+        self._paces: dict[int, Bandwidth] = {}
         self._stores: dict[tuple[float, int | None], BlobStore] = {}
 
     def _settings_token(self) -> TokenProvider | None:
@@ -323,7 +324,9 @@ class _Wiring:
         timeout_s, rate = options.recovery.timeout_s, options.max_bandwidth or self.settings.project.max_bandwidth
         if (timeout_s, rate) not in self._stores:
             wall_ms, clock = self._clock.wall_ms, self._clock.monotonic
-            pace = Bandwidth(rate, clock, sleep) if rate is not None else None
+            if rate is not None and rate not in self._paces:
+                self._paces[rate] = Bandwidth(rate, clock, sleep)
+            pace = self._paces[rate] if rate is not None else None
             publishers = [
                 Publisher(self._http, url, wall_ms=wall_ms, token=self._token, store_s=timeout_s, pace=pace)
                 for url in network.publisher_urls

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -297,15 +296,32 @@ async def facts_of(
         retiring=await _retiring(connection, site, found.entries),
         now_ms=connection.clock.wall_ms(),
         quilts=_quilts(rows, sizes),
+        elsewhere=await _elsewhere(connection, found.state.chain_id, target.site_id),
     )
+
+
+async def _elsewhere(connection: Connection, chain_id: str, site_id: ObjectId | None) -> frozenset[bytes]:
+    """Return the content that the newest versions of other sites serve, by SHA-256."""
+    where = {"chain": chain_id}
+    newest: dict[str, int] = {}
+    for row in await connection.journal.rows("versions", where, columns=("site_id", "n")):
+        if row["site_id"] != str(site_id):
+            newest[row["site_id"]] = max(newest.get(row["site_id"], 0), int(row["n"]))
+    found: set[bytes] = set()
+    for other, number in newest.items():
+        key = {**where, "site_id": other, "n": number}
+        (row,) = await connection.journal.rows("versions", key, columns=("manifest",))
+        resources = json.loads(row["manifest"])["resources"] if row["manifest"] else {}
+        found |= {bytes.fromhex(resource["blob_hash"]) for resource in resources.values()}
+    return frozenset(found)
 
 
 def _quilts(patches: Sequence[Mapping[str, Any]], blobs: Sequence[Mapping[str, Any]]) -> Mapping[BlobId, Quilt]:
     """Return the quilts that the journal knows, by what it says of their files and of their size."""
-    held: Counter[str] = Counter()
+    held: dict[str, dict[bytes, int]] = {}
     for row in patches:
         if row["patch_id"]:
-            held[row["blob_id"]] += row["size"]
+            held.setdefault(row["blob_id"], {})[bytes.fromhex(row["sha256"])] = row["size"]
     return {
         BlobId.parse(row["blob_id"]): Quilt(held[row["blob_id"]], row["size"])
         for row in blobs

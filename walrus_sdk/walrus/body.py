@@ -6,7 +6,7 @@ Publishers read the whole body before they store anything, so a body that was ne
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from typing import Protocol
 
@@ -36,8 +36,8 @@ class Pace(Protocol):
         """Most bytes to take at once."""
         ...
 
-    async def take(self, size: int) -> float:
-        """Wait until `size` bytes may leave; returns the seconds waited."""
+    async def take(self, size: int, told: Callable[[float], object]) -> None:
+        """Wait until `size` bytes may leave; `told` hears beforehand for how many seconds."""
         ...
 
 
@@ -69,13 +69,14 @@ class HeldBody:
             self.released = True
 
     async def chunks(self, line: Line) -> AsyncGenerator[bytes, None]:
-        """Yield the bytes, the last 64 KiB after the release.
+        """Yield the bytes, the last 64 KiB (at a low pace: its portion) after the release.
 
         Before it, every part's size and SHA-256 must have been as planned (`ValidationError` ``file_changed``) and
         the service must not have answered (`StopSending`).
         """
         held = bytearray()
-        free = max(self.size - HELD_BYTES, 0)
+        last = HELD_BYTES if self._pace is None else min(HELD_BYTES, self._pace.portion)  # no line goes silent for long
+        free = max(self.size - last, 0)
         async with aclosing(self._joined()) as chunks:
             async for chunk in chunks:
                 now = chunk[: free - self.sent] if self.sent < free else b""
@@ -103,7 +104,7 @@ class HeldBody:
 
     async def _wait(self, size: int, line: Line) -> None:
         if self._pace is not None:
-            line.held_up(await self._pace.take(size))
+            await self._pace.take(size, line.held_up)
 
     async def _joined(self) -> AsyncGenerator[bytes, None]:
         """Yield the pieces, small ones joined."""
