@@ -482,7 +482,7 @@ async def test_a_button_is_enabled_exactly_when_the_service_takes_the_verb(
         Action.CONTINUE,
         Action.CANCEL,
         Action.RESUME,
-    ):  # twice is once: something has to change
+    ):  # once more is no mistake
         is_taken = await world.statuses() != before
     if action is Action.CLEANUP:  # the panel alone waits with it until the deployment is over
         is_taken = is_taken and not at_work
