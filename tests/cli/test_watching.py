@@ -16,6 +16,7 @@ import pytest
 from walrus_sdk.cli.screens import screen
 from walrus_sdk.errors import ConfigurationError
 from walrus_sdk.model.alerts import Alert, Severity
+from walrus_sdk.model.deployment import Event
 from walrus_sdk.model.original import ErrorRecord
 from walrus_sdk.model.progress import Phase, Progress
 from walrus_sdk.model.reports import DeploymentSummary
@@ -117,6 +118,48 @@ def test_lines_where_nobody_sits_and_the_code_of_how_it_ended(cli: Any, session:
     assert watched.asked == [(str(ONE), 0)]
 
 
+def test_each_failure_is_a_line_also_where_two_come_at_once(cli: Any, session: Any) -> None:
+    one = ErrorRecord("timeout_send", "too slow", 1_700_000_050_000, "store-0004")
+    two = replace(one, operation="store-0005")
+    many = tuple(replace(one, operation=f"store-{n:04}") for n in range(5, 25))
+    Watched(
+        session,
+        replace(STORING, failures=1, errors=(one,)),
+        replace(STORING, failures=2, errors=(one, two)),
+        replace(STORING, failures=24, errors=many),
+    )
+    lines = [line for line in cli("monitor").out.splitlines() if "timeout_send" in line]
+    assert lines[:2] == ["store-0004: timeout_send: too slow", "store-0005: timeout_send: too slow"]
+    assert len(lines) == 22, "those that are still told"
+
+
+def test_a_deployment_in_which_nothing_moves_says_once_what_it_waits_for(cli: Any, session: Any) -> None:
+    still = [replace(STORING, at_ms=STORING.at_ms + 1000 * second) for second in range(30)]
+    moved = replace(still[-1], moved_ms=still[-1].at_ms - 10_000)
+    Watched(session, *still, moved)
+    lines = [line for line in cli("monitor").out.splitlines() if line.startswith("store-0003")]
+    assert lines == [
+        "store-0003 waits for 14 s: the publisher's answer",
+        "store-0003 waits for 34 s: the publisher's answer",
+    ]
+
+
+def test_programs_are_told_of_operations_failures_and_as_many_files_as_they_ask_for(cli: Any, session: Any) -> None:
+    watched = Watched(session, STORING)
+    told = cli("monitor", "--json", "--files", "3").objects[0]
+    assert watched.asked == [(str(ONE), 3)]
+    assert [(one["operation"], one["step"], one["sent"]) for one in told["operations"]] == [
+        ("store-0002", "begun", 500_000), ("store-0003", "sent", 500_000),
+    ]  # fmt: skip
+    assert told["files"][0] == {
+        "path": "/page-0.html", "bytes": 1000, "step": "begun", "sent": 500, "operation": "store-0002",
+    }  # fmt: skip
+    assert told["errors"] == [
+        {"operation": "store-0004", "code": "timeout_send", "message": "too slow",
+         "happened": "2023-11-14T22:14:10.000+00:00"}
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("status", "resumable", "code"), [("interrupted", True, 3), ("failed", True, 3), ("cancelled", False, 1)]
 )
@@ -149,6 +192,20 @@ def test_a_person_gets_a_whole_screen_that_is_given_back(cli: Any, session: Any)
     assert ran.out.index(enters) < ran.out.index("3 of 15 files") < ran.out.index(leaves) < ran.out.index("status")
     assert watched.asked[0][1] > 0, "its files are shown, too"
     assert "completed" in ran.out
+
+
+def test_what_happened_is_drawn_at_once_and_bytes_are_not(cli: Any, session: Any) -> None:
+    happened = Event(ONE, 9, 1, 1_700_000_060_000, 1.0, "effect.done", {})
+    Watched(
+        session,
+        STORING,
+        replace(STORING, files_done=4),
+        replace(STORING, files_done=5, events=(happened,)),
+        DONE,
+    )
+    cli.terminal = True
+    drawn = cli("monitor").out.partition("\x1b[?1049l")[0]
+    assert ("3 of 15 files" in drawn, "4 of 15 files" in drawn, "5 of 15 files" in drawn) == (True, False, True)
 
 
 def test_of_what_is_over_no_screen_is_drawn(cli: Any, session: Any) -> None:

@@ -49,6 +49,19 @@ def test_no_line_is_missed_when_the_log_is_set_aside(
     assert aside(log_path(tmp_path)).exists()
 
 
+def test_a_log_that_somebody_truncated_goes_on_and_nothing_is_told_twice(
+    log: LogFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_file, "MAX_SIZE", 10)
+    log.write(["older, and long enough"])
+    log.write(["new"])
+    tail = LogTail(tmp_path)
+    assert len(tail.read()) == 2
+    log_path(tmp_path).write_text("")
+    log.write(["1"])
+    assert tail.read() == ["1"]
+
+
 def test_the_log_that_was_set_aside_is_read_first(
     log: LogFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ from walrus_sdk.model.options import RecoveryOptions
 from walrus_sdk.model.original import DeploymentOptions, DeploymentProgress, ErrorRecord
 from walrus_sdk.model.units import Mist
 from walrus_sdk.service.original import running
+from walrus_sdk.testing.journal import MemoryJournal
 
 pytestmark = pytest.mark.anyio
 
@@ -313,6 +314,30 @@ async def test_the_monitor_tells_each_change_until_nobody_works_on_it_any_more(p
     assert state.status == "completed"
     assert seen[-1].share == 1
     assert "effect.done" in kinds
+
+
+async def test_watching_reads_a_history_once_and_tells_what_the_reports_tell(
+    place: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, whole, events = await place.deploy(), list[str](), MemoryJournal.events
+    await place.manager.record_error(left, ErrorRecord("mine", "a word of the user's"))
+
+    async def counted(journal: MemoryJournal, deployment: Any, *, after: int = 0) -> Any:
+        found = await events(journal, deployment, after=after)
+        whole.extend(event.type for event in found)
+        return found
+
+    seen: list[DeploymentProgress] = []
+    monkeypatch.setattr(MemoryJournal, "events", counted)
+    await place.monitor.watch(left, seen.append)
+    assert whole.count("deployment.planned") <= 2, "the history, and the state at the end"
+    assert seen == [await place.monitor.progress(left)]
+    assert seen[0].errors == 1
+
+
+async def test_figures_of_a_deployment_that_nobody_works_on_say_so_as_the_list_does(place: Any) -> None:
+    left = await place.die_at("store.outcome.before")
+    assert (await place.monitor.performance(left)).status == "interrupted"
 
 
 async def test_health_names_what_to_look_at(place: Any) -> None:

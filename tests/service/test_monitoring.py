@@ -22,6 +22,7 @@ from walrus_sdk.localnet.faults import Fault
 from walrus_sdk.model.alerts import AlertOptions, Notice
 from walrus_sdk.model.options import RecoveryOptions
 from walrus_sdk.service.doctor import environment
+from walrus_sdk.service.monitoring import rules_of
 from walrus_sdk.service.session import open_session
 from walrus_sdk.settings import Project, Secret
 from walrus_sdk.sui.signers import KeySigner
@@ -197,6 +198,22 @@ async def test_the_wallet_is_asked_when_it_is_meant_to_be(house: Any) -> None:
     found = {notice.alert.unit: notice.alert.value for notice in told.notices}
     assert found["MIST"] > 0
     assert found["FROST"] == 0, "it is the publisher that has WAL here"
+
+
+async def test_with_the_wallet_there_are_rules_about_it_and_without_it_there_may_be_none(house: Any) -> None:
+    kinds = {rule.kind for rule in rules_of(house.settings, AlertOptions(wallet=True))}
+    assert {"sui_balance", "wal_balance"} <= kinds
+    assert kinds > {rule.kind for rule in rules_of(house.settings, AlertOptions())}
+    async with house.session() as sites:
+        with pytest.raises(ConfigurationError, match=r"alerts\.low: nobody asks for the balance: --wallet") as caught:
+            await sites.monitor(AlertOptions(rules={"low": {"kind": "wal_balance"}}))
+    assert caught.value.code == "setting_invalid"
+
+
+async def test_a_wallet_that_cannot_be_asked_at_all_is_told_at_once(house: Any) -> None:
+    async with house.session(signer=None) as sites:
+        with anyio.fail_after(20), pytest.raises(ConfigurationError):
+            await sites.monitor(AlertOptions(wallet=True, every_s=0.02))
 
 
 async def test_a_wrong_rule_or_webhook_is_told_before_anything_is_watched(house: Any) -> None:

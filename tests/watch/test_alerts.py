@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.watch.conftest import Watched
+from walrus_sdk.errors import ConfigurationError
 from walrus_sdk.model import events
-from walrus_sdk.model.alerts import firing
+from walrus_sdk.model.alerts import Alert, Notice, Severity, firing
 from walrus_sdk.watch.alerts import Judge, judge
 from walrus_sdk.watch.rules import parse
 from walrus_sdk.watch.runs import Try
@@ -314,6 +315,62 @@ async def test_a_deployment_whose_process_died_is_told_until_somebody_goes_on_wi
     await deployment.begin("1")
     await monitor.look()
     assert watched.heard() == ["interrupted firing", "interrupted cleared"]
+
+
+async def test_a_deployment_that_fails_while_it_is_looked_at_is_no_interrupted_one(watched: Any) -> None:
+    deployment, rows = await watched.deployment(), watched.journal.rows
+
+    async def and_fails(*args: Any, **options: Any) -> Any:
+        found = await rows(*args, **options)
+        if deployment.row["status"] != "failed":
+            await deployment.move("failed", "store_failed: no")
+            await deployment.end_owner()
+        return found
+
+    watched.journal.rows = and_fails
+    monitor = watched.monitor({"failed": {}}, every_s=0.0)
+    with anyio.fail_after(10):
+        await monitor.run(until=lambda view: not any(run.is_live for run in view.runs))
+    assert watched.heard() == ["failed firing"]
+
+
+@pytest.mark.parametrize("first", [None, Wallet(99, 9)])
+async def test_a_wallet_that_cannot_be_asked_raises_at_first_and_is_a_line_of_the_log_later(
+    watched: Any, first: Wallet | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    answers, asked = [] if first is None else [first], anyio.Event()
+
+    async def ask() -> Wallet:
+        if answers:
+            return answers.pop()
+        asked.set()
+        raise ConfigurationError("setting_invalid", "no key")
+
+    monitor = watched.monitor({"sui_balance": {}}, wallet=ask, sleep=anyio.sleep if first is None else _at_once)
+    if first is None:
+        with anyio.fail_after(10), pytest.raises(BaseExceptionGroup) as caught:
+            await monitor.run()
+        assert caught.group_contains(ConfigurationError, match="no key")
+        return
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(monitor.run)
+        await asked.wait()
+        tasks.cancel_scope.cancel()
+    (line,) = {record.getMessage() for record in caplog.records}
+    assert line == "the wallet could not be asked: setting_invalid: no key"
+    assert not any(record.exc_info for record in caplog.records)
+
+
+async def _at_once(_: float) -> None:
+    await anyio.lowlevel.checkpoint()
+
+
+def test_a_clearing_says_what_it_is_about() -> None:
+    one = Alert(
+        1, "stuck", "stuck", "deploy_1", Severity.WARNING, 5, 9.0, 1.0, "s", "no progress", "deploy_1", 7, "gone"
+    )
+    assert Notice(one).text == "cleared: stuck: deploy_1: gone"
+    assert Notice(replace(one, subject="home")).text == "cleared: stuck: gone", "there is only one"
 
 
 async def test_a_deployment_that_failed_between_two_looks_is_seen(watched: Any) -> None:

@@ -14,9 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.watch.conftest import Watched
 from walrus_sdk.errors import ConfigurationError
 from walrus_sdk.model import events
+from walrus_sdk.model.progress import Phase, Progress
+from walrus_sdk.model.samples import Sample
 from walrus_sdk.model.units import DeploymentId
+from walrus_sdk.ports import Change, Put
 from walrus_sdk.watch.costs import costs_once, shared_out
 from walrus_sdk.watch.exporters import prometheus
 from walrus_sdk.watch.metering import Meter
@@ -104,6 +108,20 @@ async def test_a_transaction_that_is_final_and_did_nothing_is_a_failure_that_was
     assert shown.paid_mist == 7
 
 
+async def test_what_another_deployment_recorded_and_is_gone_is_no_failed_try(watched: Any) -> None:
+    monitor = watched.monitor({"error_rate": {"least": 1}, "endpoint": {"above_tries": 1}})
+    deployment = await watched.deployment()
+    for number, code in enumerate(("cleaned_up", "cleaned_up", "blob_not_found")):
+        gone = {"kind": "store", "name": f"blob-{number}", "operation": "", "code": code, "message": "it is deleted"}
+        await deployment.write(events.EFFECT_FAILED, gone)
+    await deployment.begin("1")
+    await deployment.done("1")
+    await monitor.look()
+    shown = performance(await run_of(watched, deployment))
+    assert (shown.tries, shown.failures, shown.error_rate) == (1, (), 0.0)
+    assert watched.heard() == []
+
+
 async def test_a_home_read_while_it_grows_has_the_same_figures_as_one_read_at_the_end_and_no_counter_falls(
     watched: Any,
 ) -> None:
@@ -124,6 +142,27 @@ async def test_a_home_read_while_it_grows_has_the_same_figures_as_one_read_at_th
         for key, value in earlier.items():
             if key[0] in METRICS and METRICS[key[0]].type != "gauge":
                 assert later[key] >= value, key
+
+
+async def test_two_deployments_of_one_process_have_its_figures_once_and_what_is_not_known_is_absent(
+    watched: Any,
+) -> None:
+    for number, (host, pid) in enumerate((("here", 7), ("here", 7), ("there", 7)), start=1):
+        deployment = await watched.deployment(number, status="uploading")
+        await watched.sample(deployment, stores_total=3)
+        put = Put("incarnations", {"deployment": deployment.id, "n": 1}, {"host": host, "pid": pid})
+        await watched.journal.append(deployment.owner, [Change("test", puts=(put,))])
+    found = await Meter(watched.journal, watched.eyes).read()
+    assert found["walrus_sdk_process_resident_memory_bytes", (), None] == 2 * 5000
+    assert found["walrus_sdk_under_way_stores", ("testnet", "total"), None] == 9
+    bare = Watched()
+    sample = Sample(0, bare.clock.wall_ms(), 1, Progress(phase=Phase.STORE)).data()
+    deployment = await bare.deployment(status="uploading")
+    values = {"deployment": deployment.id, "wall_ms": bare.clock.wall_ms(), "data": sample}
+    await bare.journal.append(None, [Change("sample", puts=(Put("samples", {}, values),))])
+    names = {name for name, _, _ in await Meter(bare.journal, bare.eyes).read()}
+    assert "walrus_sdk_under_way_stores" in names
+    assert "walrus_sdk_process_open_files" not in names
 
 
 async def test_a_deployment_that_was_cleaned_up_still_counts_where_it_was_seen(watched: Any) -> None:

@@ -117,6 +117,28 @@ def test_the_more_is_done_the_more_its_own_rate_counts() -> None:
     assert found[2] == pytest.approx(alone[2], rel=0.01)
 
 
+@pytest.mark.parametrize("before_s", [(), (60,), (100, 90, 110), (600,), (550, 600, 700), (6000,)])
+@pytest.mark.parametrize("owner", [1, 2])
+def test_of_a_steady_upload_the_truth_lies_in_the_told_band_whatever_history_says(
+    before_s: tuple[int, ...], owner: int
+) -> None:
+    past = tuple(Run(float(took), 600 * MB, 4.0, 10.0, 200) for took in before_s)
+    for second in range(10, 600, 10):
+        sample = storing(second, second * MB, incarnation=owner)
+        found = estimate(sample, Rates(MB, MB), past, sample.wall_ms)
+        assert found is not None
+        truth = 600 - second + (14 if past else 15)
+        assert found.low_s <= truth <= found.high_s, f"at {second} s: {found}"
+        if before_s and second > 2 * max(before_s):
+            assert found.seconds == pytest.approx(truth), f"at {second} s: history is over"
+            assert found.basis.startswith("by its rate, what follows by "), "transactions and reading back"
+
+
+def test_what_it_took_before_counts_down_while_nothing_is_stored_yet() -> None:
+    at = [estimate(storing(second, 0), Rates(), PAST, START + second * 1000) for second in (0, 20)]
+    assert [one.seconds for one in at if one is not None] == [60 + 14, 40 + 14]
+
+
 def test_after_the_uploads_only_what_comes_is_left() -> None:
     on_chain = replace(storing(60, 600 * MB), progress=Progress(Phase.CHAIN, files_found=500))
     found = estimate(replace(on_chain, phases_s={Phase.CHAIN: 1.0}), Rates(), PAST, START + 60_000)

@@ -173,6 +173,76 @@ def test_failures_are_told_with_their_operation_and_counted_as_retries() -> None
     assert seen(folded([INTENT, RELEASED, LOST, DONE])).operations["store-0001"].code == "", "it is mended"
 
 
+TAKEN = Event(ONE, 9, 2, 1_800_000_009_000, 9.0, events.DEPLOYMENT_TAKEN_UP, {"incarnation": 2})
+
+
+@pytest.mark.parametrize(("past", "step"), [([INTENT], Step.NAMED), ([INTENT, RELEASED], Step.UNKNOWN)])
+def test_nothing_of_a_dead_owner_is_under_way_when_another_goes_on(past: list[Event], step: Step) -> None:
+    was_sending = [sample(1, bytes_sent=200, sending={"store-0001": 200})]
+    operation = seen(folded([*past, TAKEN], was_sending)).operations["store-0001"]
+    assert (operation.step, operation.sent) == (step, 0)
+
+
+def test_what_another_machine_had_sent_and_was_taken_over_is_looked_for() -> None:
+    facts = {"kind": "store", "name": "blob-1", "operation": "store-0001", "how": "imported", "attempt": 1}
+    imported = event(1, events.EFFECT_RELEASED, **facts)
+    assert seen(folded([imported])).operations["store-0001"].step is Step.SENT
+    assert seen(folded([imported, TAKEN])).operations["store-0001"].step is Step.UNKNOWN
+
+
+FINAL = {"kind": "transaction", "name": "digest", "operation": "transaction-0001", "how": "done"}
+
+
+@pytest.mark.parametrize("how", ["done", "found"])
+def test_a_transaction_that_is_final_and_failed_is_not_confirmed(how: str) -> None:
+    outcome = {"gas": 7, "ok": False, "failure": "MOVE_ABORT", "message": "aborted in site"}
+    now = seen(folded([event(5, events.EFFECT_DONE, **{**FINAL, "how": how}, outcome=outcome)]))
+    operation = now.operations["transaction-0001"]
+    assert (operation.step, operation.code, operation.message) == (Step.FAILED, "move_abort", "aborted in site")
+    assert (now.progress.transactions_confirmed, now.progress.transactions_total) == (0, 1)
+    assert [error.code for error in now.errors] == ["move_abort"]
+    assert now.paid_mist == 7
+
+
+def test_a_signed_transaction_that_can_never_happen_has_failed() -> None:
+    signed = event(5, events.TRANSACTION_SIGNED, digest="digest", step=1)
+    dead = event(6, events.TRANSACTION_DEAD, digest="digest", code="never_sent")
+    assert seen(folded([signed])).operations["transaction-0001"].step is Step.NAMED
+    now = seen(folded([signed, dead]))
+    assert (now.operations["transaction-0001"].step, now.operations["transaction-0001"].code) == (
+        Step.FAILED,
+        "never_sent",
+    )
+    assert now.retries == 0, "nothing was tried"
+
+
+def test_a_store_that_is_sent_twice_is_sent_once_of_what_there_is() -> None:
+    again = [event(4, events.EFFECT_INTENT, **INTENT.data | {"attempt": 2}), event(5, RELEASED.type, **RELEASED.data)]
+    assert seen(folded([INTENT, RELEASED, LOST, *again])).progress.bytes_sent == 400
+
+
+def test_a_failure_is_told_of_its_operation_until_it_is_done() -> None:
+    again = event(4, events.EFFECT_INTENT, **INTENT.data | {"attempt": 2})
+    operation = seen(folded([INTENT, RELEASED, LOST, again])).operations["store-0001"]
+    assert (operation.step, operation.attempts, operation.code) == (Step.BEGUN, 2, "timeout_read")
+
+
+def test_a_try_that_failed_while_an_earlier_one_is_open_leaves_it_open() -> None:
+    again = event(4, events.EFFECT_INTENT, **INTENT.data | {"attempt": 2})
+    refused = event(5, events.EFFECT_FAILED, **LOST.data | {"code": "store_failed", "open": True})
+    operation = seen(folded([INTENT, RELEASED, LOST, again, refused])).operations["store-0001"]
+    assert (operation.step, operation.code) == (Step.UNKNOWN, "store_failed")
+
+
+def test_gas_and_stores_that_may_have_been_paid_in_vain_are_told() -> None:
+    effect = {"kind": "transaction", "name": "digest", "operation": "transaction-0001"}
+    final = event(5, events.EFFECT_DONE, **effect, how="done", outcome={"gas": 55, "ok": True})
+    again = event(6, events.SECOND_PAYMENT_POSSIBLE, kind="store", name="blob-1")
+    now = seen(folded([INTENT, RELEASED, LOST, final, again]))
+    assert (now.paid_mist, now.possibly_paid_in_vain) == (55, 1)
+    assert (now.to_json()["paid_mist"], now.to_json()["possibly_paid_in_vain"]) == ("55", 1)
+
+
 def sample(number: int, *, incarnation: int = 1, sending: Mapping[str, int] | None = None, **facts: Any) -> Sample:
     progress = Progress(Phase.STORE, stores_total=2, bytes_total=450, **facts)
     return Sample(
@@ -211,6 +281,12 @@ def test_nothing_moves_while_only_beats_come() -> None:
     one, beat = sample(3, bytes_sent=10), sample(13, bytes_sent=10)
     assert folded([INTENT], [one, beat]).moved_ms == one.wall_ms
     assert seen(folded([INTENT], [one, beat])).idle_s == 17.0
+
+
+def test_another_try_is_no_progress_in_a_view_as_in_an_alert() -> None:
+    again = event(9, events.EFFECT_INTENT, **INTENT.data | {"attempt": 2})
+    tried = [sample(3, bytes_sent=10), sample(13, bytes_sent=10, retries=1)]
+    assert folded([INTENT, RELEASED, LOST, again], tried).moved_ms == sample(3).wall_ms
 
 
 def test_rates_and_ends_are_told_of_what_is_under_way_only() -> None:

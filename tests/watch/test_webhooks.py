@@ -49,6 +49,9 @@ def test_a_key_may_be_any_text_that_is_long_enough_and_is_never_in_an_error() ->
         ("https://hooks.example.com@evil.example/x", KEY, ["https://hooks.example.com"], "no user or password"),
         ("ftp://hooks.example.com/x", KEY, ["ftp://hooks.example.com"], "http or https"),
         ("nonsense", KEY, ["https://hooks.example.com"], "http or https"),
+        ("https://[bad/secret-path", KEY, ["https://hooks.example.com"], "http or https"),
+        ("https://hooks.example.com:port/secret-path", KEY, ["https://hooks.example.com"], "http or https"),
+        (URL, KEY, ["https://[bad"], "not among the allowed origins"),
         (URL, None, ["https://hooks.example.com"], "no key to sign with"),
     ],
 )
@@ -56,6 +59,19 @@ def test_another_place_or_no_key_is_refused(url: str, key: str | None, origins: 
     with pytest.raises(ConfigurationError, match=why) as caught:
         checked_webhook("ops", url, key, origins)
     assert "secret-path" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "allowed"),
+    [
+        ("https://hooks.example.com:443/x", "https://hooks.example.com"),
+        ("https://hooks.example.com/x", "https://HOOKS.example.com:443/"),
+        ("https://[2001:db8::1]:8443/x", "https://[2001:DB8::1]:8443"),
+        ("http://hooks.localhost:80/x", "http://hooks.localhost"),
+    ],
+)
+def test_the_same_place_is_allowed_however_it_is_written(url: str, allowed: str) -> None:
+    assert checked_webhook("ops", url, KEY, [allowed]).url == url
 
 
 def test_neither_key_nor_path_is_shown() -> None:

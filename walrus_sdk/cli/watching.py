@@ -31,17 +31,22 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS", "ended", "view_page"]
 
 _DRAW_S = 0.5
-"""Seconds between two drawings of a screen, at least: bytes are told no more often."""
+"""Seconds between two drawings of a screen, at least, where only bytes have moved; what happened is drawn at once."""
 
 
-@command("monitor", click.argument("deployment", metavar="[ID]", required=False))
-def monitor(call: Call, deployment: str | None) -> int:
+@command(
+    "monitor",
+    click.argument("deployment", metavar="[ID]", required=False),
+    click.option("--files", type=click.IntRange(0), default=0, metavar="N",
+                 help="With --json: tell of at most N files, failed and active ones first."),
+)  # fmt: skip
+def monitor(call: Call, deployment: str | None, files: int) -> int:
     """Watch deployment ID (default: the newest that is under way) until it ends, whichever process works on it.
 
     A whole screen on a terminal, lines elsewhere, objects with --json. Ctrl-C ends the watching only. The exit code is
     that of the deployment: 0 complete, 3 can go on, 1 failed or cancelled. Needs no network.
     """
-    shown = _display(call)
+    shown = _display(call, files)
 
     async def follow(session: Session, _: Listener) -> DeploymentView:
         which = deployment or await session.newest()
@@ -107,15 +112,18 @@ class _Watching(Protocol):
         """Leave the screen as it is, for what follows."""
 
 
-def _display(call: Call) -> _Watching:
+def _display(call: Call, files: int) -> _Watching:
     if call.output.as_json:
-        return _Objects(call.output.progress, call.outside.monotonic_s)
+        return _Objects(call.output.progress, call.outside.monotonic_s, files)
     console = call.output.screen()
     return _Lines(call.output.text) if console is None else _Screen(console, call.outside.monotonic_s)
 
 
 class _Lines:
-    """Plain lines: at each phase, each tenth of it, each failure, each alert, and when something is waited for."""
+    """Plain lines: at each phase, each tenth of it, each failure, each alert, and when something is waited for.
+
+    Of a deployment in which nothing moves, what it waits for is told once.
+    """
 
     files = 0
 
@@ -123,19 +131,25 @@ class _Lines:
         self._write = write
         self._told: Progress | None = None
         self._failed = 0
+        self._stalled_ms = 0
         self._alerts: set[int] = set()
 
     def take(self, view: DeploymentView) -> None:
         for alert in [one for one in view.alerts if one.number not in self._alerts]:
             self._write(printable(Notice(alert).text))
             self._alerts.add(alert.number)
-        for error in [one for one in view.errors if (one.time_ms or 0) > self._failed]:
+        failed = max(view.failures, len(view.errors))
+        for error in view.errors[max(0, len(view.errors) - (failed - self._failed)) :]:
             self._write(printable(f"{error.operation}: {error.code}: {error.message}"))
-            self._failed = error.time_ms or 0
+        self._failed = failed
         text = words.fresh(self._told, view)
         if text is not None:
             self._told = view.progress
             self._write(printable(text))
+        stalled = words.stalled(view)
+        if stalled is not None and self._stalled_ms != view.moved_ms:
+            self._stalled_ms = view.moved_ms
+            self._write(printable(stalled))
 
     def show(self, progress: Progress) -> None:
         pass
@@ -150,9 +164,10 @@ class _Lines:
 class _Objects:
     """One object for what is new, at most twice a second."""
 
-    files = 0
-
-    def __init__(self, write: Callable[[Mapping[str, Any]], object], monotonic_s: Callable[[], float]) -> None:
+    def __init__(
+        self, write: Callable[[Mapping[str, Any]], object], monotonic_s: Callable[[], float], files: int
+    ) -> None:
+        self.files = files
         self._write = write
         self._now_s = monotonic_s
         self._due: DeploymentView | None = None
@@ -191,7 +206,8 @@ class _Screen:
     def take(self, view: DeploymentView) -> None:
         if self._live is not None or view.live:  # what is over is told below, and needs no screen
             self._due = view
-        if self._live is None:
+        if self._live is None or view.events:  # what happened is told at once
+            self._last_s = None
             self.tick()
 
     def show(self, progress: Progress) -> None:

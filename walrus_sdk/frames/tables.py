@@ -226,7 +226,8 @@ _ERRORS = Schema(
     "one failure: of a try, or of a deployment",
     "events",
     """(
-        select * from events where type in ('effect.failed', 'effect.unknown')
+        select * from events
+        where (type in ('effect.failed', 'effect.unknown') and json_extract(data, '$.operation') is not '')
         or (type = 'deployment.status' and json_extract(data, '$.to') = 'failed')) e""",
     (
         text("deployment", "e.deployment", "the deployment's id"),

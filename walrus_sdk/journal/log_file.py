@@ -65,19 +65,23 @@ class LogTail:
 
         A line whose end is not written yet is left for the next time. No log is an empty one.
         """
-        if self._is_at(self._path):
-            return self._more(self._path, self._at)
+        start = self._start(self._path)
+        if start is not None:
+            return self._more(self._path, start)
         # What was read so far may have been set aside since; of a file that was never seen all is new.
         older = aside(self._path)
-        lines = self._more(older, self._at if self._is_at(older) else 0)
+        lines = self._more(older, self._start(older) or 0)
         return lines + self._more(self._path, 0)
 
-    def _is_at(self, path: Path) -> bool:
+    def _start(self, path: Path) -> int | None:
+        """Return from where on a file is new: its begin when it was truncated; `None` when it is not what was read."""
         try:
             now = path.stat()
         except OSError:
-            return False
-        return self._file is not None and os.path.samestat(self._file, now) and now.st_size >= self._at
+            return None
+        if self._file is None or not os.path.samestat(self._file, now):
+            return None
+        return self._at if now.st_size >= self._at else 0
 
     def _more(self, path: Path, start: int) -> list[str]:
         try:

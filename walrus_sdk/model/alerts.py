@@ -12,7 +12,11 @@ from typing import Any
 
 from walrus_sdk.model.reports import iso
 
-__all__ = ["Alert", "AlertOptions", "Notice", "Severity", "alerts", "firing"]
+__all__ = ["HOME", "ONLY_ONE", "WALLET", "Alert", "AlertOptions", "Notice", "Severity", "alerts", "firing"]
+
+HOME, WALLET = "home", "wallet"
+ONLY_ONE = frozenset({HOME, WALLET})
+"""Subjects of which there is one."""
 
 
 class Severity(Enum):
@@ -113,7 +117,8 @@ class Notice:
         alert = self.alert
         if alert.is_firing:
             return f"{alert.severity.value}: {alert.rule}: {alert.message}"
-        return f"cleared: {alert.rule}: {alert.clearing or alert.message}"
+        about = "" if alert.subject in ONLY_ONE else f"{alert.subject}: "  # a clearing does not say what it was about
+        return f"cleared: {alert.rule}: {about}{alert.clearing or alert.message}"
 
 
 @dataclass(frozen=True, slots=True)

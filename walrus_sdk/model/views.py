@@ -61,6 +61,22 @@ class OperationView:
         """Whether it is under way."""
         return self.step in (Step.BEGUN, Step.SENT, Step.UNKNOWN)
 
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON-ready fields."""
+        return {
+            "operation": self.key,
+            "kind": self.kind,
+            "step": self.step.value,
+            "name": self.name,
+            "files": self.files,
+            "bytes": self.size,
+            "sent": self.sent,
+            "attempts": self.attempts,
+            "since": iso(self.since_ms),
+            "code": self.code,
+            "message": self.message,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class FileView:
@@ -74,6 +90,16 @@ class FileView:
     step: Step
     sent: int = 0
     operation: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON-ready fields."""
+        return {
+            "path": self.path,
+            "bytes": self.size,
+            "step": self.step.value,
+            "sent": self.sent,
+            "operation": self.operation,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +152,12 @@ class DeploymentView:
 
     `live`: a process works on it. `progress` is its last sample, `sampled_ms` when that was; without a sample it is
     told from the events. `files_done` and `bytes_done` are known to be stored, those included that were stored
-    before (`bytes_total` is all files together). `moved_ms`: when anything moved last. `operations` by their keys, in
-    the order of the plan. `paid_frost` is what stores have cost so far, `planned_frost` what they may. `errors` are the
-    last ones, `events` those that are new in a stream of views. `files` are as many as were asked for, failed and
-    active ones first. `alerts` are those about it that fire, where a monitor holds rules against this home.
+    before (`bytes_total` is all files together). `moved_ms`: when it came further last. `operations` by their keys, in
+    the order of the plan. `paid_frost` is what stores have cost so far, `planned_frost` what they may, `paid_mist` the
+    gas, less what was given back; `possibly_paid_in_vain` counts stores that were done again although the first may
+    have been paid. `failures` counts tries that failed, `errors` are the last of them, `events` those that are new in a
+    stream of views. `files` are as many as were asked for, failed and active ones first. `alerts` are those about it
+    that fire, where a monitor holds rules against this home.
     """
 
     summary: DeploymentSummary
@@ -152,6 +180,9 @@ class DeploymentView:
     resources: Resources = _NO_RESOURCES
     planned_frost: int = 0
     paid_frost: int = 0
+    paid_mist: int = 0
+    possibly_paid_in_vain: int = 0
+    failures: int = 0
     errors: tuple[ErrorRecord, ...] = ()
     events: tuple[Event, ...] = ()
     files: tuple[FileView, ...] = ()
@@ -166,7 +197,7 @@ class DeploymentView:
 
     @property
     def idle_s(self) -> float:
-        """Seconds since anything moved."""
+        """Seconds since it came further; another try of the same thing is no progress."""
         return max(0.0, (self.at_ms - self.moved_ms) / 1000)
 
     def to_json(self) -> dict[str, Any]:
@@ -195,6 +226,15 @@ class DeploymentView:
             "steps": {step.value: count for step, count in self.steps.items() if count},
             "planned_frost": str(self.planned_frost),
             "paid_frost": str(self.paid_frost),
+            "paid_mist": str(self.paid_mist),
+            "possibly_paid_in_vain": self.possibly_paid_in_vain,
+            "operations": [item.to_json() for item in self.operations.values() if item.is_active],
+            "files": [file.to_json() for file in self.files],
+            "failures": self.failures,
+            "errors": [
+                {"operation": one.operation, "code": one.code, "message": one.message, "happened": iso(one.time_ms)}
+                for one in self.errors
+            ],
             "alerts": [alert.to_json() for alert in self.alerts],
             **asdict(self.resources),
         }

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from walrus_sdk.errors import ConfigurationError
 from walrus_sdk.model.alerts import Alert, AlertOptions, Notice
 from walrus_sdk.model.performance import FileCost, Performance
 from walrus_sdk.model.units import DeploymentId
+from walrus_sdk.planning.state import LIVE
 from walrus_sdk.ports import Clock, Journal, Sleep
 from walrus_sdk.service.reports import deployment_id
 from walrus_sdk.service.unfinished import plan_in
@@ -30,6 +31,8 @@ from walrus_sdk.watch.tail import Tail
 from walrus_sdk.watch.view import View, Wallet
 
 __all__ = ["Sight", "Watches", "rules_of", "webhooks_of"]
+
+_LIVE = frozenset(status.value for status in LIVE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,8 @@ class Watches:
         """Hold alert rules against this home, whichever process deploys, until it is cancelled.
 
         `tell` is called with each alert that fires or clears. `until`: end when nobody works on that deployment any
-        more. Raises `ConfigurationError` ``setting_invalid`` for a rule or a webhook.
+        more. Raises `ConfigurationError` ``setting_invalid`` for a rule or a webhook, and what the first question about
+        the wallet raises of that class.
         """
         which = None if until is None else deployment_id(until)
         tellers = (log, tell) if tell is not None else (log,)
@@ -118,9 +122,14 @@ async def _monitor(sight: Sight, options: AlertOptions, tellers: Sequence[Teller
 
     Raises `ConfigurationError` ``setting_invalid`` for a rule or a webhook, before anything is looked at.
     """
+    rules = rules_of(sight.settings, options)
+    blind = [rule.name for rule in rules if rule.needs_wallet and not options.wallet]
+    if blind:
+        text = f"alerts.{blind[0]}: nobody asks for the balance: --wallet (AlertOptions.wallet) does"
+        raise ConfigurationError("setting_invalid", text, key=f"alerts.{blind[0]}")
     watching = Monitor(
         sight.journal,
-        rules_of(sight.settings, options),
+        rules,
         sight.eyes,
         clock=sight.clock,
         sleep=sight.sleep,
@@ -140,9 +149,10 @@ async def _monitor(sight: Sight, options: AlertOptions, tellers: Sequence[Teller
 def rules_of(settings: Settings, options: AlertOptions) -> tuple[Rule, ...]:
     """Return the rules that are meant. Raises `ConfigurationError` ``setting_invalid``."""
     if options.rules is not None:
-        return parse(options.rules)
+        return parse(options.rules, wallet=options.wallet)
     path = settings.project.path
-    return parse(settings.project.alerts, where=f"{path}: alerts" if path is not None else "alerts")
+    where = f"{path}: alerts" if path is not None else "alerts"
+    return parse(settings.project.alerts, wallet=options.wallet, where=where)
 
 
 def webhooks_of(settings: Settings, options: AlertOptions) -> tuple[Webhook, ...]:
@@ -173,8 +183,11 @@ async def _run(journal: Journal, deployment: DeploymentId) -> Run:
 
 async def _performance(sight: Sight, deployment: DeploymentId) -> Performance:
     """Return the figures of a deployment. Raises ``deployment_not_found``."""
+    is_live = sight.is_live(deployment)  # before the reading: its owner's last words are then among what is read
     run = await _run(sight.journal, deployment)
-    return performance(run, await sight.tail.samples(deployment))
+    shown = performance(run, await sight.tail.samples(deployment))
+    is_left = not is_live and shown.status in _LIVE
+    return replace(shown, status="interrupted") if is_left else shown
 
 
 async def _trace(journal: Journal, deployment: DeploymentId, tracer_provider: Any) -> int:

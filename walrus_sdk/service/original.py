@@ -21,7 +21,6 @@ import anyio
 
 from walrus_sdk.engine.feed import Feed
 from walrus_sdk.errors import ConfigurationError, OwnershipError, WalrusError
-from walrus_sdk.model import events
 from walrus_sdk.model.alerts import Alert, AlertOptions, Notice
 from walrus_sdk.model.deployment import Event, Status
 from walrus_sdk.model.network import Network
@@ -39,6 +38,7 @@ from walrus_sdk.model.original import (
 from walrus_sdk.model.performance import FileCost, Performance
 from walrus_sdk.model.reports import DeploymentSummary
 from walrus_sdk.model.versions import CleanupReport
+from walrus_sdk.model.views import DeploymentView
 from walrus_sdk.planning.state import LIVE
 from walrus_sdk.ports import Change, Journal, Put
 from walrus_sdk.service import locks
@@ -57,8 +57,6 @@ __all__ = [
 ]
 
 Opener = Callable[..., AbstractAsyncContextManager[Session]]
-
-_NEWS = frozenset({events.EFFECT_DONE, events.EFFECT_FAILED, events.EFFECT_UNKNOWN, events.DEPLOYMENT_STATUS})
 
 
 class _Sessions:
@@ -241,16 +239,12 @@ class DeploymentMonitor(_Sessions):
         `on_event` is called with each event from now on. Returns the state at the end.
         """
         async with self._open() as session:
-            report = await session.status(deployment_id)
-            told = await _progress(session, deployment_id)
-            listener(told)
-            last = max((row["n"] for row in report.details["events"]), default=0)
-            async for event in session.watch(deployment_id, after=last):
-                if on_event is not None:
-                    on_event(event)
-                if event.type not in _NEWS:
-                    continue
-                now = await _progress(session, deployment_id)
+            told: DeploymentProgress | None = None
+            async for view in session.follow(deployment_id):
+                if on_event is not None and told is not None:
+                    for event in view.events:
+                        on_event(event)
+                now = _seen(view, await _recorded(session, deployment_id))
                 if now != told:
                     told = now
                     listener(told)
@@ -340,14 +334,38 @@ async def _known(session: Session, deployment_id: str) -> str:
 async def _progress(session: Session, deployment_id: str) -> DeploymentProgress:
     """Return how far a deployment is, with what is seen of it while it runs."""
     found = DeploymentProgress.of(await session.status(deployment_id))
-    view = await session.progress(deployment_id)
-    return dataclasses.replace(
-        found,
-        phase=view.phase.value,
-        bytes_per_s=view.rates.smooth,
-        eta_s=view.eta.seconds if view.eta is not None else None,
-        waiting=tuple(f"{one.what} waits: {one.on}" for one in view.waiting),
+    return dataclasses.replace(found, **_pace(await session.progress(deployment_id)))
+
+
+def _seen(view: DeploymentView, recorded: int) -> DeploymentProgress:
+    """Return what a view tells of the progress; `recorded` errors are the user's own."""
+    return DeploymentProgress(
+        deployment_id=view.summary.deployment_id,
+        status=view.summary.status,
+        share=view.share,
+        total_files=view.files_total,
+        stored_files=view.files_done,
+        total_bytes=view.bytes_total,
+        stored_bytes=view.bytes_done,
+        final_transactions=view.progress.transactions_confirmed,
+        errors=view.failures + recorded,
+        **_pace(view),
     )
+
+
+def _pace(view: DeploymentView) -> dict[str, Any]:
+    return {
+        "phase": view.phase.value,
+        "bytes_per_s": view.rates.smooth,
+        "eta_s": view.eta.seconds if view.eta is not None else None,
+        "waiting": tuple(f"{one.what} waits: {one.on}" for one in view.waiting),
+    }
+
+
+async def _recorded(session: Session, deployment_id: str) -> int:
+    """Return how many errors the user has recorded."""
+    rows = await _journal(session).rows("requests", {"deployment": deployment_id}, columns=("kind",))
+    return sum(str(row["kind"]).startswith(ERROR_KIND) for row in rows)
 
 
 async def _state(session: Session, deployment_id: str) -> DeploymentState:

@@ -112,7 +112,11 @@ async def _details(journal: Journal, deployment: DeploymentId, row: Mapping[str,
         for e in history
     ]
     failed = (events.EFFECT_FAILED, events.EFFECT_UNKNOWN)
-    details["errors"] = [{"n": e.number, "wall_ms": e.wall_ms, **e.data} for e in history if e.type in failed]
+    details["errors"] = [
+        {"n": e.number, "wall_ms": e.wall_ms, **e.data}
+        for e in history
+        if e.type in failed and e.data.get("operation") != ""  # of another deployment's store, that was cleaned up
+    ]
     twice = {e.data["name"] for e in history if e.type == events.SECOND_PAYMENT_POSSIBLE}
     details["possibly_paid_in_vain"] = sorted(twice)
     return details

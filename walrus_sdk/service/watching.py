@@ -96,7 +96,7 @@ class Watcher:
 
 
 async def views(watcher: Watcher, *, files: int = 0) -> AsyncIterator[DeploymentView]:
-    """Yield views until nobody works on the deployment any more: at every change, a quarter of a second late at most.
+    """Yield views until nobody works on the deployment any more: at every change, late by `POLL_S` and a look.
 
     When nothing changes, one each second. The last one is final.
     """

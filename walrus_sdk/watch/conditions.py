@@ -6,16 +6,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from walrus_sdk.errors import CODES, ErrorClass
+from walrus_sdk.model.alerts import HOME, WALLET
 from walrus_sdk.model.deployment import Status
 from walrus_sdk.planning.state import LIVE
 from walrus_sdk.watch.rules import Rule
 from walrus_sdk.watch.runs import Try
 from walrus_sdk.watch.view import RunView, View
 
-__all__ = ["CONDITIONS", "HOME", "WALLET", "Reading", "is_endpoints_fault", "read"]
-
-HOME, WALLET = "home", "wallet"
-"""Subjects of which there is one."""
+__all__ = ["CONDITIONS", "Reading", "is_endpoints_fault", "read"]
 
 _LIVE = frozenset(status.value for status in LIVE)
 _THEIR_FAULT = frozenset({ErrorClass.RETRY, ErrorClass.LOOK_FIRST})

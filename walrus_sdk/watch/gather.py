@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -12,6 +12,7 @@ from walrus_sdk.model.samples import Sample
 from walrus_sdk.model.units import DeploymentId
 from walrus_sdk.planning.state import LIVE
 from walrus_sdk.ports import Clock
+from walrus_sdk.watch.progress import has_moved
 from walrus_sdk.watch.runs import Run, Try, fold
 from walrus_sdk.watch.tail import Tail
 from walrus_sdk.watch.view import RunView, SiteView, View, Wallet, ends_ms, waits_for
@@ -56,7 +57,6 @@ class _Seen:
     """A deployment that is followed: its events so far, and when its samples last moved."""
 
     run: Run
-    moved: tuple[Any, ...] = ()
     moved_ms: int = 0
     updated_ms: int | None = None
     sample: Sample | None = None
@@ -88,6 +88,7 @@ class Gatherer:
         self._seen: dict[str, _Seen] = {}
         self._sites = _Sites()
         self._rows: Sequence[Mapping[str, Any]] = ()
+        self._live: dict[str, bool] = {}
         self._change: int | None = None
 
     async def look(self, *, with_sites: bool = True, wallet: Wallet | None = None) -> View:
@@ -96,9 +97,14 @@ class Gatherer:
         Raises `StateError` when the journal cannot be read.
         """
         tail, now = self._eyes.tail, self._clock.wall_ms()
+        self._live = self._who_lives(())  # before the reading: an owner's last words are then among what is read
         change = await tail.changed() if tail is not None else None
         if change is None or change != self._change:
             await self._read(now)
+            new = self._who_lives(self._live)
+            if not all(new.values()):
+                await self._read(now)
+            self._live |= new
             self._change = change
         mended = _completed(self._rows)
         shown = [row for row in self._rows if row["id"] in self._seen or row["status"] == Status.FAILED.value]
@@ -111,6 +117,11 @@ class Gatherer:
             disk_free_bytes=self._eyes.disk_free(),
             wallet=wallet,
         )
+
+    def _who_lives(self, known: Collection[str]) -> dict[str, bool]:
+        """Return whether a process works on each unfinished deployment that is not among those that are known."""
+        ids = [row["id"] for row in self._rows if row["status"] in _LIVE and row["id"] not in known]
+        return {one: self._eyes.is_live(DeploymentId(one)) for one in ids}
 
     async def _read(self, now: int) -> None:
         self._rows = await self._journal.rows("deployments", columns=_COLUMNS)
@@ -134,7 +145,9 @@ class Gatherer:
             seen.run.add(event)
         if row["status"] in _LIVE:
             for sample in await self._samples(deployment, seen):
-                self._compare(seen, sample)
+                if has_moved(seen.sample.progress if seen.sample is not None else None, sample.progress):
+                    seen.moved_ms = sample.wall_ms
+                seen.sample = sample
 
     async def _samples(self, deployment: DeploymentId, seen: _Seen) -> Sequence[Sample]:
         """Read the last sample; at first all of them: the last alone does not tell since when nothing has moved."""
@@ -145,21 +158,6 @@ class Gatherer:
             return await tail.samples(deployment)
         last = await tail.latest(deployment)
         return () if last is None else (last,)
-
-    @staticmethod
-    def _compare(seen: _Seen, sample: Sample) -> None:
-        """Take a sample as a sign of life when something in it has moved; the beginning of another try is no progress.
-
-        Bytes that leave in another try are: it ends well or badly, and then something else is told.
-        """
-        now = sample.progress
-        confirmed = (now.phase, now.files_hashed, now.bytes_hashed, now.stores_encoded, now.stores_confirmed,
-                     now.bytes_confirmed, now.transactions_confirmed, now.checks_done)  # fmt: skip
-        moved = (*confirmed, now.retries, now.bytes_sent)
-        again = seen.moved[:-2] == confirmed and seen.moved[-2:-1] != (now.retries,)
-        if moved != seen.moved and not again:
-            seen.moved_ms = sample.wall_ms
-        seen.moved, seen.sample = moved, sample
 
     def _view(self, row: Mapping[str, Any], completed: Mapping[tuple[Any, ...], int], now: int) -> RunView:
         seen = self._seen.get(row["id"]) or _Seen(Run(row["id"]))
@@ -172,14 +170,14 @@ class Gatherer:
             network=row["network"] or "",
             status=row["status"],
             progressed_ms=max(run.progressed_ms, seen.moved_ms) or row["created_ms"] or now,
-            is_live=live and self._eyes.is_live(DeploymentId(row["id"])),
+            is_live=live and self._live.get(row["id"], False),
             is_mended=row["status"] != Status.COMPLETED.value and _is_mended(row, completed),
             is_paused=run.is_paused,
             reason=row["reason"] or "",
             waiting=((sample.progress.waiting if sample else "") or waits_for(run, now)) if live else "",
             memory_bytes=sample.resources.rss_bytes if sample else None,
             open_files=sample.resources.open_files if sample else None,
-            spent_frost=sum(one.paid for one in run.tries if one.kind == "store"),
+            spent_frost=run.paid("store"),
             cap_frost=None if cap is None else int(cap),
             tries=tuple(run.tries) if live else (),
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 from walrus_sdk.model.alerts import alerts
 from walrus_sdk.model.deployment import Status
-from walrus_sdk.model.samples import Sample
+from walrus_sdk.model.samples import Resources, Sample
 from walrus_sdk.model.units import DeploymentId
 from walrus_sdk.planning.state import LIVE
 from walrus_sdk.watch.gather import Eyes, Rows
@@ -74,13 +74,25 @@ class Meter:
 
     async def _under_way(self, rows: Sequence[Mapping[str, Any]]) -> dict[Key, float]:
         found: Counter[Key] = Counter()
+        processes: dict[object, Sample] = {}
         for row in rows:
             if row["status"] not in _LIVE or not self._eyes.is_live(DeploymentId(row["id"])) or self._eyes.tail is None:
                 continue
             sample = await self._eyes.tail.latest(DeploymentId(row["id"]))
             if sample is not None:
                 found.update(_of_sample(sample, row["network"] or ""))
+                process = await self._process(row["id"], sample.incarnation)
+                if process not in processes or processes[process].wall_ms < sample.wall_ms:
+                    processes[process] = sample
+        for sample in processes.values():
+            found.update(_of_process(sample.resources))
         return {key: float(value) for key, value in found.items()}
+
+    async def _process(self, deployment: str, incarnation: int) -> object:
+        """Return what tells the process of an owner from others: one process may have several deployments."""
+        owner = {"deployment": deployment, "n": incarnation}
+        rows = await self._journal.rows("incarnations", owner, columns=("host", "pid"))
+        return (rows[0]["host"], rows[0]["pid"]) if rows else deployment
 
     def _machine(self) -> dict[Key, float]:
         free = self._eyes.disk_free()
@@ -103,16 +115,20 @@ def _standing(rows: Sequence[Mapping[str, Any]], eyes: Eyes) -> dict[Key, float]
 
 
 def _of_sample(sample: Sample, network: str) -> Mapping[Key, Any]:
-    now, taken = sample.progress, sample.resources
+    now = sample.progress
     stores = {"total": now.stores_total, "encoded": now.stores_encoded, "confirmed": now.stores_confirmed}
     sizes = {"total": now.bytes_total, "sent": now.bytes_sent, "confirmed": now.bytes_confirmed}
     found: dict[Key, Any] = {
         ("walrus_sdk_under_way_stores", (network, state), None): count for state, count in stores.items()
     }
-    found |= {("walrus_sdk_under_way_bytes", (network, state), None): count for state, count in sizes.items()}
-    found |= {
-        ("walrus_sdk_process_cpu_seconds", (), None): taken.cpu_s or 0,
-        ("walrus_sdk_process_resident_memory_bytes", (), None): taken.rss_bytes or 0,
-        ("walrus_sdk_process_open_files", (), None): taken.open_files or 0,
+    return found | {("walrus_sdk_under_way_bytes", (network, state), None): count for state, count in sizes.items()}
+
+
+def _of_process(taken: Resources) -> Mapping[Key, Any]:
+    """Return what is known of what a process takes."""
+    found = {
+        "walrus_sdk_process_cpu_seconds": taken.cpu_s,
+        "walrus_sdk_process_resident_memory_bytes": taken.rss_bytes,
+        "walrus_sdk_process_open_files": taken.open_files,
     }
-    return found
+    return {(name, (), None): value for name, value in found.items() if value is not None}

@@ -75,9 +75,9 @@ def performance(run: Run, samples: Iterable[Sample] = ()) -> Performance:
         failures=_failures(tries),
         phases_s=phases_s(run),
         planned_frost=int(run.facts.get("cost_frost") or 0),
-        paid_frost=sum(one.paid for one in tries if one.kind == "store"),
+        paid_frost=run.paid("store"),
         planned_mist=int(run.facts.get("gas_mist") or 0),
-        paid_mist=max(0, sum(one.paid for one in tries if one.kind == "transaction")),
+        paid_mist=max(0, run.paid("transaction")),
         possibly_paid_in_vain=run.in_vain,
         **resources,
     )

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
 
-from walrus_sdk.errors import OwnershipError, WalrusError
+from walrus_sdk.errors import ConfigurationError, OwnershipError, WalrusError
 from walrus_sdk.model.alerts import Alert, Notice
 from walrus_sdk.ports import Clock, Journal, Sleep
 from walrus_sdk.watch.alerts import Judge, Verdict, firing, judge, written
@@ -80,7 +80,8 @@ class Monitor:
     async def run(self, *, until: Callable[[View], bool] = lambda _: False) -> None:
         """Look, judge and tell until it is cancelled, or until `until` says so of a view.
 
-        A look that fails (the journal is busy, say) is logged, and the next one is taken; the first one raises.
+        A look that fails (the journal is busy, say) is logged, and the next one is taken; the first one raises. So does
+        the first question about the wallet when it is answered with a `ConfigurationError`: there is no key, say.
         Cancellation leaves what is due to webhooks in the journal.
         """
         await self.look()
@@ -163,10 +164,15 @@ class Monitor:
                 _LOG.warning("a sink of alerts failed", exc_info=True)
 
     async def _watch_wallet(self, ask: Callable[[], Awaitable[Wallet]]) -> None:
+        """Ask again and again. Raises a `ConfigurationError` that is the first answer: no later one would be better."""
+        is_first = True
         while True:
             try:
                 self._wallet = await ask()
-            except WalrusError:
+            except WalrusError as error:
+                if is_first and isinstance(error, ConfigurationError):
+                    raise
                 self._wallet = None  # not known: nothing fires and nothing clears by it
-                _LOG.warning("the wallet could not be asked", exc_info=True)
+                _LOG.warning("the wallet could not be asked: %s: %s", error.code, error.message)
+            is_first = False
             await self._sleep(_WALLET_S)

@@ -12,9 +12,14 @@ from enum import Enum
 
 from walrus_sdk.model.progress import Phase, Progress
 
-__all__ = ["Line", "State", "lines", "news", "size"]
+__all__ = ["Line", "State", "has_moved", "lines", "news", "size"]
 
 _ORDER = tuple(Phase)
+_CONFIRMED = (
+    "phase", "files_hashed", "bytes_hashed", "stores_encoded", "stores_confirmed", "bytes_confirmed",
+    "transactions_confirmed", "checks_done",
+)  # fmt: skip
+"""What stays when it is reached."""
 _TELL = {
     Phase.SCAN: "preparing",
     Phase.PLAN: "planning",
@@ -57,6 +62,19 @@ def news(told: Progress | None, now: Progress) -> str | None:
     text = _read_back(now) if now.phase is Phase.VERIFY else _MAKERS[now.phase](now).text
     waiting = f"; {_waits_for(now)}" if _waits_for(now) else ""
     return f"{_TELL[now.phase]}: {text or 'begun'}{waiting}"
+
+
+def has_moved(before: Progress | None, now: Progress) -> bool:
+    """Return whether a deployment is further than it was; events say the same by `Run.progressed_ms`.
+
+    The beginning of another try is no progress. Bytes that leave in another try are: it ends well or badly, and then
+    something else is told.
+    """
+    if before is None:
+        return True
+    if any(getattr(before, name) != getattr(now, name) for name in _CONFIRMED):
+        return True
+    return before.retries == now.retries and before.bytes_sent != now.bytes_sent
 
 
 def size(count: int) -> str:

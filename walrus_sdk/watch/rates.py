@@ -129,8 +129,9 @@ def estimate(sample: Sample, rates: Rates, past: Sequence[Run], now_ms: int) -> 
     """Return how long a deployment still takes; `None` where nothing tells it: no rate yet, and no history.
 
     Uploads: what is left at the smoothed rate, and what earlier uploads of like size took, scaled by bytes; the more
-    is done, the more the rate counts. Transactions and reading back: what they took before. The band is that of the
-    middle 60 % of earlier deployments, and as wide as the rate is uncertain.
+    is done, the more the rate counts, and what takes longer than before is told by it alone. Transactions and reading
+    back: what they took before. The band is that of the middle 60 % of earlier deployments, and at least as wide as the
+    rate is uncertain.
     """
     progress = sample.progress
     if progress.phase is Phase.DONE:
@@ -160,28 +161,37 @@ def _store(
         return _OVER, _by(past)
     share = min(1.0, counted / total) if total else 0.0
     like = [run.store_s * total / run.bytes for run in past if run.bytes and 1 / _ALIKE <= total / run.bytes <= _ALIKE]
-    before = _before(like, sample, share, spent_s)
     rated: _Span | None = None
     if rates.smooth:
         left_s = max(0.0, (total - counted) / rates.smooth - aged_s)
         doubt = 0.5 * (1 - share)
         rated = (left_s, left_s * (1 - doubt), left_s * (1 + 2 * doubt))
+    before = _before(like, sample, share, spent_s, is_rated=rated is not None)
     if rated is None or before is None:
-        only = rated or before
-        return None if only is None else (only, "by its rate" if rated else _by(like))
-    mixed = tuple(share * one + (1 - share) * other for one, other in zip(rated, before, strict=True))
-    return (mixed[0], mixed[1], mixed[2]), f"by its rate and {_earlier(like)}"
+        if rated is not None:
+            return rated, f"by its rate, what follows {_by(past)}" if past else "by its rate"
+        return None if before is None else (before, _by(like))
+    seconds, low, high = (share * one + (1 - share) * other for one, other in zip(rated, before, strict=True))
+    return (seconds, min(low, rated[1]), max(high, rated[2])), f"by its rate and {_earlier(like)}"
 
 
-def _before(like: Sequence[float], sample: Sample, share: float, spent_s: float) -> _Span | None:
-    """Return what is left of what it took before; a later owner has spent other time than its share says."""
+def _before(like: Sequence[float], sample: Sample, share: float, spent_s: float, *, is_rated: bool) -> _Span | None:
+    """Return what is left of what it took before; `None` where its own rate tells better.
+
+    While there is no rate the time that is spent is all that is known, but of a later owner, who has spent other time
+    than its share says. With a rate what is left is told by the share that is, within the time that it took before;
+    what takes longer than that is not told by it.
+    """
     if not like:
         return None
     whole = _band(like)
-    if sample.incarnation == 1:
+    if not is_rated and sample.incarnation == 1:
         return _left(whole, spent_s)
-    left = 1 - share
-    return whole[0] * left, whole[1] * left, whole[2] * left
+    rest_s = whole[2] - spent_s
+    if is_rated and rest_s < 0:
+        return None
+    span = [part * (1 - share) for part in whole]
+    return tuple(min(part, rest_s) for part in span) if is_rated else tuple(span)  # type: ignore[return-value]
 
 
 def _by(past: Sequence[object]) -> str:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from walrus_sdk.errors import ConfigurationError
-from walrus_sdk.model.alerts import Severity
+from walrus_sdk.model.alerts import WALLET, Severity
 
 __all__ = ["DEFAULTS", "KINDS", "Kind", "Rule", "longest_window_s", "parse"]
 
@@ -104,6 +104,11 @@ class Rule:
     severity: Severity = Severity.WARNING
 
     @property
+    def needs_wallet(self) -> bool:
+        """Whether its figures are asked of a network."""
+        return KINDS[self.kind].subject == WALLET
+
+    @property
     def unit(self) -> str:
         """The unit of its figures."""
         return KINDS[self.kind].unit
@@ -117,12 +122,16 @@ class Rule:
         return value > self.clear if KINDS[self.kind].is_floor else value < self.clear
 
 
-def parse(table: Mapping[str, Any], *, defaults: bool = True, where: str = "alerts") -> tuple[Rule, ...]:
+def parse(
+    table: Mapping[str, Any], *, defaults: bool = True, wallet: bool = False, where: str = "alerts"
+) -> tuple[Rule, ...]:
     """Read a table of rules by name, as TOML or Python has it; `defaults` adds those that are on unless disabled.
 
-    `where` is told with an error. Raises `ConfigurationError` ``setting_invalid`` with the rule and the key.
+    `wallet`: somebody asks for the balances, so rules about them are among the defaults. `where` is told with an error.
+    Raises `ConfigurationError` ``setting_invalid`` with the rule and the key.
     """
-    given = {**({kind.name: {} for kind in KINDS.values() if kind.is_default} if defaults else {}), **table}
+    usual = [kind.name for kind in KINDS.values() if kind.is_default or (wallet and kind.subject == WALLET)]
+    given = {**({name: {} for name in usual} if defaults else {}), **table}
     found = (_rule(name, said, f"{where}.{name}") for name, said in given.items())
     return tuple(rule for rule in found if rule is not None)
 

@@ -1,16 +1,16 @@
 """A deployment as it stands: events and samples folded, in order, into what is seen of it.
 
 `begin` takes what is read once, `advance` what is new, `view` tells. All are pure; a watcher that reads only what is
-new pays for what is new, and not for the 10,000 files that are there.
+new pays for what is new, and not for the 10,000 files that are there. What events mean is told by `runs.Run` alone.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from walrus_sdk.model import events as kinds
 from walrus_sdk.model.deployment import Event, Status
 from walrus_sdk.model.original import ErrorRecord
 from walrus_sdk.model.progress import Phase, Progress
@@ -18,6 +18,8 @@ from walrus_sdk.model.reports import DeploymentSummary
 from walrus_sdk.model.samples import Resources, Sample
 from walrus_sdk.model.views import DeploymentView, Eta, FileView, OperationView, Rates, Step, Waiting
 from walrus_sdk.watch import rates as speeds
+from walrus_sdk.watch.progress import has_moved
+from walrus_sdk.watch.runs import Run, Try
 
 __all__ = ["Watched", "advance", "begin", "view"]
 
@@ -47,26 +49,11 @@ _NOTHING = (Progress(), Rates())
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
-    """Counts by the events: stores, transactions, and bytes that are to be stored, were sent, are stored."""
-
-    stores_total: int = 0
-    stores_named: int = 0
-    stores: int = 0
-    to_store: int = 0
-    sent: int = 0
-    stored: int = 0
-    transactions_total: int = 0
-    transactions: int = 0
-
-
-_NOTHING_DONE = Done()
-
-
-@dataclass(frozen=True, slots=True)
 class Watched:
     """What is known of a deployment so far. `rows` are its `files` by operation: path, size, sha256, operation.
 
+    `bytes_there` were stored before, and belong to no operation.
+    `run` is what its events tell; `steps`, `files_done`, `bytes_done` and `counted` are counted from the operations.
     `eta` is what was told, `told` the progress and rates when it was made or moved, `broke` why there is none now: a
     pause, or the death of its owner.
     """
@@ -75,26 +62,39 @@ class Watched:
     rows: Mapping[str | None, Sequence[Mapping[str, Any]]]
     past: tuple[speeds.Run, ...]
     operations: Mapping[str, OperationView]
-    steps: Mapping[Step, int]
-    files_done: int
-    bytes_done: int
     bytes_total: int
-    done: Done = _NOTHING_DONE
-    keys: Mapping[str, str] = field(default_factory=dict)
+    bytes_there: int
+    run: Run
+    steps: Mapping[Step, int] = field(default_factory=dict)
+    files_done: int = 0
+    bytes_done: int = 0
+    counted: Progress = _NOTHING[0]
     sample: Sample | None = None
     meter: speeds.Meter = _NO_METER
     eta: Eta | None = None
     told: tuple[Progress, Rates] = _NOTHING
     broke: str = ""
-    paused: bool = False
-    status: str = Status.PENDING.value
-    incarnation: int = 0
-    last: int = 0
     moved_ms: int = 0
-    failures: int = 0
-    errors: tuple[ErrorRecord, ...] = ()
-    planned_frost: int = 0
-    paid_frost: int = 0
+
+    @property
+    def paused(self) -> bool:
+        """Whether somebody asked that nothing new begins."""
+        return self.run.is_paused
+
+    @property
+    def status(self) -> str:
+        """The status by the events."""
+        return self.run.status
+
+    @property
+    def last(self) -> int:
+        """The number of the last event that was taken in."""
+        return self.run.last_number
+
+    @property
+    def incarnation(self) -> int:
+        """The owner of which anything was heard last."""
+        return max(self.run.incarnation, self.sample.incarnation if self.sample is not None else 0)
 
 
 def begin(entries: Sequence[Mapping[str, Any]], past: Sequence[speeds.Run] = ()) -> Watched:
@@ -111,17 +111,35 @@ def begin(entries: Sequence[Mapping[str, Any]], past: Sequence[speeds.Run] = ())
         is_new = (key, row["sha256"]) not in seen  # equal contents are stored once
         seen.add((key, row["sha256"]))
         operations[key] = replace(known, files=known.files + 1, size=known.size + is_new * (row["size"] or 0))
-    done = rows.get(None, [])
-    return Watched(
-        len(entries),
-        rows,
-        tuple(past),
-        operations,
-        {Step.PLANNED: len(operations)},
-        len(done),
-        sum(row["size"] or 0 for row in done),
-        sum(row["size"] or 0 for row in entries),
-        Done(stores_total=len(operations), to_store=sum(item.size for item in operations.values())),
+    total, there = (sum(row["size"] or 0 for row in some) for some in (entries, rows.get(None, ())))
+    return _counted(Watched(len(entries), rows, tuple(past), operations, total, there, Run("")))
+
+
+def _counted(watched: Watched) -> Watched:
+    """Count the operations anew, after one of them changed."""
+    operations = watched.operations.values()
+    done = [item for item in operations if item.step is Step.DONE]
+    stores = [item for item in operations if item.kind == "store"]
+    stored = [item for item in stores if item.step is Step.DONE]
+    return replace(
+        watched,
+        steps=Counter(item.step for item in operations),
+        files_done=len(watched.rows.get(None, ())) + sum(item.files for item in done),
+        bytes_done=watched.bytes_there + sum(item.size for item in done),
+        counted=Progress(
+            files_found=watched.files,
+            files_hashed=watched.files,
+            bytes_hashed=watched.bytes_total,
+            stores_total=len(stores),
+            stores_encoded=sum(bool(item.name) for item in stores),
+            stores_confirmed=len(stored),
+            bytes_total=sum(item.size for item in stores),
+            bytes_sent=sum(item.size for item in stores if item.step in (Step.SENT, Step.DONE)),
+            bytes_confirmed=sum(item.size for item in stored),
+            transactions_total=len(operations) - len(stores),
+            transactions_confirmed=len(done) - len(stored),
+            retries=len(watched.run.failures),
+        ),
     )
 
 
@@ -137,182 +155,71 @@ def advance(watched: Watched, events: Sequence[Event], samples: Sequence[Sample]
     return _with_eta(watched, now_ms)
 
 
-class _Fold:
-    """The parts of a `Watched` that events change, open for a moment."""
-
-    def __init__(self, watched: Watched) -> None:
-        self.operations = dict(watched.operations)
-        self.steps = dict(watched.steps)
-        self.keys = dict(watched.keys)
-        self.errors = list(watched.errors)
-        self.failures = watched.failures
-        self.files_done, self.bytes_done = watched.files_done, watched.bytes_done
-        self.paid, self.planned = watched.paid_frost, watched.planned_frost
-        self.status = watched.status
-        self.done = watched.done
-        self.paused, self.broke = watched.paused, watched.broke
-        self.is_broken = False
-
-    def move(self, key: str, step: Step, event: Event, **facts: Any) -> None:
-        """Bring an operation to a step; one that is done stays so."""
-        known = self.operations.get(key) or OperationView(key, str(event.data.get("kind", "transaction")))
-        if known.step is Step.DONE:
-            return
-        is_new = key not in self.operations
-        if not is_new:
-            self.steps[known.step] = self.steps.get(known.step, 0) - 1
-        self.steps[step] = self.steps.get(step, 0) + 1
-        sent = known.size if step is Step.SENT else 0
-        self.operations[key] = replace(known, **{"step": step, "since_ms": event.wall_ms, "sent": sent, **facts})
-        self.done = _counted(self.done, known, self.operations[key], is_new=is_new)
-        if step is Step.DONE:
-            self.files_done += known.files
-            self.bytes_done += known.size
-
-    def take(self, event: Event) -> None:
-        """Take an event in; of kinds that tell nothing of progress, nothing."""
-        fold = _FOLDS.get(event.type)
-        if fold is not None:
-            fold(self, event)
-
-
-def _counted(done: Done, old: OperationView, new: OperationView, *, is_new: bool) -> Done:
-    is_over = new.step is Step.DONE
-    if new.kind != "store":
-        return replace(
-            done, transactions_total=done.transactions_total + is_new, transactions=done.transactions + is_over
-        )
-    return replace(
-        done,
-        stores_named=done.stores_named + (bool(new.name) and not old.name),
-        stores=done.stores + is_over,
-        sent=done.sent + (new.size if new.step is Step.SENT or (is_over and old.step is not Step.SENT) else 0),
-        stored=done.stored + is_over * new.size,
-    )
-
-
-def _planned(fold: _Fold, event: Event) -> None:
-    fold.planned = int(event.data.get("cost_frost", 0))
-
-
-def _paused(fold: _Fold, event: Event) -> None:
-    fold.paused, fold.broke, fold.is_broken = True, "it was paused", True
-
-
-def _continued(fold: _Fold, event: Event) -> None:
-    fold.paused = False
-
-
-def _taken_up(fold: _Fold, event: Event) -> None:
-    fold.paused, fold.broke, fold.is_broken = False, "it was interrupted", True
-
-
-def _status(fold: _Fold, event: Event) -> None:
-    fold.status = str(event.data["to"])
-
-
-def _named(fold: _Fold, event: Event) -> None:
-    fold.keys[event.data["blob_id"]] = event.data["operation"]
-    fold.move(event.data["operation"], Step.NAMED, event, name=event.data["blob_id"], kind="store")
-
-
-def _signed(fold: _Fold, event: Event) -> None:
-    key = f"transaction-{event.data['step']:04}"
-    fold.keys[event.data["digest"]] = key
-    fold.move(key, Step.NAMED, event, name=event.data["digest"], kind="transaction")
-
-
-def _dead(fold: _Fold, event: Event) -> None:
-    key = fold.keys.get(event.data["digest"])
-    if key is not None:
-        fold.move(key, Step.FAILED, event, code=event.data["code"], message="it can never happen any more")
-
-
-def _begun(fold: _Fold, event: Event) -> None:
-    fold.keys[event.data["name"]] = event.data["operation"]
-    fold.move(event.data["operation"], Step.BEGUN, event, name=event.data["name"], attempts=event.data["attempt"])
-
-
-def _released(fold: _Fold, event: Event) -> None:
-    key = fold.keys.get(event.data["name"])
-    if key is not None:
-        fold.move(key, Step.SENT, event)
-
-
-def _done(fold: _Fold, event: Event) -> None:
-    data = event.data
-    fold.move(data["operation"], Step.DONE, event, name=data["name"], code="", message="")
-    if data["kind"] == "store" and data["how"] in ("done", "found"):
-        fold.paid += int((data["outcome"] or {}).get("cost_frost", 0))
-
-
-def _failed(fold: _Fold, event: Event) -> None:
-    _failure(fold, event, Step.FAILED)
-
-
-def _unknown(fold: _Fold, event: Event) -> None:
-    _failure(fold, event, Step.UNKNOWN)
-
-
-def _failure(fold: _Fold, event: Event, step: Step) -> None:
-    data = event.data
-    if not data["operation"]:
-        return  # of a store that another deployment recorded, and that was cleaned up
-    fold.failures += 1
-    fold.errors.append(ErrorRecord(data["code"], data["message"], event.wall_ms, data["operation"]))
-    is_open = step is Step.UNKNOWN or data.get("open")
-    step = Step.UNKNOWN if is_open else Step.FAILED
-    fold.move(data["operation"], step, event, code=data["code"], message=data["message"])
-
-
-_FOLDS = {
-    kinds.DEPLOYMENT_PLANNED: _planned,
-    kinds.DEPLOYMENT_STATUS: _status,
-    kinds.DEPLOYMENT_PAUSED: _paused,
-    kinds.DEPLOYMENT_CONTINUED: _continued,
-    kinds.DEPLOYMENT_TAKEN_UP: _taken_up,
-    kinds.STORE_NAMED: _named,
-    kinds.TRANSACTION_SIGNED: _signed,
-    kinds.TRANSACTION_DEAD: _dead,
-    kinds.EFFECT_INTENT: _begun,
-    kinds.EFFECT_RELEASED: _released,
-    kinds.EFFECT_DONE: _done,
-    kinds.EFFECT_FAILED: _failed,
-    kinds.EFFECT_UNKNOWN: _unknown,
-}
-
-
 def _with_events(watched: Watched, events: Sequence[Event]) -> Watched:
-    fold = _Fold(watched)
+    before, run = watched.run, watched.run.copy()
     for event in events:
-        fold.take(event)
-    return replace(
+        run.add(event)
+    operations = dict(watched.operations)
+    for key in _changed(before, run):
+        operations[key] = _operation(operations.get(key), key, run)
+    broke = ""
+    if run.is_paused and not before.is_paused:
+        broke = "it was paused"
+    elif run.owners > max(1, before.owners):
+        broke = "it was interrupted"
+    changed = replace(
         watched,
-        operations=fold.operations,
-        steps=fold.steps,
-        keys=fold.keys,
-        errors=tuple(fold.errors[-_ERRORS:]),
-        failures=fold.failures,
-        files_done=fold.files_done,
-        bytes_done=fold.bytes_done,
-        paid_frost=fold.paid,
-        planned_frost=fold.planned,
-        status=fold.status,
-        paused=fold.paused,
-        broke=fold.broke,
-        eta=None if fold.is_broken else watched.eta,
-        done=fold.done,
-        incarnation=max(watched.incarnation, events[-1].incarnation),
-        last=events[-1].number,
-        moved_ms=max(watched.moved_ms, events[-1].wall_ms),
+        operations=operations,
+        run=run,
+        broke=broke or watched.broke,
+        eta=None if broke else watched.eta,
+        moved_ms=max(watched.moved_ms, run.progressed_ms),
     )
+    return _counted(changed)
+
+
+def _changed(before: Run, now: Run) -> Iterator[str]:
+    """Yield the operations of which something else is known than before."""
+    for known, old in ((now.named, before.named), (now.signed, before.signed), (now.latest, before.latest)):
+        yield from (key for key, one in known.items() if old.get(key) is not one)
+
+
+def _operation(known: OperationView | None, key: str, run: Run) -> OperationView:
+    """Return an operation as its latest try has it, or its name where it was not tried yet."""
+    one = run.latest.get(key)
+    if one is None:
+        kind = "store" if key in run.named else "transaction"
+        named = run.named.get(key)
+        name, at_ms = (named.name, named.at_ms) if named is not None else run.signed[key]
+        return replace(known or OperationView(key, kind), kind=kind, step=Step.NAMED, name=name, since_ms=at_ms)
+    known = known or OperationView(key, one.kind)
+    step, failure = _step(one), run.failed.get(key)
+    return replace(
+        known,
+        kind=one.kind,
+        step=step,
+        name=one.name,
+        sent=known.size if step is Step.SENT else 0,
+        attempts=one.number or known.attempts,
+        since_ms=one.ended_ms or one.released_ms or one.began_ms,
+        code=failure.code if failure is not None else "",
+        message=failure.message if failure is not None else "",
+    )
+
+
+def _step(one: Try) -> Step:
+    if one.outcome == "cut_off":
+        return Step.NAMED if one.released_ms is None else Step.UNKNOWN
+    if one.ended_ms is None:
+        return Step.BEGUN if one.released_ms is None else Step.SENT
+    return Step(one.outcome)
 
 
 def _with_sample(watched: Watched, sample: Sample) -> Watched:
     older = watched.sample
     if older is not None and sample.incarnation < older.incarnation:
         return watched  # of an owner that was fenced off
-    moved = older is None or older.progress != sample.progress
+    moved = has_moved(older.progress if older is not None else None, sample.progress)
     known = watched.operations
     sending = {key: size for key, size in sample.sending.items() if key in known and known[key].step is Step.BEGUN}
     if sending:
@@ -323,7 +230,6 @@ def _with_sample(watched: Watched, sample: Sample) -> Watched:
         operations=known,
         sample=sample,
         meter=speeds.observe(watched.meter, sample),
-        incarnation=max(watched.incarnation, sample.incarnation),
         moved_ms=max(watched.moved_ms, sample.wall_ms) if moved else watched.moved_ms,
     )
 
@@ -361,7 +267,7 @@ def view(
     progress = replace(progress, paused=live and watched.paused)
     if not live:
         progress = replace(progress, waiting="")  # whoever waited is gone
-    phase = progress.phase
+    phase, failures = progress.phase, watched.run.failures
     return DeploymentView(
         summary=replace(summary, progress=_share(watched)),
         at_ms=now_ms,
@@ -372,18 +278,21 @@ def view(
         files_total=watched.files,
         bytes_done=watched.bytes_done,
         bytes_total=watched.bytes_total,
-        steps={step: count for step, count in watched.steps.items() if count},
+        steps=dict(watched.steps),
         moved_ms=watched.moved_ms or summary.started_ms,
         sampled_ms=sample.wall_ms if sample is not None else None,
         rates=watched.meter.rates if live and phase is Phase.STORE else Rates(),
         eta=watched.eta if live and phase is not Phase.DONE and not watched.paused else None,
-        retries=max(watched.failures, progress.retries),
+        retries=max(len(failures), progress.retries),
         waiting=_waiting(watched, summary, progress, phase, live=live),
         operations=watched.operations,
         resources=sample.resources if sample is not None else Resources(),
-        planned_frost=watched.planned_frost,
-        paid_frost=watched.paid_frost,
-        errors=watched.errors,
+        planned_frost=int(watched.run.facts.get("cost_frost", 0)),
+        paid_frost=watched.run.paid("store"),
+        paid_mist=watched.run.paid("transaction"),
+        possibly_paid_in_vain=watched.run.in_vain,
+        failures=len(failures),
+        errors=tuple(ErrorRecord(one.code, one.message, one.ended_ms, one.operation) for one in failures[-_ERRORS:]),
         events=tuple(events),
         files=tuple(_files(watched, files)) if files else (),
     )
@@ -435,22 +344,8 @@ def _progress(watched: Watched) -> Progress:
 
 
 def _by_events(watched: Watched) -> Progress:
-    done = watched.done
-    return Progress(
-        phase=_PHASES.get(watched.status, watched.sample.progress.phase if watched.sample is not None else Phase.PLAN),
-        files_found=watched.files,
-        files_hashed=watched.files,
-        bytes_hashed=watched.bytes_total,
-        stores_total=done.stores_total,
-        stores_encoded=done.stores_named,
-        stores_confirmed=done.stores,
-        bytes_total=done.to_store,
-        bytes_sent=done.sent,
-        bytes_confirmed=done.stored,
-        transactions_total=done.transactions_total,
-        transactions_confirmed=done.transactions,
-        retries=watched.failures,
-    )
+    before = watched.sample.progress.phase if watched.sample is not None else Phase.PLAN
+    return replace(watched.counted, phase=_PHASES.get(watched.status, before))
 
 
 # ── what waits on what ────────────────────────────────────────────────────────────────────────────────────────────
@@ -467,15 +362,15 @@ def _waiting(
     found = [Waiting(f"the {phase.value} phase", progress.waiting)] if progress.waiting else []
     if watched.paused:
         found = [Waiting("the deployment", f"somebody who lets it go on: walrus-sdk continue {summary.deployment_id}")]
-    active = [item for item in watched.operations.values() if item.step in (Step.SENT, Step.UNKNOWN)]
-    active.sort(key=lambda item: item.since_ms)
-    for item in active[:_SHOWN_WAITS]:
+    active = [item for item in watched.operations.values() if item.is_active]
+    asked = sorted((item for item in active if item.step is not Step.BEGUN), key=lambda item: item.since_ms)
+    for item in asked[:_SHOWN_WAITS]:
         whose = "the publisher's answer" if item.kind == "store" else "finality"
         on = whose if item.step is Step.SENT else "whether it happened: its answer was lost"
         found.append(Waiting(item.key, on, item.since_ms))
-    if len(active) > _SHOWN_WAITS:
-        found.append(Waiting(f"{len(active) - _SHOWN_WAITS} more", "their answers"))
-    ready, under_way = watched.steps.get(Step.NAMED, 0), sum(item.is_active for item in watched.operations.values())
-    if phase is Phase.STORE and ready and under_way:
-        found.append(Waiting(f"{ready} stores", f"their turn, behind {under_way} under way"))
+    if len(asked) > _SHOWN_WAITS:
+        found.append(Waiting(f"{len(asked) - _SHOWN_WAITS} more", "their answers"))
+    ready = watched.steps.get(Step.NAMED, 0)
+    if phase is Phase.STORE and ready and active:
+        found.append(Waiting(f"{ready} stores", f"their turn, behind {len(active)} under way"))
     return tuple(found)

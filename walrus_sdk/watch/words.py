@@ -10,9 +10,23 @@ from walrus_sdk.model.units import Frost
 from walrus_sdk.model.views import DeploymentView, Eta, OperationView, Rates, Step, Waiting
 from walrus_sdk.watch.progress import news, size
 
-__all__ = ["counts", "duration", "ending", "event_line", "fresh", "machine", "money", "operation", "speed", "waits"]
+__all__ = [
+    "counts",
+    "duration",
+    "ending",
+    "event_line",
+    "fresh",
+    "machine",
+    "money",
+    "operation",
+    "speed",
+    "stalled",
+    "waits",
+]
 
 _UNITS = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
+_STALLED_S = 10.0
+"""Seconds without any movement after which a log says what is waited for: an answer to a store may take some."""
 _NEAR_S = 10.0
 """Seconds below which an end is "a few seconds" away: nobody plans by more."""
 
@@ -100,6 +114,14 @@ def fresh(told: Progress | None, view: DeploymentView) -> str | None:
         return None
     left = ending(view.eta) if view.phase is Phase.STORE else ""
     return f"{text}; {left}" if left else text
+
+
+def stalled(view: DeploymentView) -> str | None:
+    """Return what is waited for longest, where nothing has moved for ten seconds although somebody works on it."""
+    since = [one for one in view.waiting if one.since_ms is not None]
+    if not view.live or view.idle_s < _STALLED_S or not since:
+        return None
+    return waits(min(since, key=lambda one: one.since_ms or 0), view.at_ms)
 
 
 def event_line(facts: Mapping[str, Any]) -> str:
