@@ -22,8 +22,9 @@ test: setup  ## run all tests but those in a browser
 torture: setup  ## the proof at length: seeds, pairs of deaths, power cuts, kills, planted bugs (about an hour)
 	@$(BIN)/python -m tests.torture long
 
-notebooks: setup  ## run all notebooks from top to bottom, offline; the documentation uses what they say
+notebooks: setup  ## run all notebooks from top to bottom, offline; the documentation and tests use what they say
 	@$(BIN)/python notebooks/run.py
+	@REQUIRE_NOTEBOOKS=1 $(BIN)/python -m pytest -q -n0 tests/notebook/test_notebooks.py
 
 test-browser: setup  ## JupyterLab in a headless Chromium: buttons pressed, effects read; screenshots in docs/_build/screens
 	@$(BIN)/python -m pytest -q -n0 tests/browser

@@ -35,6 +35,17 @@ def copy_notebooks() -> None:
             copy.write_bytes(data)
 
 
+def copy_screens() -> None:
+    """Bring the picture of a panel here: as the browser saw it (`make test-browser`), else the one that is kept."""
+    here, seen = Path(__file__).parent, Path(__file__).parent / "_build" / "screens" / "uploading.png"
+    data = (seen if seen.exists() else here / "images" / "panel.png").read_bytes()
+    copy = here / "screens" / "panel.png"
+    copy.parent.mkdir(exist_ok=True)
+    if not copy.exists() or copy.read_bytes() != data:
+        copy.write_bytes(data)
+
+
 copy_notebooks()
+copy_screens()
 # Types of our own dependencies are named as they are; there is no network to look their pages up.
 nitpicky = False

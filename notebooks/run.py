@@ -2,12 +2,15 @@
 
     python notebooks/run.py [NAME...]       # all, or those whose names begin so; stops with the first that fails
 
-The documentation uses the executed ones. Notebooks in git have no outputs.
+The documentation and tests/notebook use the executed ones. Notebooks in git have no outputs. They run offline: in a
+throw-away home, and with a proxy that is not there.
 """
 
 from __future__ import annotations
 
+import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -25,10 +28,16 @@ def names(wanted: list[str]) -> list[Path]:
     return [path for path in found if not wanted or any(path.name.startswith(name) for name in wanted)]
 
 
-def run(path: Path, **options: object) -> nbformat.NotebookNode:
-    """Run one notebook and return it with its outputs. Raises `CellExecutionError`."""
+def run(path: Path, folder: Path, **options: object) -> nbformat.NotebookNode:
+    """Run one notebook in a folder and return it with its outputs. Raises `CellExecutionError`."""
     notebook = nbformat.read(path, as_version=4)
-    place = {"metadata": {"path": str(HERE)}}
+    place = {"metadata": {"path": str(folder)}}
+    os.environ |= {
+        "HOME": str(folder),
+        "IPYTHONDIR": str(folder / "ipython"),
+        "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
+        "https_proxy": "http://127.0.0.1:1",
+    }
     client = NotebookClient(
         notebook, timeout=LIMIT_S, kernel_name="python3", resources=place, store_widget_state=True, **options
     )
@@ -41,7 +50,8 @@ def main(wanted: list[str]) -> int:
     OUT.mkdir(exist_ok=True)
     for path in names(wanted):
         began = time.monotonic()
-        notebook = run(path)
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            notebook = run(path, Path(folder))
         nbformat.write(notebook, OUT / path.name)
         sys.stdout.write(f"{path.name}: {time.monotonic() - began:.1f} s\n")
     return 0

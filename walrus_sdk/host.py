@@ -51,15 +51,16 @@ class _Host:
         self._lock = threading.Lock()
         self._pid = 0
         self._portal: BlockingPortal | None = None
+        self._ended = threading.Event()
         self._open: set[Connection] = set()
         self._running: list[tuple[Any, Handle[Any]]] = []
 
     def portal(self) -> BlockingPortal:
         """Return the way into the thread."""
         with self._lock:
-            if self._portal is None or self._pid != os.getpid() or not _is_running(self._portal):
-                self._open, self._running = set(), []
-                self._portal, self._pid = _start(self._open), os.getpid()
+            if self._portal is None or self._pid != os.getpid() or self._ended.is_set():
+                self._open, self._running, self._ended = set(), [], threading.Event()
+                self._portal, self._pid = _start(self._open, self._ended), os.getpid()
             return self._portal
 
     def opened(self, connection: Connection) -> None:
@@ -70,27 +71,22 @@ class _Host:
         """Forget a connection."""
         self._open.discard(connection)
 
-    def once(self, what: Any, start: Callable[[], Handle[T]]) -> Handle[T]:
-        """Return the handle of the same thing while it runs, else a new one: a cell may be run twice."""
+    def once(self, what: Any, start: Callable[[list[Handle[Any]]], Handle[T]]) -> Handle[T]:
+        """Return the handle of the same thing while it runs, else a new one: a cell may be run twice.
+
+        `start` is given those that were cancelled and are in their time of grace: they own the deployment until then.
+        """
         with self._lock:
-            self._running = [(key, handle) for key, handle in self._running if not handle.done]
-            for key, handle in self._running:
-                if key == what:
+            self._running = [(key, handle) for key, handle in self._running if not handle.is_over]
+            same = [handle for key, handle in self._running if key == what]
+            for handle in same:
+                if not handle.done:
                     return handle
-            self._running.append((what, start()))
+            self._running.append((what, start(same)))
             return self._running[-1][1]
 
 
-def _is_running(portal: BlockingPortal) -> bool:
-    """Return whether a portal's event loop still runs."""
-    try:
-        portal.call(int)
-    except RuntimeError:
-        return False
-    return True
-
-
-def _start(opened: set[Connection]) -> BlockingPortal:
+def _start(opened: set[Connection], ended: threading.Event) -> BlockingPortal:
     started: Future[BlockingPortal] = Future()
 
     async def serve() -> None:
@@ -107,6 +103,8 @@ def _start(opened: set[Connection]) -> BlockingPortal:
             if started.done():
                 raise
             started.set_exception(error)  # who asked for the thread is told, and does not wait for ever
+        finally:
+            ended.set()
 
     def end_with_main(portal: BlockingPortal) -> None:
         threading.main_thread().join()
@@ -328,12 +326,15 @@ class Connection:
     ) -> Handle[DeployResult]:
         """Publish a folder; see `Session.deploy`. While it runs the same call returns the same handle."""
         what = (self._options, Path(folder).expanduser().absolute(), options, asked)
-        return _HOST.once(
-            what,
-            lambda: self._start(
-                lambda listen: self._session.deploy(folder, options, progress=listen, **asked), progress
-            ),
-        )
+
+        def start(ending: list[Handle[Any]]) -> Handle[DeployResult]:
+            async def run(listen: Listener) -> DeployResult:
+                await _until(lambda: all(handle.is_over for handle in ending))
+                return await self._session.deploy(folder, options, progress=listen, **asked)
+
+            return self._start(run, progress)
+
+        return _HOST.once(what, start)
 
     def resume(
         self,

@@ -130,6 +130,7 @@ def test_pause_and_continue_want_a_deployment_that_somebody_works_on(cli: Any, w
     for verb in ("pause", "continue"):
         ran = cli(verb, name, "--json")
         assert (ran.code, ran.last["code"]) == (2, "illegal_move")
+        assert "known as" not in cli(verb, name).err, "nobody wanted to resume it"
 
 
 def test_a_deployment_is_paused_shown_as_paused_and_continued(cli: Any, world: SimulatedWorld) -> None:
@@ -137,6 +138,8 @@ def test_a_deployment_is_paused_shown_as_paused_and_continued(cli: Any, world: S
     (row,) = cli("list", "--json").objects
     world.disk.held.add(row["deployment_id"])  # another process took it up
     assert cli("pause", "--reason", "lunch", "--json").last["status"] == "paused"
+    again = cli("pause", "--json")
+    assert (again.code, again.last["status"]) == (0, "paused"), "once more is no mistake"
     assert cli("list", "--json").last["status"] == "paused"
     assert "paused" in cli("status", row["deployment_id"]).out
     assert cli("continue", "--json").last["status"] == "uploading"

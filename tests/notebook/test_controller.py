@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
-from walrus_sdk.errors import OwnershipError, StorageError, WalrusError
+from walrus_sdk.errors import BlockchainError, ConfigurationError, OwnershipError, StorageError, WalrusError
 from walrus_sdk.model.options import DeployOptions
-from walrus_sdk.model.units import Frost
-from walrus_sdk.notebook.controller import Controller, Intent
+from walrus_sdk.model.reports import DeploymentSummary
+from walrus_sdk.model.units import DeploymentId, Frost, ObjectId
+from walrus_sdk.notebook.controller import Controller, Intent, _choose
 from walrus_sdk.notebook.state import Action, FileState, State, file_states
 from walrus_sdk.notebook.view import enabled, view
 from walrus_sdk.ports import Put
@@ -183,6 +185,15 @@ async def test_a_failed_deployment_shows_its_next_step_and_is_tried_again() -> N
         assert (state.status, state.problem) == ("completed", None)
 
 
+async def test_with_a_failed_deployment_that_is_cancelled_its_alert_goes() -> None:
+    world = SimulatedWorld(MANY)
+    world.store.faults = lambda moment, _: StorageError("store_failed", "500")
+    async with open_panel(world, folder=Path("/site")) as panel:
+        assert view(await deploy(panel)).problems
+        state = await press(panel, Action.CANCEL)
+        assert (state.status, view(state).problems) == ("cancelled", "")
+
+
 async def test_roll_back_shows_what_changes_for_each_version_and_brings_one_back() -> None:
     world = SimulatedWorld()
     first = world.published()
@@ -289,6 +300,74 @@ async def test_planning_is_stopped_by_cancel() -> None:
         assert (await press(panel, Action.DEPLOY)).offer is not None
 
 
+async def test_panels_of_a_folder_follow_what_others_deploy_there() -> None:
+    world = SimulatedWorld()
+    async with open_panel(world, folder=Path("/site")) as panel, open_panel(world) as second:
+        assert panel.state.deployment == ""
+        first = await world.deploy()
+        for one in (panel, second):
+            await until(lambda one=one: one.state.status == "completed")  # type: ignore[misc]
+            assert one.state.deployment == str(first.deployment_id)
+            assert Action.ROLLBACK not in enabled(one.state)
+        world.files["about.html"] = b"two"
+        await world.deploy()
+        await until(lambda: len(panel.state.versions) == len(second.state.versions) == 2)
+        assert panel.state.summary == second.state.summary
+        assert Action.ROLLBACK in enabled(panel.state)
+        assert panel.state.files == second.state.files
+
+
+async def test_a_deployment_that_was_asked_for_by_id_stays_whatever_begins() -> None:
+    world = SimulatedWorld()
+    first = await world.deploy()
+    async with open_panel(world, deployment=str(first.deployment_id)) as panel, open_panel(world) as second:
+        world.files["about.html"] = b"two"
+        await world.deploy()
+        await until(lambda: second.state.deployment != str(first.deployment_id))
+        assert panel.state.deployment == str(first.deployment_id)
+
+
+def item(number: int, status: str, **more: Any) -> DeploymentSummary:
+    name = DeploymentId(f"deploy_1700000000000_0000000{number}")
+    fields = {"site_name": "a", "folder": "/site", "resumable": status == "interrupted"} | more
+    return DeploymentSummary(name, network="local", status=status, progress=1.0, started_ms=number, **fields)
+
+
+def test_what_a_panel_turns_to() -> None:
+    old, done, other = item(1, "interrupted"), item(2, "completed"), item(3, "completed", folder="/other")
+    found = [other, done, old]
+    assert _choose(found, "/site", "", None) is old, "what is unfinished first"
+    assert _choose([other, done], "/site", "", None) is done, "else the newest, of this folder"
+    assert _choose(found, "", "", None) is old
+    assert _choose(found, "/site", "", done) is None, "an older one that is unfinished does not take its place"
+    assert _choose(found, "", "", done) is other, "a newer one does"
+    again = replace(old, status="uploading", resumable=False)
+    assert _choose([other, done, again], "/site", "", done) is again, "and an older one that somebody works on"
+    assert _choose([done], "/site", "", old) is done, "one that is forgotten is left"
+    back = item(4, "completed", folder="", verb="rollback", site_id=ObjectId(bytes(32)))
+    assert _choose([back, done], "/site", "", replace(done, site_id=back.site_id)) is back
+    assert _choose([back, done], "/site", "", done) is None, "that is about another site"
+
+
+async def test_cancel_of_planning_leaves_the_interrupted_deployment_that_is_shown_alone() -> None:
+    world = SimulatedWorld(MANY)
+    assert await world.dies("store.outcome.after", lambda: world.deploy(max_quilt_files=1))
+    going, usual = anyio.Event(), world.chain.state
+
+    async def slow() -> Any:
+        going.set()
+        await anyio.sleep_forever()
+
+    async with open_panel(world, folder=Path("/site")) as panel:
+        world.chain.state = slow  # type: ignore[method-assign]
+        panel.post(Intent(Action.DEPLOY))
+        await going.wait()
+        state = await press(panel, Action.CANCEL)
+        assert (state.status, state.busy, state.note) == ("interrupted", "", "stopped")
+        world.chain.state = usual  # type: ignore[method-assign]
+        assert (await press(panel, Action.RESUME)).status == "completed"
+
+
 # ── a button is enabled exactly when its verb is legal ────────────────────────────────────────────────────────────
 
 
@@ -317,23 +396,94 @@ async def completed_world() -> tuple[SimulatedWorld, str]:
     return world, str((await world.deploy()).deployment_id)
 
 
-@pytest.mark.parametrize("make", [paused_world, interrupted_world, cancelled_world, completed_world])
-@pytest.mark.parametrize("action", [Action.PAUSE, Action.CONTINUE, Action.RESUME])
+async def world_of_another_chain() -> tuple[SimulatedWorld, str]:
+    """As after `localnet reset`: the home tells of a chain that is gone."""
+    world, name = await interrupted_world()
+    other = SimulatedWorld(MANY, seed="b" * 64)
+    other.disk, other.clock, other.ids = world.disk, world.clock, world.ids
+    other.revive()
+    return other, name
+
+
+async def test_a_panel_of_a_folder_passes_over_what_is_of_another_chain() -> None:
+    world, name = await world_of_another_chain()
+    async with open_panel(world, folder=Path("/site")) as panel:
+        assert panel.state.deployment == ""
+        assert (await deploy(panel)).status == "completed"
+    async with open_panel(world, deployment=name) as panel:
+        assert "interrupted, of another chain" in view(panel.state).status
+
+
+async def failed_world() -> tuple[SimulatedWorld, str]:
+    world = SimulatedWorld(MANY)
+    world.store.faults = lambda moment, _: StorageError("store_failed", "500")
+    with pytest.raises(StorageError):
+        await world.deploy()
+    world.store.faults = lambda moment, _: None
+    return world, str((await world.session.list())[0].deployment_id)
+
+
+async def world_of_two_versions() -> tuple[SimulatedWorld, str]:
+    world, _ = await completed_world()
+    world.files["index.html"] = b"two"
+    return world, str((await world.deploy()).deployment_id)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        paused_world,
+        interrupted_world,
+        failed_world,
+        cancelled_world,
+        completed_world,
+        world_of_two_versions,
+        world_of_another_chain,
+    ],
+)
+@pytest.mark.parametrize(
+    "action",
+    [
+        Action.DEPLOY,
+        Action.PAUSE,
+        Action.CONTINUE,
+        Action.CANCEL,
+        Action.RESUME,
+        Action.ROLLBACK,
+        Action.VERIFY,
+        Action.CLEANUP,
+    ],
+)
 async def test_a_button_is_enabled_exactly_when_the_service_takes_the_verb(
     make: Callable[[], Awaitable[tuple[SimulatedWorld, str]]], action: Action
 ) -> None:
     world, name = await make()
-    async with open_panel(world, deployment=name) as panel:
-        is_enabled = action in enabled(panel.state)
-    verbs = {
-        Action.PAUSE: world.session.pause,
-        Action.CONTINUE: world.session.unpause,
-        Action.RESUME: world.session.resume,
+    async with open_panel(world, deployment=name, folder=Path("/site")) as panel:
+        is_enabled, at_work = action in enabled(panel.state), panel.state.at_work
+    session = world.session
+    verbs: dict[Action, Callable[[], Awaitable[Any]]] = {
+        Action.DEPLOY: lambda: session.deploy("/site", site_name="simulated"),
+        Action.PAUSE: lambda: session.pause(name),
+        Action.CONTINUE: lambda: session.unpause(name),
+        Action.CANCEL: lambda: session.cancel(name),
+        Action.RESUME: lambda: session.resume(name),
+        Action.ROLLBACK: lambda: session.plan_rollback("simulated"),
+        Action.VERIFY: lambda: session.verify("simulated"),
+        Action.CLEANUP: session.cleanup,
     }
     before = await world.statuses()
     try:
-        await verbs[action](name)
-        changed = await world.statuses() != before
-    except OwnershipError:
-        changed = False
-    assert is_enabled == changed
+        await verbs[action]()
+        is_taken = True
+    except (OwnershipError, BlockchainError, ConfigurationError):
+        is_taken = False
+    if action in (
+        Action.PAUSE,
+        Action.CONTINUE,
+        Action.CANCEL,
+        Action.RESUME,
+    ):  # once more is no mistake
+        is_taken = await world.statuses() != before
+    if action is Action.CLEANUP:  # the panel alone waits with it until the deployment is over
+        is_taken = is_taken and not at_work
+    assert is_enabled == is_taken

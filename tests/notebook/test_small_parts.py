@@ -62,6 +62,10 @@ def test_references_of_a_page_are_read_as_a_browser_reads_them() -> None:
         '<img src="data:,x"><img src="logo.svg?v=2"><img src="logo.svg">'
     )
     assert assets_of(html, "/docs/index.html") == ["/style.css", "/a b.png", "/docs/logo.svg"]
+    plain = (
+        "<img src=pic.svg><IMG SRC='a&amp;b.svg'><!-- <img src=no.png> --><link href=s.css rel='preload stylesheet'>"
+    )
+    assert assets_of(plain, "/index.html") == ["/pic.svg", "/a&b.svg", "/s.css"]
 
 
 def test_a_picture_has_styles_and_images_inside_and_runs_nothing() -> None:
@@ -75,6 +79,21 @@ def test_a_picture_has_styles_and_images_inside_and_runs_nothing() -> None:
     assert 'sandbox=""' in framed
     assert "<script" not in framed
     assert "<img" not in framed
+
+
+def test_a_picture_loads_nothing_from_any_machine_and_keeps_the_rest_of_the_page_as_it_is() -> None:
+    html = (
+        '<!DOCTYPE html><p class=a title="&lt;">caf&eacute; &#233;</p><script>if (a < b && "</p>") x()</script>'
+        '<picture><source srcset="https://elsewhere.example/x.avif"><img src=a.png srcset="b.png 2x" alt="&quot;"/>'
+    )
+    made = inlined(html, "/index.html", {"/a.png": Page("/a.png", "image/png", b"\x01")})
+    assert made == (
+        '<!DOCTYPE html><p class=a title="&lt;">caf&eacute; &#233;</p><script>if (a < b && "</p>") x()</script>'
+        '<picture><img src="data:image/png;base64,AQ==" alt="&quot;">'
+    )
+    framed = snapshot('<img src="https://tracker.example/x.png">', "http://x")
+    policy = "default-src &#x27;none&#x27;; img-src data:; style-src &#x27;unsafe-inline&#x27;; font-src data:"
+    assert f'srcdoc="&lt;meta http-equiv=&quot;Content-Security-Policy&quot; content=&quot;{policy}&quot;&gt;' in framed
 
 
 def test_only_web_addresses_become_links() -> None:

@@ -29,7 +29,7 @@ from walrus_sdk.notebook.state import (
     paced,
     rate,
 )
-from walrus_sdk.notebook.view import MAX_ROWS, enabled, files_html, text_of, view
+from walrus_sdk.notebook.view import MAX_ROWS, View, enabled, files_html, focused, text_of, view
 
 NAME = DeploymentId("deploy_1700000000000_0badcafe")
 SITE = ObjectId(bytes(31) + b"\x07")
@@ -94,29 +94,6 @@ def test_while_somebody_works_on_it_only_what_a_live_deployment_takes_is_enabled
         assert Action.CANCEL in enabled(state)
 
 
-def test_pause_and_continue_are_never_enabled_together_and_exactly_on_live_deployments() -> None:
-    for state in ALL:
-        on, found = enabled(state), state.summary
-        publishes = found is not None and found.verb == "deploy"
-        assert (Action.PAUSE in on) == (publishes and state.status in LIVE)
-        assert (Action.CONTINUE in on) == (publishes and state.status == "paused")
-
-
-def test_resume_is_enabled_exactly_where_it_can_go_on_and_retry_where_something_failed() -> None:
-    for state in ALL:
-        on, found = enabled(state), state.summary
-        can = found is not None and found.resumable and found.verb == "deploy" and not state.busy
-        assert (Action.RESUME in on) == can
-        assert (Action.RETRY in on) == (can and state.status == "failed")
-
-
-def test_cancel_is_enabled_for_what_is_unfinished_and_for_what_the_panel_does_itself() -> None:
-    for state in ALL:
-        found = state.summary
-        unfinished = found is not None and (state.at_work or found.resumable)
-        assert (Action.CANCEL in enabled(state)) == (unfinished or bool(state.busy))
-
-
 def test_what_is_final_can_only_be_followed_by_something_new() -> None:
     for state in ALL:
         if state.status in ("completed", "cancelled") and not state.busy:
@@ -129,16 +106,35 @@ def test_while_the_panel_is_busy_nothing_else_begins() -> None:
             assert enabled(state) <= {Action.PAUSE, Action.CONTINUE, Action.CANCEL, Action.OPEN}
 
 
-def test_deploy_wants_a_folder_rollback_another_version_confirm_an_offer_open_an_address() -> None:
+def test_failures_are_tried_again_only_where_something_failed() -> None:
+    told = Told(operations={"store-1": FileState.FAILED})
     for state in ALL:
-        on, free = enabled(state), not state.busy and not state.at_work
-        assert (Action.DEPLOY in on) == (free and bool(state.folder))
-        assert (Action.ROLLBACK in on) == (free and len(state.versions) > 1)
-        assert (Action.VERIFY in on) == (free and bool(state.versions))
-        assert (Action.CLEANUP in on) == free
-        assert (Action.CONFIRM in on) == (free and state.offer is not None)
-        assert (Action.DISMISS in on) == (not state.busy and state.offer is not None)
-        assert (Action.OPEN in on) == bool(state.url)
+        again = Action.RESUME in enabled(state)
+        assert (Action.RETRY in enabled(state)) == (again and state.status == "failed")
+        assert (Action.RETRY in enabled(replace(state, told=told))) == again
+
+
+def test_a_panel_that_has_ended_has_no_button() -> None:
+    assert {enabled(replace(state, ended="it was closed")) for state in ALL} == {frozenset()}
+
+
+def shows(*on: Action) -> View:
+    return replace(view(State()), enabled=frozenset(on))
+
+
+def test_the_focus_waits_for_a_button_that_may_have_it() -> None:
+    free, busy = shows(Action.DEPLOY, Action.VERIFY, Action.OPEN), shows(Action.CANCEL, Action.OPEN)
+    asked, live = shows(Action.DEPLOY, Action.CONFIRM, Action.DISMISS), shows(Action.PAUSE, Action.CANCEL, Action.OPEN)
+    assert focused(None, free, busy, None) is None
+    assert focused(Action.DEPLOY, free, free, None) is None, "it is not heard yet"
+    assert focused(Action.DEPLOY, free, busy, None) is None
+    assert focused(Action.DEPLOY, busy, asked, Action.DEPLOY) is Action.CONFIRM
+    assert focused(Action.DEPLOY, free, asked, Action.DEPLOY) is Action.CONFIRM, "so quick that nothing was disabled"
+    assert focused(Action.DEPLOY, busy, free, None) is Action.DEPLOY
+    assert focused(Action.VERIFY, busy, shows(*asked.enabled, Action.VERIFY), Action.DEPLOY) is Action.VERIFY
+    assert focused(Action.CONFIRM, asked, live, None) is Action.PAUSE
+    assert focused(Action.CANCEL, live, live, None) is None, "what is under way comes to its end"
+    assert focused(Action.CANCEL, live, free, None) is Action.DEPLOY
 
 
 def test_an_offer_with_nothing_to_confirm_can_only_be_dismissed() -> None:
@@ -261,6 +257,7 @@ def test_failures_are_an_alert_with_their_next_step_and_go_when_the_deployment_i
     assert shown.count("Try later.") == 10
     assert "and 5 more" in shown
     assert view(State(summary=summary("completed"), told=told)).problems == ""
+    assert view(State(summary=summary("cancelled"), told=told)).problems == ""
 
 
 def test_a_failed_deployment_shows_its_reason_once_and_what_to_do() -> None:

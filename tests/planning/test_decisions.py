@@ -241,6 +241,28 @@ def test_a_request_stays_the_same_however_patient_or_loud_it_is(options: DeployO
     assert digest(options=options) == digest()
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [
+        ("max_cost", "abc", "Frost"),
+        ("max_cost", 5, "Frost"),
+        ("epochs", "5", "int"),
+        ("epochs", True, "int"),
+        ("max_delete", "50%", "float"),
+        ("ignore", "*.map", "tuple"),
+        ("tags", (1,), "tuple"),
+        ("verify", "all", "Verify"),
+        ("fresh", 1, "bool"),
+        ("object_id", "0x1", "ObjectId"),
+        ("recovery", {}, "RecoveryOptions"),
+    ],
+)
+def test_an_option_of_another_type_is_refused_and_the_right_one_named(option: str, value: Any, expected: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"{option}: expected {expected}.*found {type(value).__name__}") as got:
+        DeployOptions(**{option: value})
+    assert got.value.code == "option_invalid"
+
+
 def test_the_keyword_arguments_are_the_options() -> None:
     assert get_type_hints(Asked).keys() == {field.name for field in fields(DeployOptions)}
 

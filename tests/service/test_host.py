@@ -120,6 +120,44 @@ def test_the_same_deploy_while_one_runs_is_the_same_handle(house: Any, options: 
     assert house.paid().most_common(1)[0][1] == 1
 
 
+def test_a_deploy_right_after_the_same_one_was_cancelled_waits_for_its_grace_and_goes_on(
+    house: Any, options: dict[str, Any]
+) -> None:
+    house.net.faults.reshape(latency_s=0.5)
+    storing = threading.Event()
+    with ws.connect(**options) as sites:
+        handle = sites.deploy(house.folder, site_name="tides", progress=lambda p: p.bytes_sent and storing.set())
+        assert storing.wait(30)
+        handle.cancel()
+        again = sites.deploy(house.folder, site_name="tides")
+        assert again is not handle
+        assert again.wait(60).version == 1
+        assert handle.is_over
+        assert len(sites.list().wait()) == 1
+    assert set(house.paid().values()) == {1}
+
+
+def test_who_connects_on_the_host_thread_is_refused_and_starts_no_second_one(
+    house: Any, options: dict[str, Any]
+) -> None:
+    said: list[str] = []
+
+    def listen(_: ws.Progress) -> None:
+        if not said:
+            said.append("connected")
+            try:
+                ws.connect(**options)
+            except RuntimeError as error:
+                said[0] = str(error)
+
+    with ws.connect(**options) as sites:
+        sites.deploy(house.folder, site_name="tides", progress=listen).wait(60)
+        with ws.connect(**options) as again:
+            assert again._portal is sites._portal
+    assert "event loop thread" in said[0]
+    assert [thread.name for thread in threading.enumerate()].count("walrus_sdk host") == 1
+
+
 @pytest.mark.anyio
 async def test_who_is_cancelled_while_awaiting_a_handle_stops_it_resumably(house: Any, options: dict[str, Any]) -> None:
     house.net.faults.reshape(latency_s=0.5)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
-from typing import Any, TypedDict
+from functools import cache
+from types import UnionType
+from typing import Any, TypedDict, get_args, get_origin, get_type_hints
 
 from walrus_sdk.errors import ConfigurationError
 from walrus_sdk.model.html import Facts, Shown
@@ -153,6 +156,13 @@ class DeployOptions:
     recovery: RecoveryOptions = field(default_factory=RecoveryOptions)
 
     def __post_init__(self) -> None:
+        for name, kinds in _kinds().items():
+            value = getattr(self, name)
+            is_text_list = not isinstance(value, tuple | list) or all(isinstance(one, str) for one in value)
+            if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds) or not is_text_list:
+                wanted = f"{name}: expected {Asked.__annotations__[name].__forward_arg__}"
+                text = f"{wanted}, found {type(value).__name__} {value!r:.80}"
+                raise ConfigurationError("option_invalid", text, option=name)
         checks = (
             ("epochs", self.epochs is None or 1 <= self.epochs <= 1000, "1 to 1000"),
             ("max_delete", 0 <= self.max_delete <= 1, "a share from 0 to 1"),
@@ -220,6 +230,17 @@ class Asked(TypedDict, total=False):
     rollback_on_bad_verify: bool
     keep_old_s: float
     recovery: RecoveryOptions
+
+
+@cache
+def _kinds() -> Mapping[str, tuple[type, ...]]:
+    """Return the types that the options may have, as annotated; a whole number is a fraction, a list a tuple."""
+    also = {float: (float, int), tuple: (tuple, list)}
+    found = {}
+    for name, hint in get_type_hints(Asked).items():
+        kinds = [get_origin(one) or one for one in (get_args(hint) if isinstance(hint, UnionType) else (hint,))]
+        found[name] = tuple(kind for one in kinds for kind in also.get(one, (one,)))
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ class DeploymentSummary(Shown):
     is asked to begin nothing new. `progress` is the share of its files that are stored, 0 to 1. Times are milliseconds
     since 1970 UTC. `resumable`: the same command goes on. `verb` is what it is a run of: ``deploy``, ``rollback``,
     ``cleanup`` (which is about no site), or a record of: ``adopt``, ``forget``. `folder` is where its files were.
+    `chain` is the id of the chain that it is for.
     """
 
     deployment_id: DeploymentId
@@ -46,6 +47,7 @@ class DeploymentSummary(Shown):
     resumable: bool = False
     verb: str = "deploy"
     folder: str = ""
+    chain: str = ""
 
     def facts(self) -> tuple[str, Facts]:
         """Return what a notebook shows; what is not known is left out."""

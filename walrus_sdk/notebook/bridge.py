@@ -11,14 +11,16 @@ import importlib.util
 import logging
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 
 from walrus_sdk.errors import ConfigurationError
 from walrus_sdk.host import Connection, connect
 
-__all__ = ["connection_of", "interval_s", "need_widgets", "ticks", "until"]
+__all__ = ["connection_of", "interval_s", "need_widgets", "opened", "ticks", "until"]
+
+T = TypeVar("T")
 
 _LOG = logging.getLogger(__name__)
 _PACE_HZ = 12.0
@@ -28,6 +30,7 @@ _BEAT_S = 0.03
 
 _lock = threading.Lock()
 _painters = 0
+_open: list[tuple[Any, Any]] = []
 _connections: list[tuple[dict[str, Any], Connection]] = []
 
 
@@ -63,6 +66,17 @@ async def until(reached: Callable[[], bool]) -> None:
     """Wait on any event loop until `reached`, of which another thread decides; stops promptly when cancelled."""
     while not reached():  # noqa: ASYNC110
         await anyio.sleep(_BEAT_S)
+
+
+def opened(key: Any, make: Callable[[], T]) -> T:
+    """Return what was opened with this key and is open still, else a new one: a cell may be run twice."""
+    _open[:] = [(known, found) for known, found in _open if not found.closed]
+    for known, found in _open:
+        if known == key:
+            return found  # type: ignore[no-any-return]
+    made = make()
+    _open.append((key, made))
+    return made
 
 
 def connection_of(options: dict[str, Any]) -> Connection:

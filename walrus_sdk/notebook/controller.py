@@ -25,12 +25,14 @@ from walrus_sdk.model.reports import DeploymentSummary
 from walrus_sdk.model.units import DeploymentId
 from walrus_sdk.model.versions import Version
 from walrus_sdk.notebook.state import (
+    AT_WORK,
     Action,
     Offer,
     Problem,
     State,
     files_of,
     fold,
+    is_of,
     paced,
     planned_files,
     problem_of,
@@ -59,8 +61,8 @@ class Controller:
     """One deployment at a time, and the verbs on it.
 
     `folder` with `options` is what Deploy publishes. Without `deployment` the newest unfinished one of the folder (or,
-    without a folder, of the home) is looked at, else the newest; `found` is set then. `state` is replaced, never
-    changed; `version` counts.
+    without a folder, of the home) is looked at, else the newest; `found` is set then. Later it is any newer one, and
+    any that somebody works on. `state` is replaced, never changed; `version` counts.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class Controller:
         self._live: Progress | None = None
         self._under_way = self._quick = 0
         self._alerts_ms = 0
+        self._changed: int | None = None
         self.found = anyio.Event()
         self.version = 0
         self.state = State(
@@ -226,17 +229,20 @@ class Controller:
         await self._glance()
 
     async def _cancel(self) -> None:
+        """End what the panel is doing: another verb is stopped, only what carries the shown deployment out is ended."""
         state = self.state
+        own = self._live.deployment if self._live is not None else ""
+        if self._scope is not None and (not own or own != state.deployment):
+            self._scope.cancel()
+            return
         if state.summary is None or not (state.at_work or state.summary.resumable):
-            if self._scope is not None:
-                self._scope.cancel()
             return
         self._set(note="cancelling: what is under way comes to its end")
         result = await self._session.cancel(state.deployment, reason="cancelled in the panel")
         done = result is None
         told = "cancelled: what is stored is kept for the next deploy" if done else "it was complete before the request"
         await self._glance()
-        self._set(note=told)
+        self._set(note=told, problem=None)
 
     async def _offer_rollback(self, choice: int | None) -> None:
         await self._load_versions()
@@ -312,17 +318,33 @@ class Controller:
 
     async def _find(self) -> None:
         """Look for the deployment that the panel is about."""
-        chosen = self._wanted
-        if chosen is None:
-            found = _choose(await self._session.list(), self.state.folder, self.state.site_name)
-            chosen = str(found.deployment_id) if found is not None else None
-        if chosen is not None:
-            self._set(deployment=str(DeploymentId(chosen)) if self._wanted is None else chosen)
-            try:
-                await self._glance()
-            except WalrusError as error:
-                self._set(problem=problem_of(error), deployment="")
-                return
+        if self._wanted is None:
+            await self._follow()
+            return
+        self._set(deployment=self._wanted)
+        await self._load_chain()
+        try:
+            await self._glance()
+        except WalrusError as error:
+            self._set(problem=problem_of(error), deployment="")
+            return
+        await self._load_versions()
+
+    async def _follow(self) -> None:
+        """Turn to what the panel is about now, when anything was written since the last look."""
+        before, self._changed = self._changed, await self._session.changed()
+        if self._changed == before:
+            return
+        found = await self._session.list(counts=False)
+        if found:
+            await self._load_chain()
+        found = [item for item in found if is_of(item, self.state.chain)]
+        chosen = _choose(found, self.state.folder, self._options.site_name or "", self.state.summary)
+        if chosen is None or self.state.busy:
+            return
+        name = str(chosen.deployment_id)
+        self._set(deployment=name, summary=chosen, **_nothing_known())
+        await self._glance()
         await self._load_versions()
 
     async def _watch(self) -> None:
@@ -331,8 +353,12 @@ class Controller:
             before = self.state.at_work
             try:
                 await self._glance()
-                if before and not self.state.at_work and not self.state.busy:
+                if self.state.at_work or self.state.busy:
+                    continue
+                if before:
                     await self._load_versions()
+                if self._wanted is None:
+                    await self._follow()
             except WalrusError as error:
                 self._set(problem=problem_of(error))
 
@@ -375,6 +401,12 @@ class Controller:
             cap = (plan.get("options") or {}).get("max_cost")
             self._set(files=files_of(report.details["entries"]), cap_frost=int(cap) if cap else self.state.cap_frost)
 
+    async def _load_chain(self) -> None:
+        """Ask for the chain that verbs work on; a network that is not there leaves it unknown."""
+        if not self.state.chain:
+            with suppress(WalrusError):
+                self._set(chain=(await self._session.network()).chain_id)
+
     async def _load_versions(self) -> None:
         """Read the site's versions; a network that is not there leaves them unknown."""
         summary = self.state.summary
@@ -394,6 +426,12 @@ def _cleared() -> dict[str, Any]:
     return {"offer": None, "progress": None, "points": ()}
 
 
+def _nothing_known() -> dict[str, Any]:
+    """Return what is known of a deployment before anything is read of it."""
+    blank, names = State(), ("progress", "told", "files", "points", "versions", "url", "cap_frost", "problem", "note")
+    return {name: getattr(blank, name) for name in names}
+
+
 def _units(amount: Any) -> int | None:
     return None if amount is None else int(amount.units)
 
@@ -403,14 +441,27 @@ def _label(item: Version) -> str:
     return f"version {item.number}{told} ({item.files:,} files)"[:100]
 
 
-def _choose(found: list[DeploymentSummary], folder: str, site_name: str) -> DeploymentSummary | None:
-    """Return the deployment that a panel opens with: unfinished before others, the newest first."""
+def _choose(
+    found: list[DeploymentSummary], folder: str, site_name: str, shown: DeploymentSummary | None
+) -> DeploymentSummary | None:
+    """Return the deployment that a panel turns to: unfinished before others, the newest first; `None`: to no other.
+
+    While one is `shown`, only what is newer, or worked on, is a reason to leave it.
+    """
     mine = [
         item
         for item in found
         if item.verb in ("deploy", "rollback")
         and (not site_name or item.site_name == site_name)
-        and (not folder or site_name or item.folder == folder)
+        and (not folder or site_name or item.folder == folder or (shown is not None and _is_same_site(item, shown)))
     ]
-    going = [item for item in mine if item.resumable or item.status in ("pending", "uploading", "processing", "paused")]
+    if shown is not None:
+        names = [item.deployment_id for item in found]
+        newer = names[: names.index(shown.deployment_id)] if shown.deployment_id in names else names
+        mine = [item for item in mine if item.deployment_id in newer or item.status in AT_WORK]
+    going = [item for item in mine if item.resumable or item.status in AT_WORK]
     return next(iter(going or mine), None)
+
+
+def _is_same_site(one: DeploymentSummary, other: DeploymentSummary) -> bool:
+    return one.site_id is not None and one.site_id == other.site_id

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BytesIO
@@ -16,7 +17,7 @@ from walrus_sdk.errors import WalrusError
 from walrus_sdk.host import Connection, Handle
 from walrus_sdk.model.html import escape
 from walrus_sdk.model.reports import DeploymentSummary
-from walrus_sdk.notebook.bridge import connection_of, need_widgets
+from walrus_sdk.notebook.bridge import connection_of, need_widgets, opened
 from walrus_sdk.notebook.panel import panel
 from walrus_sdk.notebook.view import MAX_ROWS, STYLE
 from walrus_sdk.service.session import Session
@@ -88,25 +89,47 @@ def dashboard(site: str | None = None, *, sites: Connection | None = None, **opt
     """Return a dashboard of a home's deployments, of one `site` (a name) or of all.
 
     `options` are those of `walrus_sdk.open`, unless `sites` is a connection. Raises `ConfigurationError`
-    ``extra_missing`` without ipywidgets.
+    ``extra_missing`` without ipywidgets. The same call again, while the dashboard is open, returns the same one.
     """
     need_widgets()
-    return Dashboard(sites or connection_of(options), site)
+    key = ("dashboard", site, sites, options)
+    return opened(key, lambda: Dashboard(sites or connection_of(options), site))
 
 
-def picture(name: str, home: Any) -> str:
-    """Return a plot of a home's history as an image inside the page. Raises ``extra_missing`` without the extra."""
+def picture(name: str, home: Any, site: str = ALL) -> str:
+    """Return a plot of a home's history, or of one site's, as an image inside the page.
+
+    Raises `ConfigurationError` ``extra_missing`` without the extra.
+    """
+    from walrus_sdk.frames import plots, questions
     from walrus_sdk.frames.history import history
 
-    plot = getattr(history(home).plot, name)
+    found = history(home)
+
+    def mine(frame: Any) -> Any:
+        if site == ALL:
+            return frame
+        of_site = found.deployments.loc[found.deployments["site_name"] == site, "deployment"]
+        return frame[frame["deployment"].isin(of_site)]
+
+    drawings: dict[str, Callable[[Any], Any]] = {
+        "success_rate": lambda ax: plots.success_rate(questions.success_rate(mine(found.deployments)), ax),
+        "cost": lambda ax: plots.cost(questions.cost_per_deployment(mine(found.deployments)), ax),
+        "throughput": lambda ax: plots.throughput(questions.throughput(mine(found.attempts)), ax),
+        "errors": lambda ax: plots.errors(questions.error_patterns(mine(found.errors)), ax),
+    }
     from matplotlib.figure import Figure  # not pyplot: nothing is shared with what the reader draws
 
     figure = Figure(figsize=(8, 3.2), layout="constrained")
-    axes = plot(ax=figure.subplots())
+    axes = drawings[name](figure.subplots())
     data = BytesIO()
     figure.savefig(data, format="png", dpi=90)
     told = escape(axes.get_title() or name.replace("_", " "))
     return f'<img alt="{told}" src="data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}">'
+
+
+def _alert(error: WalrusError) -> str:
+    return f'<p role="alert">{escape(error.message)} <em>{escape(error.next_step)}</em></p>'
 
 
 def _home(sites: Connection) -> Any:
@@ -124,22 +147,27 @@ class Dashboard:
         self._sites = sites
         self._found: list[DeploymentSummary] = []
         self._lock = threading.Lock()
+        self._quiet = False
         self._site = w.Dropdown(description="Site", options=[ALL, *([site] if site else [])], value=site or ALL)
         self._status = w.Dropdown(description="Status", options=[ALL])
         self._network = w.Dropdown(description="Network", options=[ALL])
         self._text = w.Text(description="Search", continuous_update=False)
         self._one = w.Dropdown(description="Open", options=[("choose a deployment", "")], layout={"width": "520px"})
+        self._problem = w.HTML()
         self._table = w.HTML()
         self._plot = w.Dropdown(description="Plot", options=[("no plot", ""), *_PLOTS])
-        self._plot.observe(lambda change: self._draw(change["new"]), "value")
+        self._plot.observe(self._chosen_by_reader(lambda: self._draw(self._plot.value)), "value")
+        self._site.observe(self._chosen_by_reader(lambda: self._draw(self._plot.value)), "value")
         self._picture = w.HTML()
         self._below = w.VBox([])
         filters = (self._site, self._status, self._network, self._text)
         for widget in filters:
-            widget.observe(lambda _: self._show(), "value")
-        self._one.observe(lambda change: self._open(change["new"]), "value")
+            widget.observe(self._chosen_by_reader(self._show), "value")
+        self._one.observe(self._chosen_by_reader(lambda: self._open(self._one.value)), "value")
         row = w.HBox(list(filters), layout={"flex_flow": "row wrap"})
-        self._box = w.VBox([w.HTML(STYLE), row, self._table, self._plot, self._picture, self._one, self._below])
+        self._box = w.VBox(
+            [w.HTML(STYLE), row, self._problem, self._table, self._plot, self._picture, self._one, self._below]
+        )
         self._box.add_class("wsdk-panel")
         self._handle: Handle[None] = sites.submit(self._look)
         self._take(sites.list().wait())
@@ -154,6 +182,11 @@ class Dashboard:
         """The deployments that the filters let through."""
         text = self._text.value
         return chosen(self._found, Filter(self._site.value, self._status.value, self._network.value, text))
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is closed, or its connection is."""
+        return self._handle.done
 
     def close(self) -> None:
         """End it; what was opened below goes on."""
@@ -172,7 +205,25 @@ class Dashboard:
     async def _look(self, session: Session) -> None:
         while True:
             await anyio.sleep(_LOOK_S)
-            self._take(await session.list())
+            try:
+                found = await session.list()
+            except WalrusError as error:
+                self._problem.value = _alert(error)
+                continue
+            self._problem.value = ""
+            self._take(found)
+
+    def _chosen_by_reader(self, act: Callable[[], None]) -> Callable[[Any], None]:
+        """Return an observer that acts on what a reader chooses, and not on what is drawn, on the host thread."""
+        return lambda _: None if self._quiet else act()
+
+    @contextmanager
+    def _drawing(self) -> Iterator[None]:
+        self._quiet = True
+        try:
+            yield
+        finally:
+            self._quiet = False
 
     def _take(self, found: list[DeploymentSummary]) -> None:
         with self._lock:
@@ -186,9 +237,10 @@ class Dashboard:
         ):
             wanted = (ALL, *sorted({*names, *({widget.value} - {ALL})}))
             if tuple(widget.options) != wanted:
-                kept = widget.value
-                widget.options = wanted
-                widget.value = kept
+                with self._drawing():
+                    kept = widget.value
+                    widget.options = wanted
+                    widget.value = kept
         self._show()
 
     def _show(self) -> None:
@@ -198,8 +250,9 @@ class Dashboard:
         names = [("choose a deployment", ""), *((str(item.deployment_id),) * 2 for item in self.shown[:MAX_ROWS])]
         if list(self._one.options) != names:
             kept = self._one.value if any(value == self._one.value for _, value in names) else ""
-            self._one.options = names
-            self._one.value = kept
+            with self._drawing():
+                self._one.options = names
+                self._one.value = kept
 
     def _draw(self, name: str) -> None:
         """Draw a question to the history of the home."""
@@ -207,12 +260,12 @@ class Dashboard:
             self._picture.value = ""
             return
         try:
-            self._picture.value = picture(name, _home(self._sites))
+            self._picture.value = picture(name, _home(self._sites), self._site.value)
         except WalrusError as error:
-            self._picture.value = f'<p role="alert">{escape(error.message)} <em>{escape(error.next_step)}</em></p>'
+            self._picture.value = _alert(error)
 
     def _open(self, deployment: str) -> None:
-        """Show the panel of a deployment; a handler, so the panel is made on the host thread's side of the widget."""
+        """Show the panel of a deployment; called by a reader's choice, so never on the host thread."""
         if deployment:
             made = panel(deployment=deployment, sites=self._sites)
             self._below.children = (made.widget,)

@@ -6,10 +6,12 @@ panel.press("Deploy"); await panel.settled()               # the same as the but
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import fields
+from contextlib import suppress
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,18 +21,20 @@ from walrus_sdk.errors import ConfigurationError
 from walrus_sdk.host import Connection, Handle
 from walrus_sdk.model.options import DeployOptions
 from walrus_sdk.notebook import grid as grids
-from walrus_sdk.notebook.bridge import connection_of, need_widgets, ticks, until
+from walrus_sdk.notebook.bridge import connection_of, need_widgets, opened, ticks, until
 from walrus_sdk.notebook.controller import Controller, Intent
 from walrus_sdk.notebook.state import Action, State, counts, file_states
-from walrus_sdk.notebook.view import STYLE, View, files_html, text_of, view
+from walrus_sdk.notebook.view import STYLE, View, files_html, focused, text_of, view
 from walrus_sdk.notebook.visit import visit_html
 from walrus_sdk.service.session import Session
+from walrus_sdk.service.unwrap import one_error
 
 if TYPE_CHECKING:
     import ipywidgets
 
 __all__ = ["Panel", "panel"]
 
+_LOG = logging.getLogger(__name__)
 _ASKED = frozenset(field.name for field in fields(DeployOptions))
 _BUTTONS = tuple(action for action in Action if action not in (Action.CONFIRM, Action.DISMISS))
 _STYLES = {Action.DEPLOY: "primary", Action.CONFIRM: "success", Action.CANCEL: "danger"}
@@ -40,7 +44,6 @@ _FILES_S = 0.5
 _SHARE, _BURST_S, _LEAST_S = 0.03, 0.5, 0.5
 """Drawing takes this share of the process's CPU and no more, beside the first half second; twice a second it may."""
 _READY_S = 30.0
-_open: list[tuple[Any, Panel]] = []
 
 
 def panel(
@@ -63,15 +66,14 @@ def panel(
     session = {name: value for name, value in options.items() if name not in _ASKED}
     if sites is not None and session:
         raise ConfigurationError("option_invalid", f"{', '.join(session)} belong to the connection that was given")
+    if sites is not None and sites.closed:
+        raise ConfigurationError("option_invalid", "the connection that was given is closed")
     place = Path(folder).expanduser().absolute() if folder is not None else None
-    key = (place, deployment, sites, session, asked)
-    _open[:] = [(known, opened) for known, opened in _open if not opened.closed]
-    for known, opened in _open:
-        if known == key:
-            return opened
-    made = Panel(sites or connection_of(session), place, deployment, DeployOptions(**asked), remote=remote)
-    _open.append((key, made))
-    return made
+    wanted = DeployOptions(**asked)
+    return opened(
+        ("panel", place, deployment, sites, session, asked, remote),
+        lambda: Panel(sites or connection_of(session), place, deployment, wanted, remote=remote),
+    )
 
 
 class Panel:
@@ -102,9 +104,12 @@ class Panel:
         self._controller: Controller | None = None
         self._ready = threading.Event()
         self._drawn = -1
-        self._files_at = (-1, 0.0)
+        self._files_of: tuple[object, ...] = ()
+        self._files_at_s = 0.0
         self._cpu_s, self._taken_s, self._drawn_s = time.process_time(), 0.0, 0.0
         self._at_end = False
+        self._ended = ""
+        self._is_painted = True
         self._pressed: Action | None = None
         self._states: list[Any] = []
         self._counts: dict[Any, int] = {}
@@ -124,7 +129,8 @@ class Panel:
     @property
     def state(self) -> State:
         """Everything that is known right now."""
-        return self._controller.latest if self._controller is not None else State()
+        found = self._controller.latest if self._controller is not None else State()
+        return replace(found, ended=self._ended) if self._ended else found
 
     @property
     def closed(self) -> bool:
@@ -143,7 +149,7 @@ class Panel:
             known = ", ".join(one.value for one in Action)
             raise ConfigurationError("option_invalid", f"no button {button!r}; there are {known}") from error
         if choice is None:
-            self._on_click(action)
+            self._do(action)
         else:
             self._on_choice(choice)
 
@@ -189,12 +195,28 @@ class Panel:
     # ── on the host thread ────────────────────────────────────────────────────────────────────────────────────
 
     async def _main(self, session: Session) -> None:
-        controller = self._make(session)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._tick)
-            self._controller = controller
-            tasks.start_soon(self._open_when_found, controller)
-            await controller.run()
+        why = "it was closed, or its connection was"
+        try:
+            with one_error():
+                controller = self._make(session)
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(self._tick)
+                    self._controller = controller
+                    tasks.start_soon(self._open_when_found, controller)
+                    await controller.run()
+        except Exception as error:
+            _LOG.exception("a panel has ended")
+            why = f"{type(error).__name__}: {error}"
+            raise
+        finally:
+            self._show_end(why)
+            self._ready.set()
+
+    def _show_end(self, why: str) -> None:
+        """Draw once more, all buttons disabled: nobody looks any more, and nobody listens."""
+        self._ended = f"panel has ended: {why}"
+        with suppress(Exception):  # where drawing is what is broken, nothing more can be shown
+            self._widgets.show(view(self.state))
 
     async def _open_when_found(self, controller: Controller) -> None:
         await controller.found.wait()
@@ -202,6 +224,7 @@ class Panel:
 
     async def _tick(self) -> None:
         await ticks(self._draw)
+        self._is_painted = False  # painting failed
 
     def _post(self, intent: Intent) -> Handle[None]:
         async def post(_: Session) -> None:
@@ -222,16 +245,15 @@ class Panel:
         controller = self._controller
         if controller is None or not all(handle.is_over for handle in self._posted):
             return False
-        return controller.at_rest and self._drawn == controller.version and self._files_drawn
+        return controller.at_rest and (not self._is_painted or self._is_drawn(controller))
 
-    @property
-    def _files_drawn(self) -> bool:
-        return self._files_at[0] == self.state.told.number
+    def _is_drawn(self, controller: Controller) -> bool:
+        return self._drawn == controller.version and self._files_of == _files_key(controller.latest)
 
     def _draw(self, *, force: bool = False) -> None:
         """Bring the widgets to the state; called at the common pace, and by nobody else once it runs."""
         controller = self._controller
-        if controller is None:
+        if controller is None or self._ended:
             return
         at, state = controller.version, controller.latest
         is_end = controller.at_rest
@@ -248,11 +270,12 @@ class Panel:
         if files_due:
             self._states = file_states(state)
             self._counts = counts(self._states)
-            self._files_at = (state.told.number, time.monotonic())
+            self._files_of, self._files_at_s = _files_key(state), time.monotonic()
             self._widgets.show_files(state, self._states)
         shown = view(state, files=self._counts if len(self._states) == len(state.files) else None)
-        self._widgets.show(shown, self._pressed)
-        self._pressed = None
+        pressed, offered = self._pressed, state.offer.action if state.offer is not None else None
+        if self._widgets.show(shown, pressed, offered) and self._pressed is pressed:
+            self._pressed = None  # else it is followed at a later drawing
         self._drawn = at
         self._drawn_s = time.monotonic()
         self._taken_s += time.thread_time() - began_s
@@ -263,15 +286,17 @@ class Panel:
         return self._taken_s < allowed_s or time.monotonic() - self._drawn_s >= _LEAST_S
 
     def _files_due(self, state: State, *, is_end: bool) -> bool:
-        number, at_s = self._files_at
-        changed = number != state.told.number or len(self._states) != len(state.files)
+        changed = self._files_of != _files_key(state)
         pause_s = _FILES_S if self._taken_s < _BURST_S else 4 * _FILES_S
-        return changed and (is_end or time.monotonic() - at_s >= pause_s)
+        return changed and (is_end or time.monotonic() - self._files_at_s >= pause_s)
 
     # ── handlers: on any thread, so they only post ────────────────────────────────────────────────────────────
 
     def _on_click(self, action: Action) -> None:
         self._pressed = action
+        self._do(action)
+
+    def _do(self, action: Action) -> None:
         if action is Action.OPEN:
             self._submit(self._visit)
         self._post(Intent(action))
@@ -281,6 +306,11 @@ class Panel:
 
     async def _visit(self, session: Session) -> None:
         self._widgets.visit(await visit_html(session, self.state, remote=self._remote))
+
+
+def _files_key(state: State) -> tuple[object, ...]:
+    """Return what the states of the files depend on."""
+    return (state.deployment, len(state.files), state.told.number, state.at_work)
 
 
 class _Widgets:
@@ -319,18 +349,18 @@ class _Widgets:
         if not self._quiet and change["new"] is not None:
             self._on_choice(change["new"])
 
-    def show(self, shown: View, pressed: Action | None) -> None:
-        """Show a view; the focus of a button that was pressed and is disabled now goes to the next enabled one."""
+    def show(self, shown: View, pressed: Action | None = None, offered: Action | None = None) -> bool:
+        """Show a view; returns whether the focus of the button that was `pressed` was given on (see `view.focused`)."""
         for name, widget in self._parts.items():
             _set(widget, value=getattr(shown, name))
         for action, button in self._buttons.items():
             _set(button, disabled=action not in shown.enabled)
         self._offer(shown)
-        if pressed is not None and pressed not in shown.enabled:
-            following = next((action for action in _BUTTONS if action in shown.enabled), None)
-            if following is not None:
-                self._buttons[following].focus()
+        following = focused(pressed, self._is_shown, shown, offered)
+        if following is not None:
+            self._buttons[following].focus()
         self._is_shown = shown
+        return following is not None
 
     def _offer(self, shown: View) -> None:
         confirm, has_offer = self._buttons[Action.CONFIRM], bool(shown.offer)

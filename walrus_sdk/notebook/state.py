@@ -18,6 +18,7 @@ from walrus_sdk.model.reports import DeploymentSummary
 from walrus_sdk.model.versions import Version
 
 __all__ = [
+    "AT_WORK",
     "Action",
     "File",
     "FileState",
@@ -30,12 +31,17 @@ __all__ = [
     "file_states",
     "files_of",
     "fold",
+    "is_of",
     "paced",
     "planned_files",
     "problem_of",
     "rate",
     "without_deployment",
 ]
+
+
+AT_WORK = ("pending", "uploading", "processing", "paused")
+"""The statuses of a deployment that a process works on."""
 
 
 class Action(Enum):
@@ -138,6 +144,8 @@ class State:
 
     `busy` says what this panel does itself right now (and that no other verb begins meanwhile). `points` are the last
     seconds, for rates. `cap_frost` is the limit that was set. `url` is where the site is served. `alerts` are lines.
+    `chain` is the id of the chain that verbs work on, empty while that is not known. `ended` says why
+    nothing is looked at or done any more.
     """
 
     network: str = ""
@@ -158,6 +166,8 @@ class State:
     note: str = ""
     alerts: tuple[str, ...] = ()
     now_ms: int = 0
+    chain: str = ""
+    ended: str = ""
 
     @property
     def status(self) -> str:
@@ -167,7 +177,17 @@ class State:
     @property
     def at_work(self) -> bool:
         """Whether a process, this one or another, works on the deployment."""
-        return self.status in ("pending", "uploading", "processing", "paused")
+        return self.status in AT_WORK
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether the deployment can be resumed by this panel: it is not over, and on its chain."""
+        return self.summary is not None and self.summary.resumable and is_of(self.summary, self.chain)
+
+
+def is_of(summary: DeploymentSummary, chain: str) -> bool:
+    """Return whether a deployment is of a chain, as far as is known."""
+    return not chain or not summary.chain or summary.chain == chain
 
 
 _WINDOW_MS = 15_000

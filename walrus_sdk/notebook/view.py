@@ -29,11 +29,13 @@ from walrus_sdk.notebook.state import (
 from walrus_sdk.watch import progress as words
 from walrus_sdk.watch.progress import size
 
-__all__ = ["MAX_ROWS", "STYLE", "View", "enabled", "files_html", "text_of", "view"]
+__all__ = ["MAX_ROWS", "STYLE", "View", "enabled", "files_html", "focused", "text_of", "view"]
 
 MAX_ROWS = 200
 """Files that the table shows; all others are a count."""
 _MAX_PROBLEMS = 10
+_OVER = ("completed", "cancelled")
+"""The statuses under which what failed on the way is of no concern any more."""
 
 PUBLISHING = ("deploy", "rollback")
 
@@ -68,7 +70,7 @@ def view(state: State, *, files: dict[FileState, int] | None = None) -> View:
         choices=() if state.offer is None else state.offer.choices,
         choice=None if state.offer is None else state.offer.choice,
         problems=_problems(state),
-        note=f"<p>{escape(state.note)}</p>" if state.note else "",
+        note=_note(state),
         enabled=enabled(state),
     )
 
@@ -78,6 +80,8 @@ def view(state: State, *, files: dict[FileState, int] | None = None) -> View:
 
 def enabled(state: State) -> frozenset[Action]:
     """Return the actions that the state allows: those whose verb would not be refused for what the state is."""
+    if state.ended:
+        return frozenset()
     free, found = not state.busy, state.summary
     publishes = found is not None and found.verb in PUBLISHING
     legal = {
@@ -85,8 +89,8 @@ def enabled(state: State) -> frozenset[Action]:
         Action.PAUSE: publishes and state.at_work and state.status != "paused",
         Action.CONTINUE: publishes and state.status == "paused",
         Action.CANCEL: bool(state.busy) or state.at_work or (found is not None and found.resumable),
-        Action.RESUME: free and publishes and found is not None and found.resumable,
-        Action.RETRY: free and publishes and found is not None and found.resumable and _has_failures(state),
+        Action.RESUME: free and publishes and state.can_go_on,
+        Action.RETRY: free and publishes and state.can_go_on and _has_failures(state),
         Action.ROLLBACK: free and not state.at_work and any(not version.current for version in state.versions),
         Action.CLEANUP: free and not state.at_work,
         Action.VERIFY: free and not state.at_work and bool(state.versions),
@@ -95,6 +99,25 @@ def enabled(state: State) -> frozenset[Action]:
         Action.DISMISS: free and state.offer is not None,
     }
     return frozenset(action for action, is_legal in legal.items() if is_legal)
+
+
+def focused(pressed: Action | None, before: View | None, now: View, offered: Action | None) -> Action | None:
+    """Return the button that takes the focus of one that was `pressed` and disabled; `None`: not yet, or none does.
+
+    What was `offered` on that press is to be confirmed next. Else it is the same button when it is enabled again, or
+    the next one; never *Cancel*, which a second Enter would press, nor *Open site*, which is enabled all the time.
+    """
+    earlier = before.enabled if before is not None else now.enabled
+    if pressed is None:
+        return None
+    if pressed is offered and Action.CONFIRM in now.enabled - earlier:
+        return Action.CONFIRM
+    if pressed in now.enabled & earlier:
+        return None
+    if pressed in now.enabled:
+        return pressed
+    skipped = (Action.CANCEL, Action.OPEN, Action.CONFIRM, Action.DISMISS)
+    return next((action for action in Action if action in now.enabled and action not in skipped), None)
 
 
 def _has_failures(state: State) -> bool:
@@ -126,7 +149,7 @@ def _status(state: State, files: dict[FileState, int]) -> str:
         return state.busy or ("ready" if state.folder else "nothing here yet")
     word, total = state.status, sum(files.values())
     if state.summary.resumable:
-        word += ", can go on"
+        word += ", can go on" if state.can_go_on else ", of another chain"
     if state.at_work and total:
         word += f": {files[FileState.STORED] * 10 // total * 10} % of {total:,} files stored"
     elif word == "completed" and state.summary.version is not None:
@@ -234,13 +257,18 @@ def _problems(state: State) -> str:
         row = CODES.get(code)
         if row is not None and all(problem.code != code for problem in found):
             found.append(Problem(code, message, row.next_step))
-    rest = list(state.told.problems.values()) if summary is not None and summary.status != "completed" else []
+    rest = list(state.told.problems.values()) if summary is not None and summary.status not in _OVER else []
     shown = [*found, *rest[-_MAX_PROBLEMS:]]
     lines = "".join(f"<li>{_problem(problem)}</li>" for problem in shown)
     if len(rest) > _MAX_PROBLEMS:
         lines += f"<li>and {len(rest) - _MAX_PROBLEMS:,} more</li>"
     lines += "".join(f"<li>{escape(line)}</li>" for line in state.alerts)
     return f'<div role="alert" class="wsdk-problems"><ul>{lines}</ul></div>' if lines else ""
+
+
+def _note(state: State) -> str:
+    note = f"<p>{escape(state.note)}</p>" if state.note else ""
+    return note + (f'<p role="alert">{escape(state.ended)}</p>' if state.ended else "")
 
 
 def _problem(problem: Problem) -> str:

@@ -7,8 +7,8 @@ itself is shown: its styles and images are read as visitors get them and put int
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Mapping
+from html.parser import HTMLParser
 from posixpath import normpath
 from urllib.parse import unquote, urlsplit
 
@@ -24,9 +24,8 @@ __all__ = ["assets_of", "inlined", "link", "snapshot", "visit_html"]
 _MAX_ASSETS = 40
 _MAX_ASSET = 512 * 1024
 """Bytes of one file that is put into the picture; larger ones are left out."""
-_SOURCE = re.compile(r"""(<(?:img|link|source)\b[^>]*?\b(?:src|href)\s*=\s*)(["'])([^"']+)\2""", re.IGNORECASE)
-_SHEET = re.compile(r"""<link\b[^>]*\brel\s*=\s*["']?stylesheet["']?[^>]*>""", re.IGNORECASE)
-_HREF = re.compile(r"""\bhref\s*=\s*["']([^"']+)["']""", re.IGNORECASE)
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; font-src data:"
+"""What a snapshot may load: what is inside it, and nothing from any machine."""
 
 
 async def visit_html(session: Session, state: State, *, remote: bool | None = None) -> str:
@@ -79,35 +78,83 @@ def _place(reference: str, page: str) -> str | None:
 
 def assets_of(html: str, page: str) -> list[str]:
     """Return the site paths of a page's styles and images, in order, each once."""
-    found = [_place(match[3], page) for match in _SOURCE.finditer(html)]
-    return list(dict.fromkeys(path for path in found if path is not None))
+    return list(dict.fromkeys(_read(html, page, {}).wanted))
 
 
 def inlined(html: str, page: str, assets: Mapping[str, Page]) -> str:
     """Return a page with its styles and images inside; what is not among `assets` stays a reference."""
+    return "".join(_read(html, page, assets).parts)
 
-    def sheet(match: re.Match[str]) -> str:
-        href = _HREF.search(match[0])
-        asset = assets.get(_place(href[1], page) or "") if href is not None else None
-        if asset is None:
-            return match[0]
-        text = asset.body.decode("utf-8", "replace").replace("</", "<\\/")
-        return f"<style>{text}</style>"
 
-    def source(match: re.Match[str]) -> str:
-        asset = assets.get(_place(match[3], page) or "")
-        if asset is None:
-            return match[0]
-        kind = asset.content_type.partition(";")[0]
-        return f'{match[1]}"data:{escape(kind)};base64,{base64.b64encode(asset.body).decode()}"'
+class _Reader(HTMLParser):
+    """Takes a page apart and puts it together again, assets inside; `wanted` are the site paths that it refers to."""
 
-    return _SOURCE.sub(source, _SHEET.sub(sheet, html))
+    def __init__(self, page: str, assets: Mapping[str, Page]) -> None:
+        super().__init__(convert_charrefs=False)
+        self.parts: list[str] = []
+        self.wanted: list[str] = []
+        self._page = page
+        self._assets = assets
+
+    def _asset(self, reference: str | None) -> Page | None:
+        path = _place(reference or "", self._page)
+        if path is None:
+            return None
+        self.wanted.append(path)
+        return self._assets.get(path)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found, text = dict(attrs), self.get_starttag_text() or ""
+        if tag == "link" and "stylesheet" in (found.get("rel") or "").lower().split():
+            asset = self._asset(found.get("href"))
+            if asset is not None:
+                sheet = asset.body.decode("utf-8", "replace").replace("</", "<\\/")
+                text = f"<style>{sheet}</style>"
+        elif tag == "img":
+            asset = self._asset(found.get("src"))
+            if asset is not None:
+                kind = asset.content_type.partition(";")[0]
+                found["src"] = f"data:{kind};base64,{base64.b64encode(asset.body).decode()}"
+                found.pop("srcset", None)  # nothing that it names is here
+                text = f"<img{''.join(_attribute(name, value) for name, value in found.items())}>"
+        elif tag == "source" and "srcset" in found:
+            text = ""  # the image beside it is shown instead
+        self.parts.append(text)
+
+    handle_startendtag = handle_starttag
+
+    def handle_endtag(self, tag: str) -> None:
+        self.parts.append(f"</{tag}>")
+
+    def handle_data(self, data: str) -> None:
+        self.parts.append(data)
+
+    def handle_entityref(self, name: str) -> None:
+        self.parts.append(f"&{name};")
+
+    def handle_charref(self, name: str) -> None:
+        self.parts.append(f"&#{name};")
+
+    def handle_decl(self, decl: str) -> None:
+        self.parts.append(f"<!{decl}>")
+
+
+def _attribute(name: str, value: str | None) -> str:
+    return f" {name}" if value is None else f' {name}="{escape(value)}"'
+
+
+def _read(html: str, page: str, assets: Mapping[str, Page]) -> _Reader:
+    reader = _Reader(page, assets)
+    reader.feed(html)
+    reader.close()
+    return reader
 
 
 def snapshot(html: str, url: str) -> str:
-    """Return a page as a picture: in a frame without scripts, forms or an origin."""
+    """Return a page as a picture: in a frame without scripts, forms or an origin, and that loads nothing."""
+    framed = f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">{html}'
     return (
         f"<p>A snapshot of {escape(url)}, which is an address of the kernel's machine:</p>"
-        f'<iframe sandbox="" title="Snapshot of the site" srcdoc="{escape(html)}" '
+        f'<iframe sandbox="" title="Snapshot of the site" srcdoc="{escape(framed)}" '
         'style="width:100%;height:420px;border:1px solid #80868b"></iframe>'
     )

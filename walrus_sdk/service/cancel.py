@@ -47,7 +47,7 @@ async def cancel(
             return None
         if status is Status.COMPLETED or not is_unfinished(row):
             text = f"{deployment} ({row['verb']}) is {status.value} and cannot be cancelled"
-            raise OwnershipError("illegal_move", text, deployment_id=str(deployment))
+            raise OwnershipError("illegal_move", text, deployment_id=str(deployment), verb="cancel")
         is_live = connection.is_live(deployment)
         if not is_live or silent > HANDOVER_S + connection.network.grace_s or waited > _LONGEST_S:
             try:

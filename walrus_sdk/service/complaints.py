@@ -69,10 +69,13 @@ assert len(_BY_CODE) == sum(len(complaint.codes) for complaint in COMPLAINTS), "
 
 
 def about(error: BaseException) -> Complaint | None:
-    """Return the complaint that an error is, or that what caused it is."""
+    """Return the complaint that an error is, or that what caused it is.
+
+    What another verb than resuming is refused for (the field ``verb``) is no complaint.
+    """
     seen: BaseException | None = error
     while seen is not None:
-        if isinstance(seen, WalrusError) and seen.code in _BY_CODE:
+        if isinstance(seen, WalrusError) and seen.code in _BY_CODE and "verb" not in seen.fields:
             return _BY_CODE[seen.code]
         seen = seen.__cause__
     return None

@@ -19,7 +19,8 @@ async def pause(connection: Connection, deployment: DeploymentId | None, reason:
 
     The owner hears it within a quarter of a second. Stores and transactions that are under way then come to their end
     and are recorded; reading back goes on, as it changes nothing. A pause is for the process that works on the
-    deployment: `resume`, or the same deploy, goes on without it. Without an id it is the one that is under way.
+    deployment: `resume`, or the same deploy, goes on without it. Without an id it is the one that is under way; where
+    that is paused already, it stays so.
     Raises `OwnershipError` ``illegal_move`` where nobody works on it, `ConfigurationError` ``deployment_not_found``.
     """
     chosen = await _under_way(connection, deployment, "running")
@@ -45,17 +46,18 @@ async def _under_way(connection: Connection, deployment: DeploymentId | None, wa
     row = await row_of(connection, deployment)
     if row["verb"] not in PUBLISHING or not is_unfinished(row) or not connection.is_live(deployment):
         text = f"nobody works on {deployment}, which is {row['status']}: there is nothing to pause, or to continue"
-        raise OwnershipError("illegal_move", text, deployment_id=str(deployment))
+        raise OwnershipError("illegal_move", text, deployment_id=str(deployment), verb="pause")
     return deployment
 
 
 async def _only(connection: Connection, wanted: str) -> DeploymentId:
-    found = []
+    under_way: dict[str, list[DeploymentId]] = {"running": [], "paused": []}
     for row in await connection.journal.rows("deployments"):
         name = DeploymentId(row["id"])
         if row["verb"] in PUBLISHING and is_unfinished(row) and connection.is_live(name):
             is_paused = await requests.is_paused(connection.journal, name)
-            found += [name] if is_paused == (wanted == "paused") else []
+            under_way["paused" if is_paused else "running"].append(name)
+    found = under_way.pop(wanted) or next(iter(under_way.values()))  # else it is as it was to become
     if len(found) == 1:
         return found[0]
     known = ", ".join(map(str, found)) or "none"

@@ -33,10 +33,10 @@ def deployment_id(text: str | DeploymentId) -> DeploymentId:
         raise ConfigurationError("deployment_not_found", f"no deployment has the id {text!r:.80}") from error
 
 
-async def summaries(journal: Journal, is_live: IsLive) -> list[DeploymentSummary]:
-    """Return all deployments of this home, newest first."""
+async def summaries(journal: Journal, is_live: IsLive, *, counts: bool = True) -> list[DeploymentSummary]:
+    """Return all deployments of this home, newest first; without `counts` their files are not read (see `summary`)."""
     rows = await journal.rows("deployments")
-    return [await _summary(journal, row, is_live) for row in reversed(rows)]
+    return [await _summary(journal, row, is_live, counts=counts) for row in reversed(rows)]
 
 
 async def summary(journal: Journal, deployment: DeploymentId, is_live: IsLive) -> DeploymentSummary:
@@ -89,6 +89,7 @@ def summarised(row: Mapping[str, Any], progress: float, *, live: bool, paused: b
         resumable=is_unfinished(row) and (interrupted or status is Status.FAILED),
         verb=row["verb"],
         folder=row["folder"] or "",
+        chain=row["chain"] or "",
     )
 
 

@@ -65,9 +65,16 @@ class Watching(Watches):
     def _sight(self) -> Sight:
         return self._home.sight
 
-    async def list(self) -> list[DeploymentSummary]:
-        """Return the deployments of this home, newest first. Needs no network."""
-        return await reports.summaries(self._home.journal, self._home.is_live)
+    async def list(self, *, counts: bool = True) -> list[DeploymentSummary]:
+        """Return the deployments of this home, newest first. Needs no network.
+
+        Without `counts` no file is read for it, and `progress` is 0 until a deployment is complete.
+        """
+        return await reports.summaries(self._home.journal, self._home.is_live, counts=counts)
+
+    async def changed(self) -> int:
+        """Return a number that differs when anybody has written into this home since; reads nothing."""
+        return await self._home.tail.changed()
 
     async def status(self, deployment: str | DeploymentId) -> DeploymentReport:
         """Return everything about one deployment. Needs no network. Raises ``deployment_not_found``."""

@@ -13,6 +13,7 @@ from walrus_sdk.engine.patience import Patience
 from walrus_sdk.errors import ConfigurationError, WalrusError
 from walrus_sdk.model.health import Examination, Finding
 from walrus_sdk.model.measures import Shot
+from walrus_sdk.model.network import Network
 from walrus_sdk.model.options import Asked, DeployOptions, DeployResult, Verify
 from walrus_sdk.model.plan import Packing, Plan
 from walrus_sdk.model.progress import Progress
@@ -354,6 +355,11 @@ class Session(Watching):
         """Return a page of a site as visitors get it, of at most `max_size` bytes; `None` where there is none."""
         with one_error():
             return await sites.page(await self._wiring.connection(), site, path, max_size)
+
+    async def network(self) -> Network:
+        """Return the network that verbs work on; finds or starts the local one, where that is meant."""
+        with one_error():
+            return (await self._wiring.connection()).network
 
     async def url(self, site: str) -> str:
         """Return the portal's address of a site."""
