@@ -14,13 +14,13 @@ import anyio
 import pytest
 
 import walrus_sdk as ws
+from tests.notebook.seen import seen, summary
 from walrus_sdk.errors import StateError
 from walrus_sdk.localnet.server import LocalNetwork
-from walrus_sdk.model.reports import DeploymentSummary
-from walrus_sdk.model.units import DeploymentId
+from walrus_sdk.model.views import Step
 from walrus_sdk.notebook import bridge
 from walrus_sdk.notebook import dashboard as dashboards
-from walrus_sdk.notebook.state import Action, File, FileState, State, Told
+from walrus_sdk.notebook.state import Action, File, State
 
 
 def button(panel: ws.Panel, word: str) -> Any:
@@ -130,7 +130,11 @@ def test_two_panels_on_one_deployment_agree_and_one_can_be_opened_by_id(
     second.wait(60)
     panel.wait(60)
     assert part(panel, "status") == part(second, "status")
-    assert (panel.state.told, panel.state.files) == (second.state.told, second.state.files)
+    first, other = panel.state.seen, second.state.seen
+    assert first is not None
+    assert other is not None
+    assert replace(first, at_ms=0) == replace(other, at_ms=0)
+    assert panel.state.files == second.state.files
     second.close()
 
 
@@ -199,10 +203,8 @@ def test_a_panel_that_cannot_be_drawn_any_more_holds_up_no_deployment(
 
 
 def test_the_files_are_drawn_anew_when_who_sent_them_is_gone_and_no_event_says_so(panel: ws.Panel) -> None:
-    name = DeploymentId("deploy_1700000000000_0badcafe")
-    live = DeploymentSummary(name, "tides", "local", "uploading", 0.0, 1)
-    told = Told(3, {"store-0001": FileState.SENDING})
-    panel._controller._set(summary=live, told=told, files=(File("/a", 1, "store-0001"),))  # type: ignore[union-attr]
+    live, found = summary("uploading"), seen(steps={"store-0001": Step.SENT})
+    panel._controller._set(summary=live, seen=found, files=(File("/a", 1, "store-0001"),))  # type: ignore[union-attr]
     panel._draw(force=True)
     assert "1 sending" in panel._widgets._files.value
     dead = replace(live, status="interrupted", resumable=True)

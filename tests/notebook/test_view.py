@@ -5,16 +5,17 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 from html.parser import HTMLParser
-from typing import Any
 
 import pytest
 
-from walrus_sdk.model import events
-from walrus_sdk.model.deployment import Event
+from tests.notebook.seen import NAME, seen, summary
+from walrus_sdk.errors import CODES
+from walrus_sdk.model.alerts import Alert, Severity
+from walrus_sdk.model.html import escape
 from walrus_sdk.model.progress import Phase, Progress
-from walrus_sdk.model.reports import DeploymentSummary
-from walrus_sdk.model.units import DeploymentId, Digest, ObjectId
+from walrus_sdk.model.units import Digest, ObjectId
 from walrus_sdk.model.versions import Version
+from walrus_sdk.model.views import Eta, OperationView, Rates, Step
 from walrus_sdk.notebook.state import (
     Action,
     File,
@@ -22,35 +23,20 @@ from walrus_sdk.notebook.state import (
     Offer,
     Problem,
     State,
-    Told,
     counts,
     file_states,
-    fold,
-    paced,
-    rate,
 )
 from walrus_sdk.notebook.view import MAX_ROWS, View, enabled, files_html, focused, text_of, view
 
-NAME = DeploymentId("deploy_1700000000000_0badcafe")
 SITE = ObjectId(bytes(31) + b"\x07")
 LIVE = ("pending", "uploading", "processing")
 STATUSES = (*LIVE, "paused", "interrupted", "failed", "completed", "cancelled")
 EVIL = "<script>alert(1)</script>\"'&"
 
 
-def summary(status: str, *, resumable: bool = False, verb: str = "deploy", **more: Any) -> DeploymentSummary:
-    return DeploymentSummary(
-        NAME, "my-app", "local", status, 0.5, 1_700_000_000_000, resumable=resumable, verb=verb, **more
-    )
-
-
 def version(number: int, *, current: bool) -> Version:
     digest = Digest(bytes(32))
     return Version(number, SITE, NAME, 1, "", "", (), 4, digest, None, current=current, pinned=False)
-
-
-def event(number: int, type_: str, **data: Any) -> Event:
-    return Event(NAME, number, 1, 1, 1.0, type_, {"kind": "store", "name": "x", "operation": "store-0001", **data})
 
 
 def every_state() -> list[State]:
@@ -107,11 +93,11 @@ def test_while_the_panel_is_busy_nothing_else_begins() -> None:
 
 
 def test_failures_are_tried_again_only_where_something_failed() -> None:
-    told = Told(operations={"store-1": FileState.FAILED})
+    failed = seen(steps={"store-1": Step.FAILED})
     for state in ALL:
         again = Action.RESUME in enabled(state)
         assert (Action.RETRY in enabled(state)) == (again and state.status == "failed")
-        assert (Action.RETRY in enabled(replace(state, told=told))) == again
+        assert (Action.RETRY in enabled(replace(state, seen=failed))) == again
 
 
 def test_a_panel_that_has_ended_has_no_button() -> None:
@@ -143,55 +129,35 @@ def test_an_offer_with_nothing_to_confirm_can_only_be_dismissed() -> None:
     assert Action.DISMISS in on
 
 
-# ── the fold ──────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── what is seen of a deployment ──────────────────────────────────────────────────────────────────────────────────
 
 
-def test_events_tell_where_files_stand_what_failed_and_what_is_spent() -> None:
-    told = fold(Told(), [
-        Event(NAME, 1, 1, 1, 1.0, events.DEPLOYMENT_PLANNED, {"cost_frost": "70"}),
-        event(2, events.EFFECT_INTENT),
-        event(3, events.EFFECT_FAILED, code="store_failed", message="500"),
-    ])  # fmt: skip
-    assert (told.number, told.planned_frost) == (3, 70)
-    assert told.operations == {"store-0001": FileState.FAILED}
-    assert told.problems["store-0001"].next_step
-    told = fold(told, [event(4, events.EFFECT_INTENT), event(5, events.EFFECT_DONE, outcome={"cost_frost": "35"})])
-    assert (told.operations, told.problems, told.spent_frost) == ({"store-0001": FileState.STORED}, {}, 35)
-    told = fold(told, [
-        event(6, events.SECOND_PAYMENT_POSSIBLE),
-        event(7, events.EFFECT_DONE, kind="transaction", operation="transaction-0001", outcome={"gas": 9}),
-    ])  # fmt: skip
-    assert (told.paid_again, told.gas_mist, told.transactions) == (1, 9, 1)
-    assert "transaction-0001" not in told.operations
-
-
-def test_folding_at_once_or_bit_by_bit_comes_to_the_same() -> None:
-    kinds = (events.EFFECT_INTENT, events.EFFECT_UNKNOWN, events.DEPLOYMENT_TAKEN_UP, events.EFFECT_INTENT)
-    past = [event(n, kind, code="c", message="m") for n, kind in enumerate(kinds, 1)]
-    past.append(event(5, events.EFFECT_DONE, outcome={}))
-    by_bits = Told()
-    for one in past:
-        by_bits = fold(by_bits, [one])
-    assert by_bits == fold(Told(), past)
-
-
-def test_what_an_earlier_owner_had_in_flight_is_not_shown_as_being_sent() -> None:
-    told = fold(Told(), [event(1, events.EFFECT_INTENT)])
+@pytest.mark.parametrize(
+    ("step", "shown"),
+    [
+        (Step.PLANNED, FileState.WAITING), (Step.NAMED, FileState.WAITING), (Step.BEGUN, FileState.SENDING),
+        (Step.SENT, FileState.SENDING), (Step.UNKNOWN, FileState.LOOKING), (Step.FAILED, FileState.FAILED),
+        (Step.DONE, FileState.STORED),
+    ],
+)  # fmt: skip
+def test_files_stand_where_their_operations_do_and_nothing_is_sent_where_nobody_works(
+    step: Step, shown: FileState
+) -> None:
     files = (File("/a", 1, "store-0001"), File("/b", 1, None), File("/c", 1, "store-0002"))
-    shown = file_states(State(summary=summary("uploading"), told=told, files=files))
-    assert shown == [FileState.SENDING, FileState.STORED, FileState.WAITING]
-    assert file_states(State(summary=summary("interrupted"), told=told, files=files))[0] is FileState.WAITING
-    assert fold(told, [event(2, events.DEPLOYMENT_TAKEN_UP)]).operations == {"store-0001": FileState.WAITING}
+    state = State(summary=summary("uploading"), seen=seen(steps={"store-0001": step}), files=files)
+    assert file_states(state) == [shown, FileState.STORED, FileState.WAITING]
+    still = file_states(replace(state, summary=summary("interrupted")))[0]
+    assert still is (FileState.WAITING if shown is FileState.SENDING else shown)
 
 
-def test_rates_are_of_the_last_seconds_and_begin_anew_with_another_deployment() -> None:
-    points = ()
-    for second in range(30):
-        points = paced(points, Progress(bytes_sent=second * 100, bytes_confirmed=second * 50), second * 1000)
-    assert rate(points) == (100.0, 50.0)
-    assert len(points) <= 17
-    assert len(paced(points, Progress(), 31_000)) == 1
-    assert rate(points[:1]) == (0.0, 0.0)
+def test_the_panel_says_how_fast_it_goes_and_when_it_will_be_over_only_while_somebody_works() -> None:
+    eta = Eta(1, 30.0, 20.0, 50.0, "this deployment's speed")
+    state = State(summary=summary("uploading"), files=(File("/a", 1, "store-0001"),),
+                  seen=seen(files_total=1, rates=Rates(2_000_000.0, 1_000_000.0), eta=eta))  # fmt: skip
+    meter = view(state).meter
+    assert "2.0 MB/s now, 1.0 MB/s on average" in meter
+    assert "about 30 s left (20 s to 50 s" in meter
+    assert "left" not in view(replace(state, summary=summary("interrupted"))).meter
 
 
 # ── what is shown ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -221,12 +187,16 @@ def evil_state() -> State:
         folder=EVIL,
         summary=summary("failed", resumable=True, reason=f"store_failed: {EVIL}"),
         files=(File(EVIL, 1, "store-0001"),),
-        told=Told(problems={"x": Problem(EVIL, EVIL, EVIL, EVIL)}, spent_frost=1),
+        seen=seen(
+            operations={EVIL: OperationView(EVIL, "store", Step.UNKNOWN, code=EVIL, message=EVIL)},
+            alerts=(Alert(1, EVIL, EVIL, EVIL, Severity.WARNING, 1, 1.0, 1.0, EVIL, EVIL, EVIL),),
+            paid_frost=1,
+            eta=Eta(1, 30.0, 20.0, 50.0, EVIL, EVIL),
+        ),
         offer=Offer(Action.DEPLOY, EVIL, ((EVIL, EVIL),), EVIL),
         problem=Problem(EVIL, EVIL, EVIL),
         note=EVIL,
         progress=Progress(waiting=EVIL, phase=Phase.STORE, stores_total=1),
-        alerts=(EVIL,),
     )
 
 
@@ -244,20 +214,21 @@ def test_the_status_is_read_aloud_only_when_it_changes_or_at_a_tenth() -> None:
     files = tuple(File(f"/{n}", 1, f"store-{n}") for n in range(1000))
     texts = []
     for stored in range(1000):
-        told = Told(operations={f"store-{n}": FileState.STORED for n in range(stored)})
-        texts.append(view(State(summary=summary("uploading"), files=files, told=told)).status)
+        found = seen(steps={f"store-{n}": Step.DONE for n in range(stored)})
+        texts.append(view(State(summary=summary("uploading"), files=files, seen=found)).status)
     assert len(set(texts)) == 10
     assert all('role="status"' in text for text in texts)
 
 
 def test_failures_are_an_alert_with_their_next_step_and_go_when_the_deployment_is_complete() -> None:
-    told = Told(problems={f"store-{n}": Problem("store_failed", "500", "Try later.", f"store-{n}") for n in range(15)})
-    shown = view(State(summary=summary("uploading"), told=told)).problems
+    found = seen(steps={f"store-{n:04}": Step.FAILED for n in range(15)})
+    shown = view(State(summary=summary("uploading"), seen=found)).problems
     assert 'role="alert"' in shown
-    assert shown.count("Try later.") == 10
+    assert shown.count(f"<em>{escape(CODES['store_failed'].next_step)}</em>") == 10
+    assert shown.index("store-0005") < shown.index("store-0014"), "the last ones, in order"
     assert "and 5 more" in shown
-    assert view(State(summary=summary("completed"), told=told)).problems == ""
-    assert view(State(summary=summary("cancelled"), told=told)).problems == ""
+    assert view(State(summary=summary("completed"), seen=found)).problems == ""
+    assert view(State(summary=summary("cancelled"), seen=found)).problems == ""
 
 
 def test_a_failed_deployment_shows_its_reason_once_and_what_to_do() -> None:
@@ -300,8 +271,9 @@ def test_progress_is_three_bars_with_a_role_a_name_and_a_value() -> None:
 
 def test_a_deployment_without_samples_shows_what_the_journal_knows() -> None:
     files = (File("/a", 30, "store-1"), File("/b", 10, "store-2"), File("/c", 5, None))
+    counted = Progress(Phase.STORE, stores_total=2, bytes_total=40, stores_confirmed=1, bytes_confirmed=30)
     state = State(summary=summary("interrupted", resumable=True), files=files,
-                  told=Told(operations={"store-1": FileState.STORED}))  # fmt: skip
+                  seen=seen(steps={"store-1": Step.DONE}, files_total=3, progress=counted))  # fmt: skip
     meter = view(state).meter
     assert "30 B of 40 B confirmed" in meter
     assert "2 of 3 files stored" in meter
@@ -309,7 +281,7 @@ def test_a_deployment_without_samples_shows_what_the_journal_knows() -> None:
 
 def test_cost_is_told_against_the_plan_and_the_limit() -> None:
     state = State(
-        summary=summary("uploading"), told=Told(spent_frost=10**9, planned_frost=3 * 10**9), cap_frost=5 * 10**9
+        summary=summary("uploading"), seen=seen(paid_frost=10**9, planned_frost=3 * 10**9, cap_frost=5 * 10**9)
     )
     assert "spent 1 WAL of 3 WAL planned · limit 5 WAL" in view(state).cost
 

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from walrus_sdk.cli import exits, pages, recovering
+from walrus_sdk.cli import pages, recovering, watching
 from walrus_sdk.cli.calls import Call, Program, command
 from walrus_sdk.cli.deploying import deploy
 from walrus_sdk.cli.looking import list_deployments, status
 from walrus_sdk.cli.options import NETWORK
-from walrus_sdk.cli.streams import printable
 from walrus_sdk.errors import ConfigurationError
-from walrus_sdk.model.deployment import Event, Status
-from walrus_sdk.model.reports import DeploymentReport, iso
-
-if TYPE_CHECKING:
-    from walrus_sdk.service.session import Listener, Session
 
 __all__ = ["deploy_site"]
 
@@ -29,6 +23,7 @@ _COMMANDS: Mapping[str, click.Command] = {
     "status": status,
     "cancel": recovering.cancel,
     "cleanup_old": recovering.cleanup,
+    "monitor": watching.monitor,
 }
 """The command that a flag stands for."""
 _ACTIONS = ("list_deployments", "resume", "status", "rollback", "cancel", "cleanup_old", "monitor")
@@ -49,7 +44,7 @@ _GO_TOGETHER = (["status", "monitor"],)
                  help="As `cleanup --older-than DAYSd --yes`."),
     click.option("--progress", is_flag=True, help="Progress as plain lines, on a terminal too."),
     click.option("--monitor", is_flag=True,
-                 help="Show the events of a deployment that runs (that of --status, else the newest) until it ends."),
+                 help="As `monitor`: watch a deployment (that of --status, else the newest that runs) until it ends."),
 )  # fmt: skip
 def deploy_site(call: Call, folder: str | None, site_name: str | None, progress: bool, **given: Any) -> int | None:
     """Publish DIR as a Walrus Site, or do what a flag says instead.
@@ -67,12 +62,10 @@ def deploy_site(call: Call, folder: str | None, site_name: str | None, progress:
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in asked)
         raise ConfigurationError("option_invalid", f"{flags}: one thing at a time; see `deploy-site --help`")
     call.output.plain_progress = progress
-    if "monitor" in asked:
-        return _monitor(call, given["status"])
     if asked == ["rollback"]:
         _rollback(call, given["rollback"])
         return None
-    verb = asked[0] if asked else "deploy"
+    verb = asked[-1] if asked else "deploy"  # `--status ID --monitor` watches
     return _forward(call, verb, _words(verb, folder, site_name, given))
 
 
@@ -84,6 +77,8 @@ def _words(verb: str, folder: str | None, site_name: str | None, given: Mapping[
         return []
     if verb == "cleanup_old":
         return ["--older-than", f"{given[verb]:f}d", "--yes"]
+    if verb == "monitor":
+        return ["--", *([given["status"]] if given["status"] else [])]
     return [*_option("--folder", folder), "--", given[verb]]
 
 
@@ -93,7 +88,7 @@ def _option(name: str, value: str | None) -> Sequence[str]:
 
 def _forward(call: Call, verb: str, words: Sequence[str]) -> int | None:
     """Run another command in the place of this one, with what all commands share."""
-    network = [] if verb == "status" else _option("--network", call.where.get("network"))
+    network = [] if verb in ("status", "monitor") else _option("--network", call.where.get("network"))
     common = [*network, "--home", str(call.home)]
     common += [flag for flag, on in (("--json", call.output.as_json), ("--verbose", call.output.verbose)) if on]
     program = Program(call.outside, call.output)
@@ -108,29 +103,3 @@ def _rollback(call: Call, deployment: str) -> None:
     result = call.run(lambda session, listen: rollback_deployment(session, deployment, progress=listen))
     page = pages.result_page(result, None)
     call.output.result(result.to_json(), page, f"{result.site_name}: version {result.version}")
-
-
-def _monitor(call: Call, deployment: str | None) -> int:
-    """Show events until nobody works on the deployment any more; the exit code tells how it ended."""
-    from walrus_sdk.service.original import running
-
-    async def follow(session: Session, _: Listener) -> DeploymentReport:
-        which = deployment or await running(session)
-        async for event in session.watch(which):
-            _tell(call, event)
-        return await session.status(which)
-
-    item = call.run(follow).summary
-    call.output.result(item.to_json(), [("deployment", str(item.deployment_id)), ("status", item.status)])
-    if item.status == Status.COMPLETED.value:
-        return exits.DONE
-    return exits.LATER if item.resumable else exits.FAILED
-
-
-def _tell(call: Call, event: Event) -> None:
-    if call.output.as_json:
-        row = {"deployment_id": str(event.deployment), "n": event.number, "happened": iso(event.wall_ms)}
-        call.output.rows([{**row, "event": event.type, "data": dict(event.data)}], (), ())
-    else:
-        facts = " ".join(f"{name}={value}" for name, value in event.data.items() if not isinstance(value, dict | list))
-        call.output.text(printable(f"{event.number:>5}  {iso(event.wall_ms)}  {event.type}  {facts}".rstrip()))

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from walrus_sdk.model.deployment import Event
 from walrus_sdk.model.html import Facts, Shown
-from walrus_sdk.model.samples import Sample
 from walrus_sdk.model.units import DeploymentId, ObjectId
 
-__all__ = ["DeploymentReport", "DeploymentSummary", "Glimpse", "Page", "VerifyReport", "iso"]
+__all__ = ["DeploymentReport", "DeploymentSummary", "Page", "VerifyReport", "iso"]
 
 
 def iso(ms: int | None) -> str | None:
@@ -113,17 +111,6 @@ class DeploymentReport(Shown):
     def to_json(self) -> dict[str, Any]:
         """Return the summary's fields and the details."""
         return {**self.summary.to_json(), **self.details}
-
-
-@dataclass(frozen=True, slots=True)
-class Glimpse:
-    """What is new of a deployment: itself in short (its `progress` is 0 until it is complete: no file is read for it),
-    the events since the last look, and the latest sample of the process that works on it.
-    """
-
-    summary: DeploymentSummary
-    events: tuple[Event, ...]
-    sample: Sample | None
 
 
 @dataclass(frozen=True, slots=True)

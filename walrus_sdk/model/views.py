@@ -153,11 +153,12 @@ class DeploymentView:
     `live`: a process works on it. `progress` is its last sample, `sampled_ms` when that was; without a sample it is
     told from the events. `files_done` and `bytes_done` are known to be stored, those included that were stored
     before (`bytes_total` is all files together). `moved_ms`: when it came further last. `operations` by their keys, in
-    the order of the plan. `paid_frost` is what stores have cost so far, `planned_frost` what they may, `paid_mist` the
-    gas, less what was given back; `possibly_paid_in_vain` counts stores that were done again although the first may
-    have been paid. `failures` counts tries that failed, `errors` are the last of them, `events` those that are new in a
-    stream of views. `files` are as many as were asked for, failed and active ones first. `alerts` are those about it
-    that fire, where a monitor holds rules against this home.
+    the order of the plan. `paid_frost` is what stores have cost so far, `planned_frost` what they are to by the plan,
+    `cap_frost` the limit that was set, `paid_mist` the gas, less what was given back; `possibly_paid_in_vain` counts
+    stores that were done again although the first may have been paid. `failures` counts tries that failed, `errors`
+    are the last of them, `events` those that are new in a stream of views, `event_number` is the number of the last one
+    so far. `files` are as many as were asked for, failed and active ones first. `alerts` are those about it that fire,
+    where a monitor holds rules against this home.
     """
 
     summary: DeploymentSummary
@@ -179,12 +180,14 @@ class DeploymentView:
     operations: Mapping[str, OperationView] = field(default_factory=dict)
     resources: Resources = _NO_RESOURCES
     planned_frost: int = 0
+    cap_frost: int | None = None
     paid_frost: int = 0
     paid_mist: int = 0
     possibly_paid_in_vain: int = 0
     failures: int = 0
     errors: tuple[ErrorRecord, ...] = ()
     events: tuple[Event, ...] = ()
+    event_number: int = 0
     files: tuple[FileView, ...] = ()
     alerts: tuple[Alert, ...] = ()
 
@@ -225,12 +228,14 @@ class DeploymentView:
             "waiting": [{"what": w.what, "on": w.on, "since": iso(w.since_ms)} for w in self.waiting],
             "steps": {step.value: count for step, count in self.steps.items() if count},
             "planned_frost": str(self.planned_frost),
+            "cap_frost": None if self.cap_frost is None else str(self.cap_frost),
             "paid_frost": str(self.paid_frost),
             "paid_mist": str(self.paid_mist),
             "possibly_paid_in_vain": self.possibly_paid_in_vain,
             "operations": [item.to_json() for item in self.operations.values() if item.is_active],
             "files": [file.to_json() for file in self.files],
             "failures": self.failures,
+            "event_number": self.event_number,
             "errors": [
                 {"operation": one.operation, "code": one.code, "message": one.message, "happened": iso(one.time_ms)}
                 for one in self.errors

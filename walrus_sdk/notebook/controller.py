@@ -17,13 +17,14 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
 
 from walrus_sdk.errors import DeploymentStopped, WalrusError
-from walrus_sdk.model.alerts import Notice
 from walrus_sdk.model.options import DeployOptions
 from walrus_sdk.model.plan import Plan
 from walrus_sdk.model.progress import Progress
 from walrus_sdk.model.reports import DeploymentSummary
+from walrus_sdk.model.samples import Resources
 from walrus_sdk.model.units import DeploymentId
 from walrus_sdk.model.versions import Version
+from walrus_sdk.model.views import DeploymentView
 from walrus_sdk.notebook.state import (
     AT_WORK,
     Action,
@@ -31,21 +32,19 @@ from walrus_sdk.notebook.state import (
     Problem,
     State,
     files_of,
-    fold,
     is_of,
-    paced,
-    planned_files,
     problem_of,
     without_deployment,
 )
 from walrus_sdk.notebook.view import enabled
 from walrus_sdk.service.session import Session
 from walrus_sdk.service.unwrap import one_error
+from walrus_sdk.service.watching import Watcher
 
 __all__ = ["Controller", "Intent"]
 
-LOOK_S, IDLE_S, ALERTS_S = 0.4, 1.0, 2.0
-"""Seconds between looks at the journal while somebody works on the deployment, while nobody does, and at alerts."""
+LOOK_S, IDLE_S = 0.4, 1.0
+"""Seconds between looks at the journal while somebody works on the deployment, and while nobody does."""
 _LIMIT_OFFERED = 20
 
 
@@ -83,7 +82,8 @@ class Controller:
         self._scope: anyio.CancelScope | None = None
         self._live: Progress | None = None
         self._under_way = self._quick = 0
-        self._alerts_ms = 0
+        self._watcher: Watcher | None = None
+        self._looking = anyio.Lock()
         self._changed: int | None = None
         self.found = anyio.Event()
         self.version = 0
@@ -209,7 +209,7 @@ class Controller:
     async def _deploy(self) -> None:
         plan = self._plan
         assert plan is not None, "a plan was shown"
-        self._set(**_cleared(), cap_frost=_units(self._options.max_cost))
+        self._set(**_cleared())
         await self._session.apply(plan, self._options, progress=self._listen)
         await self._settle("deployed")
 
@@ -313,8 +313,7 @@ class Controller:
         self._live = progress
         self.version += 1
         if progress.deployment and progress.deployment != self.state.deployment:
-            files = planned_files(self._plan) if self._plan is not None and self.state.busy == "deploying" else ()
-            self.state = replace(without_deployment(self.state), deployment=progress.deployment, files=files)
+            self.state = replace(without_deployment(self.state), deployment=progress.deployment)
 
     async def _find(self) -> None:
         """Look for the deployment that the panel is about."""
@@ -352,7 +351,8 @@ class Controller:
             await anyio.sleep(LOOK_S if self.state.at_work or self.state.busy else IDLE_S)
             before = self.state.at_work
             try:
-                await self._glance()
+                if self._watcher is None or await self._watcher.has_news():
+                    await self._glance()
                 if self.state.at_work or self.state.busy:
                     continue
                 if before:
@@ -367,39 +367,23 @@ class Controller:
         deployment = self.state.deployment
         if not deployment:
             return
-        found = await self._session.glimpse(deployment, after=self.state.told.number)
-        if not self.state.files:
-            await self._load_files(deployment)
-        await self._look_for_alerts(deployment)
-        if deployment != self.state.deployment:
+        async with self._looking:  # by the ticker, and after a verb
+            if self._watcher is None or str(self._watcher.deployment) != deployment:
+                self._watcher = self._session.watcher(deployment)
+            watcher = self._watcher
+            found = await watcher.look()
+        state = self.state
+        if deployment != state.deployment:
             return  # another one is looked at meanwhile
-        state, summary = self.state, found.summary
-        progress = self._live or (found.sample.progress if found.sample is not None else state.progress)
-        points = state.points
-        if progress is not None and state.at_work:
-            points = paced(state.points, progress, self._now_ms())
         self._set(
-            summary=summary,
-            told=fold(state.told, (event for event in found.events if event.number > state.told.number)),
-            progress=progress,
-            points=points,
-            site_name=summary.site_name or state.site_name,
-            network=summary.network or state.network,
-            url=summary.url or state.url,
+            summary=found.summary,
+            seen=_news(state.seen, found),
+            progress=self._live,
+            files=state.files or files_of(watcher.entries),
+            site_name=found.summary.site_name or state.site_name,
+            network=found.summary.network or state.network,
+            url=found.summary.url or state.url,
         )
-
-    async def _look_for_alerts(self, deployment: str) -> None:
-        if self._now_ms() - self._alerts_ms >= ALERTS_S * 1000:
-            self._alerts_ms = self._now_ms()
-            firing = await self._session.alerts(deployment)
-            self._set(alerts=tuple(Notice(alert).text for alert in firing))
-
-    async def _load_files(self, deployment: str) -> None:
-        report = await self._session.status(deployment)
-        if deployment == self.state.deployment:
-            plan = report.details.get("plan") or {}
-            cap = (plan.get("options") or {}).get("max_cost")
-            self._set(files=files_of(report.details["entries"]), cap_frost=int(cap) if cap else self.state.cap_frost)
 
     async def _load_chain(self) -> None:
         """Ask for the chain that verbs work on; a network that is not there leaves it unknown."""
@@ -423,17 +407,19 @@ class Controller:
 
 def _cleared() -> dict[str, Any]:
     """Return what a verb that makes a new deployment starts from."""
-    return {"offer": None, "progress": None, "points": ()}
+    return {"offer": None, "progress": None}
 
 
 def _nothing_known() -> dict[str, Any]:
     """Return what is known of a deployment before anything is read of it."""
-    blank, names = State(), ("progress", "told", "files", "points", "versions", "url", "cap_frost", "problem", "note")
+    blank, names = State(), ("seen", "progress", "files", "versions", "url", "problem", "note")
     return {name: getattr(blank, name) for name in names}
 
 
-def _units(amount: Any) -> int | None:
-    return None if amount is None else int(amount.units)
+def _news(shown: DeploymentView | None, found: DeploymentView) -> DeploymentView:
+    """Return what is shown when nothing but the time is new, else what was found, without what no panel shows."""
+    found = replace(found, events=(), resources=Resources(), sampled_ms=None)
+    return shown if shown is not None and replace(found, at_ms=shown.at_ms) == shown else found
 
 
 def _label(item: Version) -> str:

@@ -310,7 +310,8 @@ class Panel:
 
 def _files_key(state: State) -> tuple[object, ...]:
     """Return what the states of the files depend on."""
-    return (state.deployment, len(state.files), state.told.number, state.at_work)
+    number = state.seen.event_number if state.seen is not None else 0
+    return (state.deployment, len(state.files), number, state.at_work)
 
 
 class _Widgets:

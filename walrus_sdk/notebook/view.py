@@ -13,9 +13,11 @@ from functools import cache
 from itertools import islice
 
 from walrus_sdk.errors import CODES
+from walrus_sdk.model.alerts import Notice
 from walrus_sdk.model.html import escape, facts_html
 from walrus_sdk.model.progress import Phase, Progress
 from walrus_sdk.model.units import Frost, Mist
+from walrus_sdk.model.views import Step
 from walrus_sdk.notebook.state import (
     Action,
     File,
@@ -24,10 +26,11 @@ from walrus_sdk.notebook.state import (
     State,
     counts,
     file_states,
-    rate,
+    problems_of,
 )
 from walrus_sdk.watch import progress as words
 from walrus_sdk.watch.progress import size
+from walrus_sdk.watch.words import ending, money, speed
 
 __all__ = ["MAX_ROWS", "STYLE", "View", "enabled", "files_html", "focused", "text_of", "view"]
 
@@ -121,7 +124,7 @@ def focused(pressed: Action | None, before: View | None, now: View, offered: Act
 
 
 def _has_failures(state: State) -> bool:
-    return state.status == "failed" or FileState.FAILED in state.told.operations.values()
+    return state.status == "failed" or (state.seen is not None and state.seen.steps.get(Step.FAILED, 0) > 0)
 
 
 def _url(state: State) -> str:
@@ -173,11 +176,11 @@ def _class(text: str) -> str:
 
 def _meter(state: State, files: dict[FileState, int]) -> str:
     """Return the three lines of progress, and the rate; outside the region that is read aloud."""
-    progress = _progress(state, files)
+    progress = _progress(state)
     if progress is None:
         return ""
     bars = "".join(_bar(line) for line in words.lines(progress))
-    return f'<div class="wsdk-meter">{bars}<div class="wsdk-faint">{escape(_pace(state, files, progress))}</div></div>'
+    return f'<div class="wsdk-meter">{bars}<div class="wsdk-faint">{escape(_pace(state, files))}</div></div>'
 
 
 def _bar(line: words.Line) -> str:
@@ -192,59 +195,35 @@ def _bar(line: words.Line) -> str:
     )
 
 
-def _progress(state: State, files: dict[FileState, int]) -> Progress | None:
-    """Return the progress that is told, or, of a process that told none, what the journal knows."""
-    done = state.status == "completed"
-    if state.progress is not None and state.progress.deployment in ("", state.deployment):
-        return replace(state.progress, phase=Phase.DONE) if done else state.progress
-    if not state.files:
-        return None
-    stores = state.told.operations
-    stored = {key for key, is_at in stores.items() if is_at is FileState.STORED}
-    wanted = [file for file in state.files if file.operation is not None]
-    operations = {file.operation for file in wanted}
-    return Progress(
-        phase=Phase.DONE if done else Phase.CHAIN if state.status == "processing" else Phase.STORE,
-        files_found=len(state.files),
-        files_hashed=len(state.files),
-        bytes_hashed=sum(file.size for file in state.files),
-        stores_total=len(operations),
-        stores_encoded=len(stores.keys() & operations),
-        stores_confirmed=len(stored & operations),
-        bytes_total=sum(file.size for file in wanted),
-        bytes_sent=sum(file.size for file in wanted if file.operation in stored),
-        bytes_confirmed=sum(file.size for file in wanted if file.operation in stored),
-        transactions_total=state.told.transactions,
-        transactions_confirmed=state.told.transactions,
-        paused=state.status == "paused",
-    )
+def _progress(state: State) -> Progress | None:
+    """Return the progress of the panel's own verb, or else what the journal tells of the deployment."""
+    told, seen = state.progress, state.seen
+    if told is None or told.deployment not in ("", state.deployment):
+        told = seen.progress if seen is not None and seen.files_total else None
+    return replace(told, phase=Phase.DONE) if told is not None and state.status == "completed" else told
 
 
-def _pace(state: State, files: dict[FileState, int], progress: Progress) -> str:
-    """Return files stored of all, and while it works the rate and the time that is left."""
-    total = sum(files.values())
+def _pace(state: State, files: dict[FileState, int]) -> str:
+    """Return files stored of all, and while it works how fast, and when it will be over."""
+    total, seen = sum(files.values()), state.seen
     parts = [f"{files[FileState.STORED]:,} of {total:,} files stored"] if total else []
-    sent, confirmed = rate(state.points) if state.at_work else (0.0, 0.0)
-    if sent > 0:
-        parts.append(f"{size(round(sent))}/s sent")
-    left = progress.bytes_total - progress.bytes_confirmed
-    if confirmed > 0 and left > 0 and state.status != "paused":
-        parts.append(f"about {_duration(left / confirmed)} left")
-    return " · ".join(parts)
+    if seen is not None and state.at_work:
+        parts += [speed(seen.rates), ending(seen.eta)]
+    return " · ".join(part for part in parts if part)
 
 
 def _cost(state: State) -> str:
     """Return what is spent, against the plan and against the limit."""
-    told = state.told
-    if state.summary is None or not (told.planned_frost or told.spent_frost or told.gas_mist):
+    seen = state.seen
+    if seen is None or not (seen.planned_frost or seen.paid_frost or seen.paid_mist):
         return ""
-    parts = [f"spent {Frost(told.spent_frost)} of {Frost(told.planned_frost)} planned"]
-    if state.cap_frost is not None:
-        parts.append(f"limit {Frost(state.cap_frost)}")
-    if told.gas_mist > 0:
-        parts.append(f"gas {Mist(told.gas_mist)}")
-    if told.paid_again:
-        parts.append(f"{told.paid_again:,} stores may have been paid in vain")
+    parts = [f"spent {money(seen)}"]
+    if seen.cap_frost is not None:
+        parts.append(f"limit {Frost(seen.cap_frost)}")
+    if seen.paid_mist > 0:
+        parts.append(f"gas {Mist(seen.paid_mist)}")
+    if seen.possibly_paid_in_vain:
+        parts.append(f"{seen.possibly_paid_in_vain:,} stores may have been paid in vain")
     return f'<div class="wsdk-faint">{escape(" · ".join(parts))}</div>'
 
 
@@ -257,12 +236,14 @@ def _problems(state: State) -> str:
         row = CODES.get(code)
         if row is not None and all(problem.code != code for problem in found):
             found.append(Problem(code, message, row.next_step))
-    rest = list(state.told.problems.values()) if summary is not None and summary.status not in _OVER else []
+    over = summary is None or summary.status in _OVER
+    rest = problems_of(state.seen) if state.seen is not None and not over else []
     shown = [*found, *rest[-_MAX_PROBLEMS:]]
     lines = "".join(f"<li>{_problem(problem)}</li>" for problem in shown)
     if len(rest) > _MAX_PROBLEMS:
         lines += f"<li>and {len(rest) - _MAX_PROBLEMS:,} more</li>"
-    lines += "".join(f"<li>{escape(line)}</li>" for line in state.alerts)
+    alerts = state.seen.alerts if state.seen is not None else ()
+    lines += "".join(f"<li>{escape(Notice(alert).text)}</li>" for alert in alerts)
     return f'<div role="alert" class="wsdk-problems"><ul>{lines}</ul></div>' if lines else ""
 
 
@@ -310,13 +291,6 @@ def _cell(state: FileState) -> str:
 
 def _time(ms: int) -> str:
     return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def _duration(seconds: float) -> str:
-    whole = round(seconds)
-    if whole < 90:
-        return f"{max(1, whole)} s"
-    return f"{whole // 60} min" if whole < 5400 else f"{whole / 3600:.1f} h"
 
 
 STYLE = """<style>

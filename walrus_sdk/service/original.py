@@ -53,7 +53,6 @@ __all__ = [
     "DeploymentRecoveryManager",
     "WalrusSitesDeploymentService",
     "rollback_deployment",
-    "running",
 ]
 
 Opener = Callable[..., AbstractAsyncContextManager[Session]]
@@ -308,15 +307,6 @@ async def rollback_deployment(
         raise ConfigurationError("version_not_found", text, deployment_id=deployment_id)
     reason = f"rollback of {deployment_id}"
     return await session.rollback(str(item.site_id), options, to=number, reason=reason, progress=progress)
-
-
-async def running(session: Session) -> str:
-    """Return the newest deployment that a process works on. Raises `ConfigurationError` ``deployment_not_found``."""
-    live = {status.value for status in LIVE}
-    for item in await session.list():
-        if item.status in live:
-            return str(item.deployment_id)
-    raise ConfigurationError("deployment_not_found", "no deployment of this home is under way")
 
 
 # ── how it is done ────────────────────────────────────────────────────────────────────────────────────────────────

@@ -15,7 +15,7 @@ from walrus_sdk.planning.state import LIVE, is_unfinished
 from walrus_sdk.ports import Journal
 from walrus_sdk.service import requests
 
-__all__ = ["deployment_id", "report", "row", "summaries", "summarised", "summary"]
+__all__ = ["deployment_id", "report", "row", "summaries", "summarised"]
 
 IsLive = Callable[[DeploymentId], bool]
 
@@ -37,11 +37,6 @@ async def summaries(journal: Journal, is_live: IsLive, *, counts: bool = True) -
     """Return all deployments of this home, newest first; without `counts` their files are not read (see `summary`)."""
     rows = await journal.rows("deployments")
     return [await _summary(journal, row, is_live, counts=counts) for row in reversed(rows)]
-
-
-async def summary(journal: Journal, deployment: DeploymentId, is_live: IsLive) -> DeploymentSummary:
-    """Return one deployment without a look at its files: `progress` is 0 until it is complete."""
-    return await _summary(journal, await row(journal, deployment), is_live, counts=False)
 
 
 async def report(journal: Journal, deployment: DeploymentId, is_live: IsLive) -> DeploymentReport:

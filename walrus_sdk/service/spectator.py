@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Protocol
 
 from walrus_sdk.model.deployment import Event
-from walrus_sdk.model.reports import DeploymentReport, DeploymentSummary, Glimpse
+from walrus_sdk.model.reports import DeploymentReport, DeploymentSummary
 from walrus_sdk.model.units import DeploymentId
 from walrus_sdk.model.views import DeploymentView
 from walrus_sdk.ports import Journal
-from walrus_sdk.service import glimpse, reports, watching
+from walrus_sdk.service import reports, watching
 from walrus_sdk.service.monitoring import Sight, Watches
 from walrus_sdk.watch.tail import Tail
 
@@ -81,11 +81,6 @@ class Watching(Watches):
         journal = self._home.journal
         return await reports.report(journal, reports.deployment_id(deployment), self._home.is_live)
 
-    async def glimpse(self, deployment: str | DeploymentId, *, after: int = 0) -> Glimpse:
-        """Return what is new of a deployment since its event `after`; cheap enough for several looks a second."""
-        home, which = self._home, reports.deployment_id(deployment)
-        return await glimpse.glimpse(home.journal, home.tail, which, home.is_live, after)
-
     def watch(self, deployment: str | DeploymentId, *, after: int = 0) -> AsyncIterator[Event]:
         """Yield a deployment's events, past ones first, until nobody works on it any more. Needs no network."""
         home, which = self._home, reports.deployment_id(deployment)
@@ -96,14 +91,14 @@ class Watching(Watches):
 
         Needs no network. Raises `ConfigurationError` ``deployment_not_found``.
         """
-        return await self._watcher(deployment).look(files=files)
+        return await self.watcher(deployment).look(files=files)
 
     def follow(self, deployment: str | DeploymentId, *, files: int = 0) -> AsyncIterator[DeploymentView]:
         """Yield views of a deployment until nobody works on it any more: at every change, else each second.
 
         Each has the events that are new since the one before. Needs no network, and the deployment never waits for it.
         """
-        return watching.views(self._watcher(deployment), files=files)
+        return watching.views(self.watcher(deployment), files=files)
 
     def log(
         self, deployment: str | DeploymentId | None = None, *, last: int | None = None, follow: bool = False
@@ -124,6 +119,7 @@ class Watching(Watches):
         """Return the newest deployment that a process works on. Raises ``deployment_not_found``."""
         return await watching.newest(self._home.journal, self._home.is_live)
 
-    def _watcher(self, deployment: str | DeploymentId) -> watching.Watcher:
+    def watcher(self, deployment: str | DeploymentId) -> watching.Watcher:
+        """Return what looks at a deployment at a pace of its own, several times a second if need be."""
         home, which = self._home, reports.deployment_id(deployment)
         return watching.Watcher(home.journal, home.tail, home.is_live, home.wall_ms, which)

@@ -32,7 +32,10 @@ IsLive = Callable[[DeploymentId], bool]
 
 
 class Watcher:
-    """Looks at one deployment; each look reads what is new since the last one."""
+    """Looks at one deployment; each look reads what is new since the last one.
+
+    `entries` are the rows of its files (path, size, sha256, operation), known after the first look.
+    """
 
     def __init__(
         self, journal: Journal, tail: Tail, is_live: IsLive, wall_ms: Callable[[], int], deployment: DeploymentId
@@ -42,6 +45,7 @@ class Watcher:
         self._is_live = is_live
         self._wall_ms = wall_ms
         self.deployment = deployment
+        self.entries: Sequence[Mapping[str, Any]] = ()
         self._watched: snapshot.Watched | None = None
         self._summary: tuple[str, bool, bool, DeploymentSummary] | None = None
         self._version: int | None = None
@@ -74,8 +78,8 @@ class Watcher:
 
     async def _begin(self) -> snapshot.Watched:
         mine = {"deployment": str(self.deployment)}
-        entries = await self._journal.rows("entries", mine, columns=("path", "size", "sha256", "operation"))
-        return snapshot.begin(entries, await self._past())
+        self.entries = await self._journal.rows("entries", mine, columns=("path", "size", "sha256", "operation"))
+        return snapshot.begin(self.entries, await self._past())
 
     async def _past(self) -> Sequence[rates.Run]:
         """Learn from deployments of the same network that were completed before."""

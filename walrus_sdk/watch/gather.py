@@ -162,7 +162,6 @@ class Gatherer:
     def _view(self, row: Mapping[str, Any], completed: Mapping[tuple[Any, ...], int], now: int) -> RunView:
         seen = self._seen.get(row["id"]) or _Seen(Run(row["id"]))
         run, sample = seen.run, seen.sample
-        cap = run.facts.get("max_cost_frost")
         live = row["status"] in _LIVE
         return RunView(
             deployment=row["id"],
@@ -178,7 +177,7 @@ class Gatherer:
             memory_bytes=sample.resources.rss_bytes if sample else None,
             open_files=sample.resources.open_files if sample else None,
             spent_frost=run.paid("store"),
-            cap_frost=None if cap is None else int(cap),
+            cap_frost=run.cap_frost,
             tries=tuple(run.tries) if live else (),
         )
 

@@ -137,6 +137,12 @@ class Run:
         """The tries that failed, or whose answer was lost, in order."""
         return [one for one in self.tries if one.is_failure]
 
+    @property
+    def cap_frost(self) -> int | None:
+        """The limit of what its stores may cost; `None` where none was set."""
+        cap = self.facts.get("max_cost_frost")
+        return None if cap is None else int(cap)
+
     def paid(self, kind: str) -> int:
         """Return what effects of a kind have cost: FROST of stores, MIST of transactions (less what came back)."""
         return sum(one.paid for one in self.tries if one.kind == kind)

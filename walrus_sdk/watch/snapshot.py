@@ -288,12 +288,14 @@ def view(
         operations=watched.operations,
         resources=sample.resources if sample is not None else Resources(),
         planned_frost=int(watched.run.facts.get("cost_frost", 0)),
+        cap_frost=watched.run.cap_frost,
         paid_frost=watched.run.paid("store"),
         paid_mist=watched.run.paid("transaction"),
         possibly_paid_in_vain=watched.run.in_vain,
         failures=len(failures),
         errors=tuple(ErrorRecord(one.code, one.message, one.ended_ms, one.operation) for one in failures[-_ERRORS:]),
         events=tuple(events),
+        event_number=watched.last,
         files=tuple(_files(watched, files)) if files else (),
     )
 
