@@ -14,7 +14,6 @@ from walrus_sdk.model.network import LOCAL
 from walrus_sdk.model.options import RecoveryOptions
 from walrus_sdk.model.original import DeploymentOptions, DeploymentProgress, ErrorRecord
 from walrus_sdk.model.units import Mist
-from walrus_sdk.service.original import running
 from walrus_sdk.testing.journal import MemoryJournal
 
 pytestmark = pytest.mark.anyio
@@ -308,7 +307,7 @@ async def test_the_monitor_tells_each_change_until_nobody_works_on_it_any_more(p
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(place.service.resume_deployment, left)
         await begun.wait()
-        assert await running(place.world.session) == left
+        assert str(await place.world.session.newest()) == left
         state = await place.monitor.watch(left, listen, on_event=lambda event: kinds.append(event.type))
     assert (seen[0].status, seen[0].share < 1) == ("uploading", True)
     assert state.status == "completed"
@@ -349,7 +348,7 @@ async def test_health_names_what_to_look_at(place: Any) -> None:
     assert any("can be resumed" in text for text in health.findings)
     assert any("looked up by name" in text for text in health.findings)
     with pytest.raises(ConfigurationError):
-        await running(place.world.session)
+        await place.world.session.newest()
 
 
 async def test_a_state_shows_uploads_and_transactions_as_the_journal_has_them(place: Any) -> None:
