@@ -9,6 +9,7 @@ from enum import Enum, StrEnum
 from typing import Any
 
 from walrus_sdk.errors import CODES, WalrusError
+from walrus_sdk.model.alerts import Alert
 from walrus_sdk.model.html import Facts
 from walrus_sdk.model.progress import Progress
 from walrus_sdk.model.reports import DeploymentSummary
@@ -139,6 +140,11 @@ class State:
     def at_work(self) -> bool:
         """Whether a process, this one or another, works on the deployment."""
         return self.status in AT_WORK
+
+    @property
+    def alerts(self) -> tuple[Alert, ...]:
+        """The alerts about the deployment that fire."""
+        return self.seen.alerts if self.seen is not None else ()
 
     @property
     def can_go_on(self) -> bool:

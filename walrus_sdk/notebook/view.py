@@ -242,8 +242,7 @@ def _problems(state: State) -> str:
     lines = "".join(f"<li>{_problem(problem)}</li>" for problem in shown)
     if len(rest) > _MAX_PROBLEMS:
         lines += f"<li>and {len(rest) - _MAX_PROBLEMS:,} more</li>"
-    alerts = state.seen.alerts if state.seen is not None else ()
-    lines += "".join(f"<li>{escape(Notice(alert).text)}</li>" for alert in alerts)
+    lines += "".join(f"<li>{escape(Notice(alert).text)}</li>" for alert in state.alerts)
     return f'<div role="alert" class="wsdk-problems"><ul>{lines}</ul></div>' if lines else ""
 
 
