@@ -130,8 +130,8 @@ def small_requests(
 ) -> Iterator[Row]:
     """Compare requests of 1 KiB: ours over kept connections against plain httpx, httpx2 and aiohttp.
 
-    Paid stores, for which there is a limit, are those of the publisher's client: it opens a connection for each, so
-    that no paid request meets one that a balancer closes (docs/decisions/0003).
+    Paid stores, for which there is a limit, are those of the publisher's client: body held until its release, on a
+    watched connection (docs/decisions/0003).
     """
     usable = {
         name: contender

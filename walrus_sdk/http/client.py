@@ -31,6 +31,8 @@ MAX_REFUSAL = 16 * 1024
 """Bytes of a refusal that are read for its reason: what a proxy adds to it is not waited for."""
 
 _MAX_REDIRECTS = 3
+_SMALL_BYTES = 64 * 1024
+"""A body up to this size fits into the buffers of a connection: no write of it hangs, so no task looks for answers."""
 _KEEPALIVE_S = 4.0
 _CLOSE_S = 2.0
 _REASON_S = 10.0
@@ -286,7 +288,7 @@ class HttpClient:
         max_size: int = MAX_ANSWER,
         timeouts: Timeouts | None = None,
     ) -> Answer:
-        """Send a held body on a connection of its own and read a small answer; an early answer ends the sending.
+        """Send a held body on a watched connection and read a small answer; an early answer ends the sending.
 
         Of a refusal (status 400 and above) the first 16 KiB are read. Raises as `get`; what the body itself raises
         comes through unchanged. Cancellation closes the connection.
@@ -294,13 +296,14 @@ class HttpClient:
         limits = timeouts or self.timeouts
         async with (
             self._limited(address, limits) as scope,
-            _closing(body.chunks(line := Line(scope))) as chunks,
+            _closing(body.chunks(line := Line(scope, is_small=body.size <= _SMALL_BYTES))) as chunks,
         ):
             outgoing = Outgoing(chunks)
             fixed = {**(headers or {}), "content-length": str(body.size)}
             request = self._request(method, address, fixed, limits, stream=outgoing)
             request.extensions[LINE] = line
-            reading = await self._send_watched(request, outgoing, line, address)
+            send = self._send_small if line.is_small else self._send_watched
+            reading = await send(request, outgoing, line, address)
             refusal = reading.status >= 400
             return await _answer(
                 reading, lambda: reading.beginning(MAX_REFUSAL) if refusal else reading.whole(max_size)
@@ -352,6 +355,12 @@ class HttpClient:
         if _LOG.isEnabledFor(logging.INFO):
             _LOG.info("%s %s %d", request.method, redact.url(address), response.status_code)
         return Reading(response, address, secrets)
+
+    async def _send_small(self, request: httpx.Request, outgoing: Outgoing, _: Line, address: str) -> Reading:
+        try:
+            return await self._send(request, address)
+        except Exception as error:
+            raise outgoing.fault or error from error.__cause__
 
     async def _send_watched(self, request: httpx.Request, outgoing: Outgoing, line: Line, address: str) -> Reading:
         failure: Exception | None = None

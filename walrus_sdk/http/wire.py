@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,12 +29,14 @@ __all__ = [
 ]
 
 LINE = "line"
-"""Name of the request extension that holds a `Line`; such a request gets a connection of its own."""
+"""Name of the request extension that holds a `Line`; such a request has a connection that can be watched."""
 
 _PROBE_S = 0.02
 _WATCH_EVERY_S = 0.1
 _PROBE_BYTES = 65_536
 _MAX_CONNECTIONS = 100
+_PAID_KEPT_S = 1.0
+"""Seconds for which a connection is kept for the next held body: balancers close what was idle for longer."""
 _JOINED_BYTES = 65_536
 """Up to this size a body's first chunk is joined to its head: beyond, the copy costs more than a system call."""
 
@@ -105,7 +107,7 @@ class Stream(httpcore.AsyncNetworkStream):
 
 
 class JoiningStream(Stream):
-    """A kept connection: the head of a request goes out together with what follows it.
+    """A connection on which the head of a request goes out together with what follows it.
 
     One system call instead of two for each small request, and one packet where both fit.
     """
@@ -113,11 +115,12 @@ class JoiningStream(Stream):
     def __init__(self, inner: httpcore.AsyncNetworkStream) -> None:
         super().__init__(inner)
         self._waiting = b""
+        self.joins = True
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Send bytes; the end of a head waits for the next write, which may be empty, or the next read."""
         self.heard = False
-        if not self._waiting and buffer.endswith(b"\r\n\r\n"):
+        if self.joins and not self._waiting and buffer.endswith(b"\r\n\r\n"):
             self._waiting = buffer
             return
         waiting, self._waiting = self._waiting, b""
@@ -134,7 +137,7 @@ class JoiningStream(Stream):
         return await super().read(max_bytes, timeout)
 
 
-class WatchedStream(Stream):
+class WatchedStream(JoiningStream):
     """A connection that can look for early bytes without losing them.
 
     Looking has to read: on TLS a readable socket may hold session tickets only. What was read is kept for `read`.
@@ -142,7 +145,7 @@ class WatchedStream(Stream):
 
     def __init__(self, inner: httpcore.AsyncNetworkStream) -> None:
         super().__init__(inner)
-        self._lock = anyio.Lock()
+        self._lock = anyio.Lock(fast_acquire=True)
         self._kept = b""
         self._answered = False
         self._settled = False
@@ -150,12 +153,19 @@ class WatchedStream(Stream):
 
     async def answered(self) -> bool:
         """Whether bytes, or the end of the stream, came from the peer; ends a write that is under way if so."""
+        if not self.joins:
+            await anyio.lowlevel.checkpoint()  # a refusal of a large body is worth a turn of the loop
         async with self._lock:
             if not self._settled and not self._answered and await self._probe():
                 self._answered = True
                 if self._writing is not None:
                     self._writing.cancel()
         return self._answered
+
+    def begin(self, *, joins: bool) -> None:
+        """Begin an exchange: what is there from now on comes early. The head of a large body leaves before it."""
+        self._answered = self._settled = False
+        self.joins = joins
 
     async def settle(self) -> bool:
         """Look a last time; from now on nobody but `read` takes bytes."""
@@ -188,11 +198,10 @@ class WatchedStream(Stream):
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Send bytes; fails with `httpcore.WriteError` when an early answer is noticed meanwhile."""
-        self.heard = False
         with anyio.CancelScope() as scope:
             self._writing = scope
             try:
-                await self._inner.write(buffer, timeout)
+                await super().write(buffer, timeout)
             finally:
                 self._writing = None
         if scope.cancelled_caught:
@@ -227,22 +236,26 @@ class _Backend(httpcore.AsyncNetworkBackend):
 
 
 class Line:
-    """The connection of one request, as its body sees it; with a transport of a test there is none to see."""
+    """The connection of one request, as its body sees it; with a transport of a test there is none to see.
 
-    def __init__(self, scope: anyio.CancelScope | None = None) -> None:
+    `scope` is that of the exchange. With `is_small` the whole body fits into the connection's buffers.
+    """
+
+    def __init__(self, scope: anyio.CancelScope | None = None, *, is_small: bool = False) -> None:
         self._stream: WatchedStream | None = None
         self._settled = False
         self._scope = scope
+        self.is_small = is_small
+
+    def take(self, stream: WatchedStream) -> None:
+        """Take the connection on which the request goes out."""
+        stream.begin(joins=self.is_small)
+        self._stream = stream
 
     def held_up(self, seconds: float) -> None:
         """Give the exchange so much more time: its body waited for something that is not the service's fault."""
         if self._scope is not None:
             self._scope.deadline += seconds
-
-    async def trace(self, event: str, info: Mapping[str, Any]) -> None:
-        """Take the connection as httpcore opens it (its ``trace`` request extension)."""
-        if event in {"connection.connect_tcp.complete", "connection.start_tls.complete"}:
-            self._stream = info["return_value"]
 
     async def answered(self) -> bool:
         """Whether the service has answered, or hung up, already."""
@@ -316,8 +329,9 @@ def _as_httpx() -> Iterator[None]:
 
 
 class _Incoming(httpx.AsyncByteStream):
-    def __init__(self, stream: Any) -> None:
+    def __init__(self, stream: Any, closed: _Closed) -> None:
         self._stream = stream
+        self._closed = closed
         self._chunks: AsyncIterator[bytes] | None = None
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -333,37 +347,105 @@ class _Incoming(httpx.AsyncByteStream):
     async def aclose(self) -> None:
         with _as_httpx():
             await self._stream.aclose()
+            await self._closed()
+
+
+_Closed = Callable[[], Awaitable[None]]
+
+
+async def _nothing() -> None:
+    """A pool notices by itself that an answer was closed."""
+
+
+class _Paid:
+    """Connections for held bodies: each is watched, and kept for a second at most; the one used last is used first.
+
+    One that was closed while it was idle is noticed before the release of what goes out on it (`Line.settle`).
+    """
+
+    def __init__(self, tls: ssl.SSLContext) -> None:
+        tls.set_alpn_protocols(["http/1.1"])
+        self._tls = tls
+        self._backend = _Backend(WatchedStream)
+        self._kept: list[tuple[httpcore.AsyncHTTP11Connection, WatchedStream]] = []
+        self._busy: set[httpcore.AsyncHTTP11Connection] = set()
+
+    async def handle(self, request: httpcore.Request, line: Line) -> tuple[httpcore.Response, _Closed]:
+        """Send a request; returns its answer, and what is to be awaited when that is closed."""
+        origin = request.url.origin
+        connection, stream = await self._kept_one(origin) or await self._opened(origin, request.extensions["timeout"])
+        line.take(stream)
+        self._busy.add(connection)
+        try:
+            answer = await connection.handle_async_request(request)
+        except BaseException:
+            self._busy.discard(connection)  # it has closed itself
+            raise
+        return answer, lambda: self._take_back(connection, stream)
+
+    async def _kept_one(self, origin: httpcore.Origin) -> tuple[httpcore.AsyncHTTP11Connection, WatchedStream] | None:
+        while self._kept:
+            connection, stream = self._kept.pop()
+            if connection.can_handle_request(origin) and not connection.has_expired():
+                return connection, stream
+            await connection.aclose()
+        return None
+
+    async def _opened(
+        self, origin: httpcore.Origin, timeouts: Mapping[str, float | None]
+    ) -> tuple[httpcore.AsyncHTTP11Connection, WatchedStream]:
+        host, seconds = origin.host.decode("ascii"), timeouts.get("connect")
+        stream: Any = await self._backend.connect_tcp(host, origin.port, seconds)
+        if origin.scheme == b"https":
+            stream = await stream.start_tls(self._tls, host, seconds)
+        return httpcore.AsyncHTTP11Connection(origin, stream, keepalive_expiry=_PAID_KEPT_S), stream
+
+    async def _take_back(self, connection: httpcore.AsyncHTTP11Connection, stream: WatchedStream) -> None:
+        if connection not in self._busy:
+            return  # all were closed meanwhile
+        self._busy.discard(connection)
+        spare, _ = connection._h11_state.trailing_data  # it came with the answer, and is nobody's (N13)
+        if connection.is_available() and not spare:
+            self._kept.append((connection, stream))
+        else:
+            await connection.aclose()
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        connections = [*self._busy, *(connection for connection, _ in self._kept)]
+        self._busy.clear()
+        self._kept.clear()
+        for connection in connections:
+            await connection.aclose()
 
 
 class Transport(httpx.AsyncBaseTransport):
-    """Sends requests over two pools: kept connections for reads, one connection each for held bodies.
+    """Sends requests over kept connections: those of held bodies can be watched, and are kept for a second only.
 
-    A kept connection may be closed by a balancer just when a paid request goes out on it; a fresh one cannot. `tls` is
-    called with the first request: what is wrong with its files matters to nobody before.
+    A kept connection may be closed by a balancer just when a paid request goes out on it, so that its answer is lost:
+    a second is less than any balancer waits. `tls` is called with the first request: what is wrong with its files
+    matters to nobody before.
     """
 
     def __init__(self, tls: Callable[[], ssl.SSLContext], *, keepalive_s: float) -> None:
         self._tls = tls
         self._keepalive_s = keepalive_s
-        self._pools: tuple[httpcore.AsyncConnectionPool, ...] = ()
+        self._pools: tuple[httpcore.AsyncConnectionPool, _Paid] | None = None
 
-    def _open(self) -> tuple[httpcore.AsyncConnectionPool, ...]:
-        common: dict[str, Any] = {"ssl_context": self._tls(), "max_connections": _MAX_CONNECTIONS}
-        kept = httpcore.AsyncConnectionPool(
-            **common,
+    def _open(self) -> tuple[httpcore.AsyncConnectionPool, _Paid]:
+        tls = self._tls()
+        pool = httpcore.AsyncConnectionPool(
+            ssl_context=tls,
+            max_connections=_MAX_CONNECTIONS,
             network_backend=_Backend(JoiningStream),
             max_keepalive_connections=_MAX_CONNECTIONS,
             keepalive_expiry=self._keepalive_s,
         )
-        fresh = httpcore.AsyncConnectionPool(
-            **common, network_backend=_Backend(WatchedStream), max_keepalive_connections=0
-        )
-        return kept, fresh
+        return pool, _Paid(tls)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request. Raises the exceptions of httpx."""
         line = request.extensions.get(LINE)
-        trace = {} if line is None else {"trace": line.trace}
         assert isinstance(request.stream, httpx.AsyncByteStream), "bodies are asynchronous here"
         sent = httpcore.Request(
             method=request.method,
@@ -375,24 +457,29 @@ class Transport(httpx.AsyncBaseTransport):
             ),
             headers=request.headers.raw,
             content=request.stream,
-            extensions={"timeout": request.extensions.get("timeout", {}), **trace},
+            extensions={"timeout": request.extensions.get("timeout", {})},
         )
         self._pools = self._pools or self._open()
-        kept, fresh = self._pools
+        pool, paid = self._pools
         with _as_httpx():
-            answer = await (kept if line is None else fresh).handle_async_request(sent)
+            if line is not None:
+                answer, closed = await paid.handle(sent, line)
+            else:
+                answer, closed = await pool.handle_async_request(sent), _nothing
         stream = answer.extensions.get("network_stream")
         if isinstance(stream, Stream) and not stream.heard:
             await answer.aclose()
+            await stream.aclose()  # what else comes on it is nobody's
+            await closed()
             raise httpx.RemoteProtocolError("an answer that came before its request")
         return httpx.Response(
             status_code=answer.status,
             headers=answer.headers,
-            stream=_Incoming(answer.stream),
+            stream=_Incoming(answer.stream, closed),
             extensions=answer.extensions,
         )
 
     async def aclose(self) -> None:
         """Close all connections."""
-        for pool in self._pools:
+        for pool in self._pools or ():
             await pool.aclose()
