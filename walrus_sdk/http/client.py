@@ -346,7 +346,7 @@ class HttpClient:
         return httpx.Request(method, url, headers=merged, extensions={"timeout": phases}, **body)
 
     async def _send(self, request: httpx.Request, address: str) -> Reading:
-        secrets = origins.secrets_of(origins.checked(address), request.headers)
+        secrets = origins.secrets_of(origins.checked(address), request.headers.get("authorization"))
         try:
             response = await self._transport.handle_async_request(request)
         except Exception as error:

@@ -57,9 +57,11 @@ def split_user(url: httpx.URL) -> tuple[httpx.URL, dict[str, str]]:
     return url.copy_with(userinfo=b""), {"authorization": f"Basic {secret}"}
 
 
-def secrets_of(url: httpx.URL, fields: Mapping[str, str]) -> tuple[str, ...]:
+def secrets_of(url: httpx.URL, authorization: str | None) -> tuple[str, ...]:
     """Return what of a request to an address may never be shown: its credentials, in each form that they take."""
-    given = [value for name, value in {**split_user(url)[1], **fields}.items() if name.lower() == "authorization"]
+    if authorization is None and not url.userinfo:
+        return ()
+    given = filter(None, (*split_user(url)[1].values(), authorization))
     found = {url.password, *(part for value in given for part in (value, value.partition(" ")[2]))}
     return tuple(sorted(filter(None, found), key=len, reverse=True))
 

@@ -107,7 +107,7 @@ class Stream(httpcore.AsyncNetworkStream):
 
 
 class JoiningStream(Stream):
-    """A connection on which the head of a request goes out together with what follows it.
+    """A kept connection: the head of a request goes out together with what follows it.
 
     One system call instead of two for each small request, and one packet where both fit.
     """
@@ -115,12 +115,11 @@ class JoiningStream(Stream):
     def __init__(self, inner: httpcore.AsyncNetworkStream) -> None:
         super().__init__(inner)
         self._waiting = b""
-        self.joins = True
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Send bytes; the end of a head waits for the next write, which may be empty, or the next read."""
         self.heard = False
-        if self.joins and not self._waiting and buffer.endswith(b"\r\n\r\n"):
+        if not self._waiting and buffer.endswith(b"\r\n\r\n"):
             self._waiting = buffer
             return
         waiting, self._waiting = self._waiting, b""
@@ -137,7 +136,7 @@ class JoiningStream(Stream):
         return await super().read(max_bytes, timeout)
 
 
-class WatchedStream(JoiningStream):
+class WatchedStream(Stream):
     """A connection that can look for early bytes without losing them.
 
     Looking has to read: on TLS a readable socket may hold session tickets only. What was read is kept for `read`.
@@ -153,8 +152,7 @@ class WatchedStream(JoiningStream):
 
     async def answered(self) -> bool:
         """Whether bytes, or the end of the stream, came from the peer; ends a write that is under way if so."""
-        if not self.joins:
-            await anyio.lowlevel.checkpoint()  # a refusal of a large body is worth a turn of the loop
+        await anyio.lowlevel.checkpoint()  # a refusal that comes before the release is worth a turn of the loop
         async with self._lock:
             if not self._settled and not self._answered and await self._probe():
                 self._answered = True
@@ -162,10 +160,9 @@ class WatchedStream(JoiningStream):
                     self._writing.cancel()
         return self._answered
 
-    def begin(self, *, joins: bool) -> None:
-        """Begin an exchange: what is there from now on comes early. The head of a large body leaves before it."""
+    def begin(self) -> None:
+        """Begin an exchange: what is there from now on comes early."""
         self._answered = self._settled = False
-        self.joins = joins
 
     async def settle(self) -> bool:
         """Look a last time; from now on nobody but `read` takes bytes."""
@@ -198,10 +195,13 @@ class WatchedStream(JoiningStream):
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Send bytes; fails with `httpcore.WriteError` when an early answer is noticed meanwhile."""
+        self.heard = False
+        if not buffer:
+            return
         with anyio.CancelScope() as scope:
             self._writing = scope
             try:
-                await super().write(buffer, timeout)
+                await self._inner.write(buffer, timeout)
             finally:
                 self._writing = None
         if scope.cancelled_caught:
@@ -249,7 +249,7 @@ class Line:
 
     def take(self, stream: WatchedStream) -> None:
         """Take the connection on which the request goes out."""
-        stream.begin(joins=self.is_small)
+        stream.begin()
         self._stream = stream
 
     def held_up(self, seconds: float) -> None:
