@@ -108,7 +108,7 @@ class InProcess:
         await deploy.deploy(connection, self.folder, _OPTIONS, Feed())
 
 
-async def _nobody_asks(_: Ownership) -> str:
+async def _nobody_asks(_: Ownership, __: frozenset[str]) -> frozenset[str]:
     await anyio.sleep_forever()
     raise AssertionError
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -64,6 +66,13 @@ async def put(http: HttpClient, url: str, body: Paid | None = None) -> bytes:
 
 async def test_one_store_after_another_goes_out_on_the_same_connection(served: Any) -> None:
     async with served(Service()) as url, HttpClient(timeouts=QUICK) as http:
+        assert [await put(http, url) for _ in range(3)] == [b"11", b"12", b"13"]
+
+
+async def test_over_tls_one_handshake_serves_many_stores(
+    served: Any, server_tls: ssl.SSLContext, certificate: Path
+) -> None:
+    async with served(Service(), server_tls) as url, HttpClient(timeouts=QUICK, ca_file=certificate) as http:
         assert [await put(http, url) for _ in range(3)] == [b"11", b"12", b"13"]
 
 
