@@ -26,7 +26,7 @@ def quoted(saved: Mapping[str, Any]) -> str:
         if row["limit"] is not None:
             sign = "≤" if row["at_most"] else "≥"
             cells = (
-                row["quantity"], row["against"], f"{row['ours']:.3g} {row['unit']}", f"{row['theirs']:.3g} {row['unit']}",
+                row["quantity"], row["against"], *(f"{row[name]:.3g} {row['unit']}" for name in ("ours", "theirs")),
                 f"{row['ratio']:.3g}", f"{sign} {row['limit']:.3g}", row["verdict"],
             )  # fmt: skip
             lines.append("| " + " | ".join(cells) + " |")
