@@ -13,9 +13,7 @@ import pytest
 import walrus_sdk as ws
 from walrus_sdk.frames.history import History, history
 from walrus_sdk.localnet.server import LocalNetwork
-from walrus_sdk.model.shares import shared_out
 from walrus_sdk.sui.signers import KeySigner
-from walrus_sdk.watch import costs
 
 from .conftest import CHAIN, T0, Journal
 
@@ -103,12 +101,6 @@ def test_pages_cost_what_the_session_says_they_cost_and_copies_are_stored_once(t
     assert (second["new_paths"], second["new_path_bytes"], second["saved_bytes"]) == (1, 3, 3201)
     assert list(found.cost_per_deployment()["saved_bytes"]) == [0, 3201]
     assert list(found.success_rate("month")["bytes"]) == [3201 + 3]
-
-
-@pytest.mark.parametrize(("amount", "sizes"), [(100, [1, 1, 1]), (7, [0, 0]), (10**30, [3, 0, 10**9]), (5, [])])
-def test_the_session_and_the_frames_share_costs_out_alike(amount: int, sizes: list[int]) -> None:
-    assert shared_out(amount, sizes) == costs.shared_out(amount, sizes)
-    assert sum(shared_out(amount, sizes)) == (amount if sizes else 0)
 
 
 def test_what_expires_is_told_of_each_site_that_needs_it(journal: Journal) -> None:

@@ -19,9 +19,10 @@ from walrus_sdk.errors import ConfigurationError
 from walrus_sdk.model import events
 from walrus_sdk.model.progress import Phase, Progress
 from walrus_sdk.model.samples import Sample
+from walrus_sdk.model.shares import shared_out
 from walrus_sdk.model.units import DeploymentId
 from walrus_sdk.ports import Change, Put
-from walrus_sdk.watch.costs import costs_once, shared_out
+from walrus_sdk.watch.costs import costs_once
 from walrus_sdk.watch.exporters import prometheus
 from walrus_sdk.watch.metering import Meter
 from walrus_sdk.watch.metrics import METRICS, Endpoints, Sums, figures, performance

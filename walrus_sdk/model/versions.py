@@ -140,7 +140,10 @@ class BlobFate:
 
 @dataclass(frozen=True, slots=True)
 class CleanupReport(Shown):
-    """What a cleanup does, or would do: deployments and versions forgotten, blobs deleted or waiting for their end."""
+    """What a cleanup does, or would do: deployments and versions forgotten, blobs deleted or waiting for their end.
+
+    `possibly_paid_in_vain` names the blobs of which deployments that came to nothing know that, and no result has told.
+    """
 
     deployments: tuple[DeploymentId, ...]
     versions: tuple[tuple[ObjectId, int], ...]
@@ -149,6 +152,7 @@ class CleanupReport(Shown):
     dry_run: bool
     deployment_id: DeploymentId | None = None
     digests: tuple[Digest, ...] = ()
+    possibly_paid_in_vain: tuple[str, ...] = ()
 
     def facts(self) -> tuple[str, Facts]:
         """Return what a notebook shows: how much goes, and what ends by itself."""
@@ -160,6 +164,8 @@ class CleanupReport(Shown):
         facts += [(f"{would}deleted", str(blob.blob_id)) for blob in self.deleted[:_SHOWN]]
         if self.waiting:
             facts.append(("end by themselves", f"{len(self.waiting):,} blobs that are permanent"))
+        facts += [("paid in vain", f"{name}: possibly, by a deployment that came to nothing")
+                  for name in self.possibly_paid_in_vain]  # fmt: skip
         return "Cleanup (dry run)" if self.dry_run else "Cleanup", facts
 
     def to_json(self) -> dict[str, Any]:
@@ -172,4 +178,5 @@ class CleanupReport(Shown):
             "waiting": [blob.to_json() for blob in self.waiting],
             "deployment_id": None if self.deployment_id is None else str(self.deployment_id),
             "digests": [str(digest) for digest in self.digests],
+            "possibly_paid_in_vain": list(self.possibly_paid_in_vain),
         }

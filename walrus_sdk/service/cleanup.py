@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -24,7 +24,7 @@ from walrus_sdk.model.network import ChainState
 from walrus_sdk.model.options import DeployOptions
 from walrus_sdk.model.plan import Cost, Plan, SiteChange, SiteTarget
 from walrus_sdk.model.progress import Phase
-from walrus_sdk.model.units import BlobId, DeploymentId, ObjectId, SuiAddress
+from walrus_sdk.model.units import BlobId, DeploymentId, Digest, ObjectId, SuiAddress
 from walrus_sdk.model.versions import CleanupReport
 from walrus_sdk.planning.build import finish
 from walrus_sdk.planning.cleanup import CleanupFacts, Decision, Extent, decide
@@ -34,7 +34,7 @@ from walrus_sdk.ports import Change, Drop, Ownership, Put
 from walrus_sdk.service import requests
 from walrus_sdk.service.connection import Connection
 from walrus_sdk.service.deploy import deadline_of, until
-from walrus_sdk.service.lifecycle import begin, give_up, matters
+from walrus_sdk.service.lifecycle import begin, give_up, matters, told_by, untold
 from walrus_sdk.service.nowhere import NoFolder
 from walrus_sdk.service.sampling import sampled
 from walrus_sdk.service.unfinished import end_cleanup, plan_of, row_of, settle_and_end
@@ -84,8 +84,9 @@ async def cleanup(
     if not dry_run:
         await _settle_older(connection, owner, state, options, feed, only)
     decision = await _decide(connection, owner, state, options, extent)
+    in_vain = await untold(connection, state.chain_id, owner)
     if dry_run or decision.empty:
-        return _report(decision, dry_run=dry_run)
+        return _report(decision, dry_run=dry_run, in_vain=in_vain)
     plan = _plan(connection, state, owner, decision)
     ownership = await begin(connection, plan)
     try:
@@ -95,7 +96,7 @@ async def cleanup(
             raise OwnershipError("row_changed", text)
         async with requests.at_work(connection, ownership.deployment):
             with until(deadline):
-                work = partial(_carry_out, connection, ownership, plan, decision, options, feed)
+                work = partial(_carry_out, connection, ownership, plan, decision, in_vain, options, feed)
                 return await sampled(connection.sampler, ownership, feed, work)
     except WalrusError as error:
         error.fields |= {"deployment_id": str(ownership.deployment)}
@@ -107,9 +108,24 @@ async def cleanup(
         await connection.journal.release(ownership)
 
 
-def _report(decision: Decision, *, dry_run: bool, of: DeploymentId | None = None) -> CleanupReport:
-    versions = tuple((site_id, number) for _, site_id, number in decision.versions)
-    return CleanupReport(decision.deployments, versions, decision.deleted, decision.waiting, dry_run, of)
+def _report(
+    decision: Decision,
+    *,
+    dry_run: bool,
+    in_vain: Collection[str],
+    of: DeploymentId | None = None,
+    digests: Sequence[Digest] = (),
+) -> CleanupReport:
+    return CleanupReport(
+        decision.deployments,
+        tuple((site_id, number) for _, site_id, number in decision.versions),
+        decision.deleted,
+        decision.waiting,
+        dry_run,
+        of,
+        tuple(digests),
+        tuple(sorted(in_vain)),
+    )
 
 
 def _plan(connection: Connection, state: ChainState, owner: SuiAddress, decision: Decision) -> Plan:
@@ -255,6 +271,7 @@ async def _carry_out(
     ownership: Ownership,
     plan: Plan,
     decision: Decision,
+    in_vain: Collection[str],
     options: DeployOptions,
     feed: Feed,
 ) -> CleanupReport:
@@ -263,16 +280,12 @@ async def _carry_out(
     feed.phase(Phase.CHAIN)
     await diary.move(Status.PROCESSING, puts=_forgotten_blobs(plan, decision))
     forgotten = Change(events.NOTE, {"message": "forgotten"}, (), _drops(plan, decision))
-    await connection.journal.append(ownership, [*_undone(plan, decision), forgotten])
+    await connection.journal.append(ownership, [*_undone(plan, decision), *told_by(in_vain), forgotten])
     deletes = Deletes(context, plan)
     await deletes.run()
     for deployment in decision.deployments:
         await _forget(connection, deployment)
-    report = _report(decision, dry_run=False, of=ownership.deployment)
-    report = CleanupReport(
-        report.deployments, report.versions, report.deleted, report.waiting, False, report.deployment_id,
-        tuple(deletes.digests),
-    )  # fmt: skip
+    report = _report(decision, dry_run=False, in_vain=in_vain, of=ownership.deployment, digests=deletes.digests)
     now = connection.clock.wall_ms()
     await diary.move(Status.COMPLETED, finished_ms=now, can_resume=0, result=json.dumps(report.to_json()))
     feed.phase(Phase.DONE)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ from walrus_sdk.model import events
 from walrus_sdk.model.deployment import PUBLISHING, EffectState, Status, may_move
 from walrus_sdk.model.options import DeployOptions, DeployResult
 from walrus_sdk.model.plan import Plan
-from walrus_sdk.model.units import DeploymentId
+from walrus_sdk.model.units import DeploymentId, SuiAddress
 from walrus_sdk.planning.plan_json import canonical, dump
 from walrus_sdk.planning.request import thawed
 from walrus_sdk.planning.state import can_resume, is_failure, is_same_site, is_unfinished
@@ -38,6 +39,8 @@ __all__ = [
     "inherited",
     "matters",
     "status_of",
+    "told_by",
+    "untold",
     "withdraw",
 ]
 
@@ -78,19 +81,36 @@ async def begin(connection: Connection, plan: Plan, scan_s: float | None = None)
 async def inherited(connection: Connection, deployment: DeploymentId, plan: Plan) -> list[Change]:
     """Return events that make `deployment` tell what others of its site may have paid in vain, and no result told yet.
 
-    They are read from the journal, so that no death between the end of one deployment and the next loses them.
+    They are read from the journal, so that no death between the end of one deployment and the next loses them. A
+    cleanup that came to nothing may know of all that it forgot.
     """
     target, names = plan.target, set[str]()
     rows = await connection.journal.rows("deployments", {"chain": plan.chain_id, "owner": str(target.owner)})
     for row in reversed(rows):
         its_own = is_same_site(row, target.site_id, target.name) or row["site_name"] == target.name
-        if row["verb"] not in PUBLISHING or not its_own:
-            continue
-        if row["status"] == Status.COMPLETED.value:
+        is_over = row["status"] == Status.COMPLETED.value
+        if row["verb"] in PUBLISHING and its_own and is_over:
             break
+        if is_over or not (row["verb"] == "cleanup" or (row["verb"] in PUBLISHING and its_own)):
+            continue
         names |= await _in_vain(connection, DeploymentId(row["id"]))
-    missing = sorted(names - await _in_vain(connection, deployment))
-    return [Change(events.SECOND_PAYMENT_POSSIBLE, {"kind": "store", "name": name}) for name in missing]
+    return told_by(names - await _in_vain(connection, deployment))
+
+
+async def untold(connection: Connection, chain_id: str, owner: SuiAddress) -> set[str]:
+    """Return what deployments of a wallet that came to nothing may have paid in vain, and no result has told."""
+    told, names = set[str](), set[str]()
+    for row in await connection.journal.rows("deployments", {"chain": chain_id, "owner": str(owner)}):
+        if row["status"] == Status.COMPLETED.value:
+            told |= set(json.loads(row["result"] or "{}").get("possibly_paid_in_vain", ()))
+        else:
+            names |= await _in_vain(connection, DeploymentId(row["id"]))
+    return names - told
+
+
+def told_by(names: Iterable[str]) -> list[Change]:
+    """Return the events by which a deployment tells what others may have paid in vain."""
+    return [Change(events.SECOND_PAYMENT_POSSIBLE, {"kind": "store", "name": name}) for name in sorted(names)]
 
 
 async def _in_vain(connection: Connection, deployment: DeploymentId) -> set[str]:

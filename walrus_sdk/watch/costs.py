@@ -6,26 +6,14 @@ several paths counts at the first of them. What is saved is what the same bytes 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from walrus_sdk.model.performance import FileCost
 from walrus_sdk.model.plan import Plan
+from walrus_sdk.model.shares import shared_out
 
-__all__ = ["costs_once", "file_costs", "shared_out"]
-
-
-def shared_out(amount: int, sizes: Sequence[int]) -> list[int]:
-    """Share an amount out by sizes; the parts are whole and add up to it. Sizes of 0 share alike when all are 0."""
-    weights = list(sizes) if any(sizes) else [1] * len(sizes)
-    total = sum(weights)
-    if not total:
-        return []
-    parts = [amount * weight // total for weight in weights]
-    by_rest = sorted(range(len(weights)), key=lambda n: (-(amount * weights[n] % total), n))
-    for number in by_rest[: amount - sum(parts)]:
-        parts[number] += 1
-    return parts
+__all__ = ["costs_once", "file_costs"]
 
 
 def file_costs(
