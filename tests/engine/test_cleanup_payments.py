@@ -47,6 +47,18 @@ async def test_once_a_result_has_told_it_no_other_cleanup_does() -> None:
     assert (await world.session.cleanup(older_than_days=0.0, dry_run=False)).possibly_paid_in_vain == ()
 
 
+async def test_a_result_that_is_forgotten_is_told_once_more() -> None:
+    """It may have died with its process before anybody was told."""
+    world, in_vain = await paid_and_cancelled()
+    assert in_vain <= set((await world.deploy()).possibly_paid_in_vain)
+    world.files["index.html"] = b"a third home"
+    assert (await world.deploy()).possibly_paid_in_vain == ()
+    looked = await world.session.cleanup(older_than_days=0.0, keep_last=1)
+    report = await world.session.cleanup(older_than_days=0.0, keep_last=1, dry_run=False)
+    assert set(looked.possibly_paid_in_vain) == set(report.possibly_paid_in_vain) == in_vain
+    assert (await world.session.cleanup(older_than_days=0.0, keep_last=1, dry_run=False)).possibly_paid_in_vain == ()
+
+
 @pytest.mark.parametrize("next_one", ["cleanup", "deploy"])
 async def test_a_cleanup_that_dies_when_it_has_forgotten_a_history_loses_no_name(next_one: str) -> None:
     world, in_vain = await paid_and_cancelled()

@@ -326,15 +326,14 @@ class _House:
             open_ = {name for (name,) in rows}
             rows = db.execute("select result from deployments where result is not null")
             results = [json.loads(text) for (text,) in rows]  # of a verb that was killed before it could tell it, too
-            for result in results:  # who cleans up afterwards has been told
-                self._named |= set(result.get("possibly_paid_in_vain", ()))
+            kept = {name for result in results for name in result.get("possibly_paid_in_vain", ())}
         alive = {deployment for deployment, _ in there}
         forgotten = {event[0] for event in self._told if verb == "cleanup" and event[0] not in alive}
         lost = [e for e in self._told if e[0] not in forgotten and there.get((e[0], e[1])) != e]
         self._figures += Figures(acknowledgements=len(self._told))
         if lost:
             self._note(f"not in the journal after {verb}: {lost}", lost_acknowledgements=len(lost))
-        silent = set(self.in_vain()) - self._named - open_
+        silent = set(self.in_vain()) - self._named - open_ - kept
         if silent:
             self._note(f"paid in vain and named nowhere after {verb}: {sorted(silent)}", unreported=len(silent))
             self._named |= silent

@@ -161,7 +161,7 @@ def cleanup_page(found: CleanupReport) -> Page:
         ("ends by itself", f"{blob.blob_id}, {size(blob.size)}, in Walrus epoch {blob.end_epoch}")
         for blob in found.waiting
     ]
-    page += [("paid in vain", f"{name}: possibly, by a deployment that came to nothing")
+    page += [("paid in vain", f"{name}: possibly; no other result tells it")
              for name in found.possibly_paid_in_vain]  # fmt: skip
     return page + ([("next step", "the same with --yes does it")] if found.dry_run else [])
 

@@ -142,7 +142,8 @@ class BlobFate:
 class CleanupReport(Shown):
     """What a cleanup does, or would do: deployments and versions forgotten, blobs deleted or waiting for their end.
 
-    `possibly_paid_in_vain` names the blobs of which deployments that came to nothing know that, and no result has told.
+    `possibly_paid_in_vain` names the blobs of which deployments that it forgets, and those that came to nothing, know
+    that, and no result tells any more.
     """
 
     deployments: tuple[DeploymentId, ...]
@@ -164,7 +165,7 @@ class CleanupReport(Shown):
         facts += [(f"{would}deleted", str(blob.blob_id)) for blob in self.deleted[:_SHOWN]]
         if self.waiting:
             facts.append(("end by themselves", f"{len(self.waiting):,} blobs that are permanent"))
-        facts += [("paid in vain", f"{name}: possibly, by a deployment that came to nothing")
+        facts += [("paid in vain", f"{name}: possibly; no other result tells it")
                   for name in self.possibly_paid_in_vain]  # fmt: skip
         return "Cleanup (dry run)" if self.dry_run else "Cleanup", facts
 

@@ -84,7 +84,7 @@ async def cleanup(
     if not dry_run:
         await _settle_older(connection, owner, state, options, feed, only)
     decision = await _decide(connection, owner, state, options, extent)
-    in_vain = await untold(connection, state.chain_id, owner)
+    in_vain = await untold(connection, state.chain_id, owner, decision.deployments)
     if dry_run or decision.empty:
         return _report(decision, dry_run=dry_run, in_vain=in_vain)
     plan = _plan(connection, state, owner, decision)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,14 +97,24 @@ async def inherited(connection: Connection, deployment: DeploymentId, plan: Plan
     return told_by(names - await _in_vain(connection, deployment))
 
 
-async def untold(connection: Connection, chain_id: str, owner: SuiAddress) -> set[str]:
-    """Return what deployments of a wallet that came to nothing may have paid in vain, and no result has told."""
+async def untold(
+    connection: Connection, chain_id: str, owner: SuiAddress, forgotten: Collection[DeploymentId]
+) -> set[str]:
+    """Return what may have been paid in vain, and no result tells when deployments of the wallet are `forgotten`.
+
+    A result that is forgotten may have died with its process before anybody was told.
+    """
     told, names = set[str](), set[str]()
     for row in await connection.journal.rows("deployments", {"chain": chain_id, "owner": str(owner)}):
-        if row["status"] == Status.COMPLETED.value:
-            told |= set(json.loads(row["result"] or "{}").get("possibly_paid_in_vain", ()))
+        deployment = DeploymentId(row["id"])
+        if row["status"] != Status.COMPLETED.value:
+            names |= await _in_vain(connection, deployment)
+            continue
+        its_own = set(json.loads(row["result"] or "{}").get("possibly_paid_in_vain", ()))
+        if row["verb"] in PUBLISHING and deployment in forgotten:
+            names |= its_own
         else:
-            names |= await _in_vain(connection, DeploymentId(row["id"]))
+            told |= its_own
     return names - told
 
 
