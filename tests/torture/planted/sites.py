@@ -115,10 +115,12 @@ def _removals_first(steps: Any, calls: Any) -> Any:
     return _usual_pack(sorted(steps, key=lambda step: "Remove" not in type(step).__name__), calls)
 
 
-async def _deleted_first(connection: Any, owner: Any, plan: Any, decision: Any, options: Any, feed: Any) -> Any:
+async def _deleted_first(
+    connection: Any, owner: Any, plan: Any, decision: Any, in_vain: Any, options: Any, feed: Any
+) -> Any:
     """Delete, and write afterwards that it is forgotten."""
     await Deletes(connection.context(owner, NoFolder(), options, feed), plan).run()
-    return await _usual_carry_out(connection, owner, plan, decision, options, feed)
+    return await _usual_carry_out(connection, owner, plan, decision, in_vain, options, feed)
 
 
 def _entry_pages_first(path: str) -> tuple[int, str]:
