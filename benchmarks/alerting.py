@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
+from typing import Any
 from urllib.request import urlopen
 
 from benchmarks.house import House, open_house, scratch, write_site
@@ -19,7 +20,7 @@ from benchmarks.rows import Row
 __all__ = ["alerting"]
 
 _FILES, _SIZE, _ROUNDS = 10_000, 2_000, 5
-_SHAPE = {"latency_s": 1.0, "bytes_per_s": 12_500_000}
+_SHAPE: dict[str, Any] = {"latency_s": 1.0, "bytes_per_s": 12_500_000}
 _SCRAPE_S = 15.0
 _LIMIT = 0.03
 _PROGRAM = "import sys; from walrus_sdk.cli.main import run; sys.exit(run())"

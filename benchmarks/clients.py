@@ -180,7 +180,7 @@ def large_bodies(
             return files * size / 1e6 / seconds()
 
         ours = partial(_stream, url, folder, made, size, at_once)
-        contenders = {
+        contenders: dict[str, Callable[[], float]] = {
             "curl": partial(_curl, url, [folder / name for name, _ in made]),
             "checked": lambda: anyio.run(partial(ours, hashed=True), backend=backend),
             "unchecked": lambda: anyio.run(partial(ours, hashed=False), backend=backend),

@@ -109,7 +109,7 @@ async def _deploy(network_home: Path, folder: Path, home: Path, name: str) -> fl
 
 def _main(network_home: str, folder: str, home: str, kind: str, name: str) -> None:
     if kind == "memory":
-        session.open_journal = _in_memory  # type: ignore[assignment]
+        session.open_journal = _in_memory  # type: ignore[assignment, attr-defined]
     Path(home).mkdir(mode=0o700)
     longest = anyio.run(_deploy, Path(network_home), Path(folder), Path(home), name)
     used = resource.getrusage(resource.RUSAGE_SELF)

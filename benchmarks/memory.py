@@ -102,7 +102,8 @@ def main(kind: str, *arguments: str) -> None:
     if kind == "encode":
         tasks.blob_name(Path(arguments[0]).read_bytes(), _SHARDS)
     else:
-        anyio.run(_deploy, *arguments)
+        folder, home, url = arguments
+        anyio.run(_deploy, folder, home, url)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6)
 
 

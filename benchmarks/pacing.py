@@ -17,15 +17,15 @@ from walrus_sdk.testing.publishers import POLICIES, SCENARIOS, Policy, Result, S
 __all__ = ["refused_bodies", "refused_bodies_of_many", "scenarios"]
 
 _FILES, _SIZE = 300, 2_000_000
-_LATENCY_S, _BYTES_PER_S = 4.0, 12_500_000
+_LATENCY_S, _BYTES_PER_S = 2.0, 12_500_000
 _SHAPE = {"latency_s": _LATENCY_S, "bytes_per_s": _BYTES_PER_S, "slots": 8, "queue": 8}
 
 
 def refused_bodies() -> Iterator[Row]:
     """300 blobs of 2 MB against a publisher with 8 places and 8 more in its buffer: bodies refused of those sent.
 
-    Over HTTP, on the local network with 100 shards. A store takes 4 s there, so that its places are what is short, and
-    not the encoder of the machine.
+    Over HTTP, on the local network with 100 shards. A store takes 2 s there, so that its places are what is short, and
+    not the encoder of the machine or the wire.
     """
     yield _refused("default limits")
 

@@ -84,7 +84,7 @@ def panel_cpu() -> Iterator[Row]:
 
 def _run(place: Path, site: Path, numbers: Iterator[int], shown: bool) -> float:
     """Return the CPU seconds of a deployment in a new kernel and a new home."""
-    from jupyter_client import KernelManager
+    from jupyter_client.manager import KernelManager
 
     home = place / f"home-{next(numbers)}"
     local.ensure_running(home, shards=10)

@@ -23,7 +23,7 @@ from walrus_sdk.engine.feed import Feed
 from walrus_sdk.journal.store import open_journal
 from walrus_sdk.machine.clock import SystemClock
 from walrus_sdk.machine.threads import open_threads
-from walrus_sdk.model.options import DeployOptions, RecoveryOptions, Verify
+from walrus_sdk.model.options import DeployOptions, Verify
 from walrus_sdk.model.units import DeploymentId
 from walrus_sdk.ports import BlobStore, Folder, Ownership, ScanRules
 from walrus_sdk.service import deploy, unfinished
@@ -76,7 +76,7 @@ class InProcess:
             async def commit(place: Path) -> str:
                 return await threads.run(git_commit, place)
 
-            yield replace(
+            connection = replace(
                 self.world.connection,
                 journal=journal,
                 threads=threads,
@@ -85,8 +85,9 @@ class InProcess:
                 commit=commit,
                 is_live=journal.locks.is_held,
                 asked=_nobody_asks,
-                **({"store": lambda _: self.store} if self.store is not None else {}),
             )
+            store = self.store
+            yield connection if store is None else replace(connection, store=lambda _: store)
 
     def timed(self, call: Callable[[Connection], Awaitable[object]]) -> float:
         """Return the seconds that a call takes in a home that was just opened."""
@@ -204,7 +205,7 @@ def planning_a_resume() -> Iterator[Row]:
                   at_most=True, samples=samples)  # fmt: skip
 
 
-def _stops(_: RecoveryOptions) -> BlobStore:
+def _stops(_: DeployOptions) -> BlobStore:
     raise _Begun
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from benchmarks.house import House, open_house, scratch, write_site
 from benchmarks.rows import Row
@@ -12,7 +13,7 @@ __all__ = ["many_small_files"]
 _FILES, _SIZE = 10_000, 20_000
 _LATENCY_S, _BYTES_PER_S = 6.0, 12_500_000  # a small store's time on the public network; 100 Mbit/s
 _MEASURED = 64
-_SHAPE = {"latency_s": _LATENCY_S, "bytes_per_s": _BYTES_PER_S, "slots": 16, "queue": 16}
+_SHAPE: dict[str, Any] = {"latency_s": _LATENCY_S, "bytes_per_s": _BYTES_PER_S, "slots": 16, "queue": 16}
 
 
 def many_small_files() -> Iterator[Row]:

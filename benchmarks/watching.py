@@ -25,7 +25,7 @@ from benchmarks.rows import Row
 __all__ = ["watching"]
 
 _FILES, _SIZE, _PAIRS = 10_000, 2_000, 10
-_SHAPE = {"latency_s": 1.0, "bytes_per_s": 12_500_000}
+_SHAPE: dict[str, Any] = {"latency_s": 1.0, "bytes_per_s": 12_500_000}
 _LIMIT = 1.03
 _SCRAPE_S = 5.0
 
@@ -73,7 +73,7 @@ def _round(place: Path, house: House, number: int, *, watched: bool) -> _Round:
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()  # it is planned, and begins
-        watchers = [_Monitor(house.home), _Metrics(house.home)] if watched else []
+        watchers: list[_Monitor | _Metrics] = [_Monitor(house.home), _Metrics(house.home)] if watched else []
         process.stdout.read()
         _, status, spent = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)

@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -81,9 +81,20 @@ def measure(command: Sequence[str], path: Path, shards: int, repeats: int) -> di
     )
 
 
-def rows(sizes: Sequence[int] = SIZES, *, rounds: int = 3, shards: int = 1000, repeats: int = 2) -> list[Row]:
-    """Measure all contenders at all sizes (bytes); raises `NoNode` where the official encoder cannot be had."""
-    commands, found = contenders(node()), []
+def rows(
+    sizes: Sequence[int] = SIZES,
+    *,
+    rounds: int = 3,
+    shards: int = 1000,
+    repeats: int = 2,
+    only: Collection[str] | None = None,
+) -> list[Row]:
+    """Measure contenders, all or `only` some, at all sizes (bytes).
+
+    Raises `NoNode` where the official encoder cannot be had.
+    """
+    commands = {name: command for name, command in contenders(node()).items() if only is None or name in only}
+    found: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
         for size in sizes:
             path = Path(folder) / f"{size}"

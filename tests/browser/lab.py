@@ -131,7 +131,7 @@ def open_browser() -> Iterator[Any]:
 
 def write_notebook(path: Path, cells: list[str]) -> None:
     """Write a notebook of code cells."""
-    made = [
+    made: list[dict[str, Any]] = [
         {"cell_type": "code", "id": f"c{n}", "metadata": {}, "source": text, "outputs": [], "execution_count": None}
         for n, text in enumerate(cells)
     ]

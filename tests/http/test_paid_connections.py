@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -193,3 +194,48 @@ async def test_a_refusal_that_was_read_keeps_the_connection_and_one_that_was_not
     async with served(handler) as url, HttpClient(timeouts=QUICK) as http:
         assert [(await http.send("PUT", url, Paid())).status for _ in range(3)] == [500, 500, 500]
     assert connections == 2
+
+
+# ── cancellation leaves none open ─────────────────────────────────────────────────────────────────────────────────
+
+
+class Ends:
+    """Answers so many stores, and then says that bytes came, and that the client has ended the connection."""
+
+    def __init__(self, kept: int = 0) -> None:
+        self.came = anyio.Event()
+        self.ended = anyio.Event()
+        self._kept = kept
+
+    async def __call__(self, peer: Any) -> None:
+        for _ in range(self._kept):
+            await peer.head()
+            await peer.body(Paid.size)
+            await peer.stream.send(ANSWER + b"ok")
+        with suppress(anyio.EndOfStream, anyio.BrokenResourceError):
+            while True:
+                await peer.stream.receive()
+                self.came.set()
+        self.ended.set()
+
+
+async def test_a_store_that_is_cancelled_before_it_begins_ends_the_kept_connection(served: Any) -> None:
+    service = Ends(kept=1)
+    async with served(service) as url, HttpClient(timeouts=QUICK) as http:
+        assert await put(http, url) == b"ok"
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await put(http, url)
+        with anyio.fail_after(2):
+            await service.ended.wait()
+
+
+async def test_a_handshake_that_is_cancelled_ends_its_connection(served: Any) -> None:
+    service = Ends()
+    async with served(service) as url, HttpClient(timeouts=QUICK) as http:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(put, http, url.replace("http:", "https:"))
+            await service.came.wait()
+            tasks.cancel_scope.cancel()
+        with anyio.fail_after(2):
+            await service.ended.wait()

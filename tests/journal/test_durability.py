@@ -17,14 +17,15 @@ from typing import Any
 
 import anyio
 import pytest
+import zstandard
 
 from walrus_sdk.errors import CODES, OwnershipError, StateError
-from walrus_sdk.journal import blocking, database, mark, ownership, schema, writer
-from walrus_sdk.journal.checkpoints import read_checkpoint, write_checkpoint
+from walrus_sdk.journal import blocking, database, mark, ownership, schema, store, writer
+from walrus_sdk.journal.checkpoints import pack, read_checkpoint, write_checkpoint
 from walrus_sdk.journal.database import make_folder
 from walrus_sdk.journal.mark import Mark
 from walrus_sdk.journal.reader import Reader
-from walrus_sdk.journal.store import SqliteJournal, journal_path, open_journal
+from walrus_sdk.journal.store import CheckpointFiles, SqliteJournal, journal_path, open_journal
 from walrus_sdk.machine.clock import SystemClock
 from walrus_sdk.model.units import DeploymentId
 from walrus_sdk.ports import Change, JsonText, Ownership, Put
@@ -492,6 +493,40 @@ def test_what_is_json_already_goes_into_a_checkpoint_as_it_is(home: Path) -> Non
     assert found == {
         "plan": {"x": [1, "ü"], "y": None}, "errors": [{"b": 1}], "a": "{}", "format": 1, "moment": "upload-30",
     }  # fmt: skip
+
+
+@pytest.mark.anyio
+async def test_checkpoints_pack_what_they_have_in_common_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    packed: list[str] = []
+
+    def counted(text: str) -> bytes:
+        packed.append(text)
+        return pack(text)
+
+    monkeypatch.setattr(store, "pack", counted)
+    files, plan = CheckpointFiles(home), JsonText('{"x": "' + "y" * 100_000 + '"}')
+    names = [await files.write(ONE, number, f"transaction-{number}", {"plan": plan, "n": number}) for number in (1, 2)]
+    found = [read_checkpoint(home / "checkpoints" / str(ONE) / name) for name in names]
+    assert [(one["plan"], one["n"]) for one in found] == [({"x": "y" * 100_000}, 1), ({"x": "y" * 100_000}, 2)]
+    assert packed == [plan]
+
+
+def test_a_checkpoint_that_ends_after_one_of_its_frames_is_refused(home: Path) -> None:
+    plan = JsonText('{"x": "' + "y" * 1000 + '"}')
+    path = home / "checkpoints" / str(ONE) / write_checkpoint(home, ONE, 1, "manifest", {"a": 1, "plan": plan, "z": 2})
+    data, ends = path.read_bytes(), []
+    while data:
+        frame = zstandard.ZstdDecompressor().decompressobj()
+        frame.decompress(data)
+        data = frame.unused_data
+        ends.append(path.stat().st_size - len(data))
+    assert len(ends) == 3
+    whole = path.read_bytes()
+    for end in ends[:-1]:
+        path.write_bytes(whole[:end])
+        with pytest.raises(StateError) as caught:
+            read_checkpoint(path)
+        assert caught.value.code == "checkpoint_invalid"
 
 
 @pytest.mark.parametrize("data", [b"", b"garbage", b"(\xb5/\xfd\x04\x00\x11\x00\x00[]\x9e"])

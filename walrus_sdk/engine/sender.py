@@ -102,18 +102,18 @@ class Sender:
         for want of gas or for congestion makes the next one offer more.
         """
         state = await self._world.chain.state()
-        data, coins = await self._paid(kind, state)
+        transaction, coins = await self._paid(kind, state)
+        data = tx.encode_transaction(transaction)
         digest = tx.transaction_digest(data)
         expected = fresh_object_id(digest, 0) if makes_site else None
-        budget = tx.decode_transaction(data).gas.budget
-        request = SigningRequest(data, digest, purpose, self.site_id, budget, self._plan_digest)
+        request = SigningRequest(data, digest, purpose, self.site_id, transaction.gas.budget, self._plan_digest)
         signature = await self._world.signer.sign(request)
         await self._remember(data, signature, digest, coins, state.sui_epoch, expected)
         if self._signed is not None:
             await self._signed(self.step)
         return await self._perform(data, [signature], digest, expected)
 
-    async def _paid(self, kind: tx.ProgrammableTransaction, state: ChainState) -> tuple[bytes, list[Coin]]:
+    async def _paid(self, kind: tx.ProgrammableTransaction, state: ChainState) -> tuple[tx.TransactionData, list[Coin]]:
         """Return the whole transaction and its coins: budget from a simulation, expiry after the next epoch."""
         price = gas_price(state.gas_price, self._failures["congestion"])
         gas_used = await simulate_gas(self._world.chain, kind, self._owner, price)
@@ -124,8 +124,7 @@ class Sender:
         budget = gas_budget(gas_used, price, self._failures["gas_ran_out"]) if asked is None else asked.units
         coins = self._payment(await self._free_coins(), budget)
         gas = tx.GasData(tuple(coin.ref for coin in coins), self._owner, price, budget)
-        data = tx.TransactionData(kind, self._owner, gas, tx.EpochExpiration(state.sui_epoch + 1))
-        return tx.encode_transaction(data), coins
+        return tx.TransactionData(kind, self._owner, gas, tx.EpochExpiration(state.sui_epoch + 1)), coins
 
     async def _free_coins(self) -> list[Coin]:
         """Return the owner's coins that no open transaction of this home uses; our own last one as we know it.

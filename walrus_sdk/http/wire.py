@@ -357,6 +357,12 @@ async def _nothing() -> None:
     """A pool notices by itself that an answer was closed."""
 
 
+async def _shut(connection: httpcore.AsyncHTTP11Connection | Stream) -> None:
+    """Close a connection although the caller is cancelled: that sends nothing and waits for nobody."""
+    with anyio.CancelScope(shield=True):
+        await connection.aclose()
+
+
 class _Paid:
     """Connections for held bodies: each is watched, and kept for a second at most; the one used last is used first.
 
@@ -379,7 +385,8 @@ class _Paid:
         try:
             answer = await connection.handle_async_request(request)
         except BaseException:
-            self._busy.discard(connection)  # it has closed itself
+            self._busy.discard(connection)
+            await _shut(connection)  # it closes itself, but for a cancellation that comes before it has begun
             raise
         return answer, lambda: self._take_back(connection, stream)
 
@@ -397,7 +404,11 @@ class _Paid:
         host, seconds = origin.host.decode("ascii"), timeouts.get("connect")
         stream: Any = await self._backend.connect_tcp(host, origin.port, seconds)
         if origin.scheme == b"https":
-            stream = await stream.start_tls(self._tls, host, seconds)
+            try:
+                stream = await stream.start_tls(self._tls, host, seconds)
+            except BaseException:
+                await _shut(stream)  # httpcore forgets it when it is cancelled
+                raise
         return httpcore.AsyncHTTP11Connection(origin, stream, keepalive_expiry=_PAID_KEPT_S), stream
 
     async def _take_back(self, connection: httpcore.AsyncHTTP11Connection, stream: WatchedStream) -> None:

@@ -85,7 +85,14 @@ create table deliveries (
     ended_ms integer, outcome text, primary key (sink, alert, state)) strict;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _SECOND, _THIRD)
+_FOURTH = """
+drop index transactions_by_deployment;
+create index transactions_in_brief on transactions (deployment, step, digest, state, expires, expected_id);
+"""
+# Where a deployment stands is read before and after each of its transactions; without their bytes, which lie in the
+# row before the state, that takes a quarter of the time.
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _SECOND, _THIRD, _FOURTH)
 """Each runs once, in order; one that was published is never changed."""
 
 VERSION = len(MIGRATIONS)

@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import anyio
 from anyio import to_thread
 
 from walrus_sdk.journal.cache import Cache
-from walrus_sdk.journal.checkpoints import remove_checkpoints, write_checkpoint
+from walrus_sdk.journal.checkpoints import pack, remove_checkpoints, write_checkpoint
 from walrus_sdk.journal.database import Database, make_folder
 from walrus_sdk.journal.ownership import Holder, Locks
 from walrus_sdk.journal.reader import Reader
@@ -138,10 +139,13 @@ class CheckpointFiles:
 
     def __init__(self, home: Path) -> None:
         self._home = home
+        self._pack_common = lru_cache(maxsize=1)(pack)  # each transaction has a checkpoint, with the same plan
 
     async def write(self, deployment: DeploymentId, number: int, moment: str, data: Mapping[str, Any]) -> str:
         """Write a checkpoint; see the port."""
-        return await to_thread.run_sync(write_checkpoint, self._home, deployment, number, moment, data)
+        return await to_thread.run_sync(
+            write_checkpoint, self._home, deployment, number, moment, data, self._pack_common
+        )
 
     async def remove(self, deployment: DeploymentId) -> None:
         """Remove a deployment's checkpoints; see the port."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 
 from walrus_sdk.codecs import objects
@@ -240,7 +240,7 @@ def _reference(item: StoredObject | None) -> OwnedObject | None:
     return OwnedObject(item.ref, item.type, SuiAddress(item.owner.id) if owned else None, item.previous, shared)
 
 
-def _content(site: objects.SiteContents, fields: Iterator[StoredObject]) -> SiteContent:
+def _content(site: objects.SiteContents, fields: Iterable[StoredObject]) -> SiteContent:
     resources: dict[str, Resource] = {}
     routes: tuple[tuple[str, str], ...] | None = None
     redirects: tuple[tuple[str, Redirect], ...] | None = None

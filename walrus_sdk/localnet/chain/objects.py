@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Protocol
@@ -95,8 +95,11 @@ class View:
         """Return the ids of what an address or object owns."""
         return [item.id for item in self.owned_by(owner)]
 
-    def owned_by(self, owner: bytes) -> Iterator[StoredObject]:
-        """Yield what an address or object owns, in order of ids."""
+    def owned_by(self, owner: bytes) -> Sequence[StoredObject]:
+        """Return what an address or object owns, in order of ids."""
+        return tuple(self._owned_then(owner)) if self._undone else self._store.owned_by(owner)
+
+    def _owned_then(self, owner: bytes) -> Iterator[StoredObject]:
         ids = set(self._store.ids_of(owner))
         ids |= {id_ for id_, old in self._undone.items() if old is not None and old.owner.id == owner}
         for id_ in sorted(ids, key=bytes):
@@ -112,6 +115,7 @@ class ObjectStore:
         self._tables = tables
         self._objects: dict[ObjectId, StoredObject] = {}
         self._by_owner: dict[bytes, set[ObjectId]] = {}
+        self._in_order: dict[bytes, tuple[StoredObject, ...]] = {}
         self._history: deque[dict[ObjectId, StoredObject | None]] = deque(maxlen=_HISTORY)
         for key, value in tables.items(_TABLE):
             self._place(StoredObject.from_json(key, value))
@@ -121,11 +125,13 @@ class ObjectStore:
         self._objects[item.id] = item
         if item.owner.id:
             self._by_owner.setdefault(item.owner.id, set()).add(item.id)
+            self._in_order.pop(item.owner.id, None)
 
     def _remove(self, id_: ObjectId) -> None:
         old = self._objects.pop(id_, None)
         if old is not None and old.owner.id:
             self._by_owner[old.owner.id].discard(id_)
+            self._in_order.pop(old.owner.id, None)
 
     def get(self, id_: ObjectId) -> StoredObject | None:
         """Return an object, `None` where there is none."""
@@ -134,6 +140,15 @@ class ObjectStore:
     def ids_of(self, owner: bytes) -> Iterable[ObjectId]:
         """Return the ids of what an address or object owns."""
         return self._by_owner.get(owner, ())
+
+    def owned_by(self, owner: bytes) -> tuple[StoredObject, ...]:
+        """Return what an address or object owns, in order of ids; kept until it changes, as it is read in pages."""
+        known = self._in_order.get(owner)
+        if known is None:
+            known = tuple(self._objects[id_] for id_ in sorted(self.ids_of(owner), key=bytes))
+            if known:
+                self._in_order[owner] = known
+        return known
 
     def all(self) -> Iterator[StoredObject]:
         """Yield every object, in order of ids."""

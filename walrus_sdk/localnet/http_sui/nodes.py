@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from graphql import GraphQLError
@@ -95,8 +96,8 @@ class Nodes:
         return {
             "address": str(item.id),
             "version": item.version,
-            "digest": str(item.digest),
-            "owner": self._owner(item),
+            "digest": lambda: str(item.digest),
+            "owner": lambda: self._owner(item),
             "storageRebate": str(item.rebate),
             "previousTransaction": lambda: self.transaction(self.state.records.get(item.previous)),
             "dynamicFields": self._fields(item.id),
@@ -237,6 +238,7 @@ def _is_type(found: str, wanted: str | None) -> bool:
     return found == full or found.startswith(full + "<")
 
 
+@cache
 def _field_types(full: str) -> tuple[str, str]:
     inner = full[full.index("<") + 1 : -1]
     depth = 0
