@@ -20,7 +20,7 @@ def blob_ids() -> Iterator[Row]:
     Of several sizes the one with the lowest ratio counts.
     """
     try:
-        small = compare.rows(_SMALL, rounds=5)
+        small = compare.rows(_SMALL, rounds=3)
         large = compare.rows((_LARGE,), rounds=3, repeats=1, only=(compare.OFFICIAL, _TWO))
     except compare.NoNode as error:
         yield Row("blob ids", compare.OFFICIAL, 0.0, 0.0, "s", 0.0, note=f"not measured: {error}")

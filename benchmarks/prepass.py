@@ -38,7 +38,7 @@ from walrus_sdk.testing.world import SimulatedWorld
 __all__ = ["InProcess", "no_change", "planning_a_resume"]
 
 _FILES, _SIZE = 10_000, 20_000
-_ROUNDS = 9
+_ROUNDS = 7
 _SHARDS = 100
 """Few, so that the one real deployment takes a minute and not ten; a plan of nothing to do does not depend on it."""
 
