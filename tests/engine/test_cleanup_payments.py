@@ -56,7 +56,25 @@ async def test_a_result_that_is_forgotten_is_told_once_more() -> None:
     looked = await world.session.cleanup(older_than_days=0.0, keep_last=1)
     report = await world.session.cleanup(older_than_days=0.0, keep_last=1, dry_run=False)
     assert set(looked.possibly_paid_in_vain) == set(report.possibly_paid_in_vain) == in_vain
+    world.clock.advance(86_400)
     assert (await world.session.cleanup(older_than_days=0.0, keep_last=1, dry_run=False)).possibly_paid_in_vain == ()
+
+
+async def test_a_cleanup_that_dies_when_it_is_done_is_told_by_the_next_one_that_forgets_it() -> None:
+    world, in_vain = await paid_and_cancelled()
+    append = world.journal.append
+
+    async def dying(owner: Ownership | None, changes: Sequence[Change]) -> Sequence[Event]:
+        made = await append(owner, changes)
+        if any(change.data.get("to") == "completed" for change in changes):
+            world.life.die()
+        return made
+
+    world.journal.append = dying  # type: ignore[method-assign]
+    assert await world.dies(verb=lambda: world.session.cleanup(older_than_days=0.0, dry_run=False))
+    report = await world.session.cleanup(older_than_days=0.0, dry_run=False)
+    assert len(report.deployments) == 1
+    assert set(report.possibly_paid_in_vain) == in_vain
 
 
 @pytest.mark.parametrize("next_one", ["cleanup", "deploy"])

@@ -44,6 +44,9 @@ __all__ = [
     "withdraw",
 ]
 
+_NEW_MS = 12 * 3_600_000
+"""How long what a cleanup told may be unread: who runs it again after its death does so sooner, a daily one later."""
+
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
@@ -102,16 +105,19 @@ async def untold(
 ) -> set[str]:
     """Return what may have been paid in vain, and no result tells when deployments of the wallet are `forgotten`.
 
-    A result that is forgotten may have died with its process before anybody was told.
+    A result that is forgotten may have died with its process before anybody was told; that of a cleanup is told once
+    more only if it is new, else each cleanup would tell again what the one before it told.
     """
     told, names = set[str](), set[str]()
+    since = connection.clock.wall_ms() - _NEW_MS
     for row in await connection.journal.rows("deployments", {"chain": chain_id, "owner": str(owner)}):
         deployment = DeploymentId(row["id"])
         if row["status"] != Status.COMPLETED.value:
             names |= await _in_vain(connection, deployment)
             continue
         its_own = set(json.loads(row["result"] or "{}").get("possibly_paid_in_vain", ()))
-        if row["verb"] in PUBLISHING and deployment in forgotten:
+        may_be_unread = row["verb"] in PUBLISHING or (row["finished_ms"] or 0) >= since
+        if deployment in forgotten and may_be_unread:
             names |= its_own
         else:
             told |= its_own
