@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from walrus_sdk.model import events
 from walrus_sdk.model.deployment import Event
-from walrus_sdk.ports import Change, Ownership
 from walrus_sdk.testing import SimulatedWorld
 
 pytestmark = pytest.mark.anyio
@@ -27,6 +26,15 @@ async def paid_and_cancelled() -> tuple[SimulatedWorld, set[str]]:
     (left, *_) = await world.session.list()
     await world.session.cancel(str(left.deployment_id))
     return world, set(world.paid()) - before
+
+
+async def cleanup_dies_after(world: SimulatedWorld, last: Callable[[Event], bool]) -> bool:
+    """Let a cleanup die just after the commit of an event; returns whether it did."""
+    world.life.counts_commits = True
+    return await world.dies(
+        lambda _, point: point == "journal.after" and last(world.disk.history[-1]),
+        lambda: world.session.cleanup(older_than_days=0.0, dry_run=False),
+    )
 
 
 @pytest.mark.parametrize("days", [0.0, 7.0])
@@ -62,16 +70,7 @@ async def test_a_result_that_is_forgotten_is_told_once_more() -> None:
 
 async def test_a_cleanup_that_dies_when_it_is_done_is_told_by_the_next_one_that_forgets_it() -> None:
     world, in_vain = await paid_and_cancelled()
-    append = world.journal.append
-
-    async def dying(owner: Ownership | None, changes: Sequence[Change]) -> Sequence[Event]:
-        made = await append(owner, changes)
-        if any(change.data.get("to") == "completed" for change in changes):
-            world.life.die()
-        return made
-
-    world.journal.append = dying  # type: ignore[method-assign]
-    assert await world.dies(verb=lambda: world.session.cleanup(older_than_days=0.0, dry_run=False))
+    assert await cleanup_dies_after(world, lambda event: event.data.get("to") == "completed")
     report = await world.session.cleanup(older_than_days=0.0, dry_run=False)
     assert len(report.deployments) == 1
     assert set(report.possibly_paid_in_vain) == in_vain
@@ -80,16 +79,7 @@ async def test_a_cleanup_that_dies_when_it_is_done_is_told_by_the_next_one_that_
 @pytest.mark.parametrize("next_one", ["cleanup", "deploy"])
 async def test_a_cleanup_that_dies_when_it_has_forgotten_a_history_loses_no_name(next_one: str) -> None:
     world, in_vain = await paid_and_cancelled()
-    append = world.journal.append
-
-    async def dying(owner: Ownership | None, changes: Sequence[Change]) -> Sequence[Event]:
-        made = await append(owner, changes)
-        if any(change.type == events.DEPLOYMENT_DROPPED for change in changes):
-            world.life.die()
-        return made
-
-    world.journal.append = dying  # type: ignore[method-assign]
-    assert await world.dies(verb=lambda: world.session.cleanup(older_than_days=0.0, dry_run=False))
+    assert await cleanup_dies_after(world, lambda event: event.type == events.DEPLOYMENT_DROPPED)
     world.files["about.html"] = b"and more"
     result: Any = await (
         world.deploy() if next_one == "deploy" else world.session.cleanup(older_than_days=0.0, dry_run=False)
