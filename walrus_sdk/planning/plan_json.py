@@ -13,8 +13,9 @@ import hashlib
 import json
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
+from itertools import chain, islice, repeat, starmap
 from operator import attrgetter
 from typing import Any, TypeAlias, TypeVar, cast
 
@@ -83,9 +84,10 @@ def _fields(kind: Any) -> tuple[str, ...]:
 def load(kind: type[T], data: Any) -> T:
     """Return the value of type `kind` that `data` describes; raises `CodecError` ``malformed``."""
     try:
-        return cast(T, _load(kind, data))
+        (value,) = _loader(cast(Any, kind))([data])
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise CodecError("malformed", f"not a {kind.__name__}: {error}") from error
+    return cast(T, value)
 
 
 def load_plan(data: Any) -> Plan:
@@ -112,27 +114,26 @@ def data_digest(data: Mapping[str, Any]) -> str:
 
 
 # ── reading ───────────────────────────────────────────────────────────────────────────────────────────────────────
+#
+# A plan of 10,000 files has 100,000 values of a dozen types. What is read is a column: many values of one type at once,
+# with one call for the column instead of several for each value (docs/decisions/0024).
 
-_Loader: TypeAlias = Callable[[Any], Any]
-
-
-def _load(kind: Any, data: Any) -> Any:
-    return _loader(kind)(data)
+_Column: TypeAlias = Sequence[Any]
+_Loader: TypeAlias = Callable[[_Column], _Column]
 
 
 @functools.cache
 def _loader(kind: Any) -> _Loader:
-    """Return how values of a type are read; it is made once for each type that plans have."""
+    """Return how a column of values of a type is read; it is made once for each type that plans have."""
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if origin in (types.UnionType, typing.Union):
         return _optional_loader(args)
     if origin is tuple:
         return _tuple_loader(args)
     if origin is not None and issubclass(origin, Mapping):
-        key_of, item_of = _loader(args[0]), _loader(args[1])
-        return lambda data: {key_of(key): item_of(item) for key, item in _expect(dict, data).items()}
+        return _mapping_loader(args)
     if kind in (object, Any):
-        return lambda data: data
+        return lambda column: column
     if dataclasses.is_dataclass(kind) and kind not in (*_TEXTS, *_AMOUNTS, *_EPOCHS):
         return _dataclass_loader(kind)
     return _leaf_loader(kind)
@@ -140,49 +141,82 @@ def _loader(kind: Any) -> _Loader:
 
 def _optional_loader(args: tuple[Any, ...]) -> _Loader:
     (inner,) = [_loader(arg) for arg in args if arg is not type(None)]
-    return lambda data: None if data is None else inner(data)
+
+    def load_optionals(column: _Column) -> _Column:
+        loaded = iter(inner([item for item in column if item is not None]))
+        return [None if item is None else next(loaded) for item in column]
+
+    return load_optionals
 
 
 def _leaf_loader(kind: Any) -> _Loader:
     if kind in _TEXTS:
-        return lambda data: kind.parse(_expect(str, data))
+        return lambda column: [kind.parse(item) for item in _expect(str, column)]
     if kind in _AMOUNTS or kind in _EPOCHS:
-        return lambda data: kind(_expect(int, data))
+        return lambda column: [kind(item) for item in _expect(int, column)]
     if kind is bytes:
-        return lambda data: bytes.fromhex(_expect(str, data))
+        return lambda column: [bytes.fromhex(item) for item in _expect(str, column)]
     if issubclass(kind, Enum):
-        return lambda data: kind(data)
-    return lambda data: _expect(kind, data)
+        return lambda column: [kind(item) for item in column]
+    return lambda column: _expect(kind, column)
 
 
-def _expect(kind: type[T], data: Any) -> T:
-    if type(data) is not kind:
-        raise TypeError(f"expected {kind.__name__}, found {data!r:.60}")
-    return data
+def _expect(kind: type, column: _Column) -> _Column:
+    """Return a column all values of which are of a type, not of a subclass: `True` is no number here."""
+    if not {kind}.issuperset(map(type, column)):
+        wrong = next(item for item in column if type(item) is not kind)
+        raise TypeError(f"expected {kind.__name__}, found {wrong!r:.60}")
+    return column
 
 
 def _tuple_loader(args: tuple[Any, ...]) -> _Loader:
     if args[-1] is Ellipsis:
         each = _loader(args[0])
-        return lambda data: tuple([each(item) for item in _expect(list, data)])
+
+        def load_many(column: _Column) -> _Column:
+            loaded = iter(each([*chain.from_iterable(_expect(list, column))]))
+            return [tuple(islice(loaded, len(items))) for items in column]
+
+        return load_many
     loaders = [_loader(arg) for arg in args]
 
-    def load_items(data: Any) -> tuple[Any, ...]:
-        items = _expect(list, data)
-        if len(loaders) != len(items):
-            raise TypeError(f"expected {len(loaders)} items, found {len(items)}")
-        return tuple([one(item) for one, item in zip(loaders, items, strict=True)])
+    def load_items(column: _Column) -> _Column:
+        wrong = {*map(len, _expect(list, column))} - {len(loaders)}
+        if wrong:
+            raise TypeError(f"expected {len(loaders)} items, found {min(wrong)}")
+        return [*zip(*_parts(loaders, column), strict=True)]
 
     return load_items
+
+
+def _mapping_loader(args: tuple[Any, ...]) -> _Loader:
+    key_of, item_of = map(_loader, args)
+
+    def load_mappings(column: _Column) -> _Column:
+        _expect(dict, column)
+        keys = iter(key_of([*chain.from_iterable(column)]))
+        items = iter(item_of([item for data in column for item in data.values()]))
+        return [dict(zip(islice(keys, len(data)), islice(items, len(data)), strict=True)) for data in column]
+
+    return load_mappings
 
 
 def _dataclass_loader(kind: Any) -> _Loader:
     hints = typing.get_type_hints(kind)
     loaders = {name: _loader(hints[name]) for name in _fields(kind)}
+    assert loaders, f"{kind.__name__} has no fields"
 
-    def load_fields(data: Any) -> Any:
-        if _expect(dict, data).keys() != loaders.keys():
-            raise TypeError(f"{kind.__name__}: fields differ by {sorted(set(data) ^ loaders.keys())}")
-        return kind(**{name: one(data[name]) for name, one in loaders.items()})
+    def load_fields(column: _Column) -> _Column:
+        for data in _expect(dict, column):
+            if data.keys() != loaders.keys():
+                raise TypeError(f"{kind.__name__}: fields differ by {sorted(set(data) ^ loaders.keys())}")
+        values = [[data[name] for name in loaders] for data in column]
+        return [*starmap(kind, zip(*_parts(loaders.values(), values), strict=True))]
 
     return load_fields
+
+
+def _parts(loaders: Iterable[_Loader], rows: _Column) -> Iterator[_Column]:
+    """Return the columns of rows, each read by its own loader."""
+    columns = zip(*rows, strict=True) if rows else repeat(())
+    return (load(column) for load, column in zip(loaders, columns, strict=False))

@@ -6,9 +6,11 @@ they are found or settled, its transactions too, so that a site is never made tw
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -155,11 +157,24 @@ async def _of_site(connection: Connection, request: Request) -> list[Mapping[str
     return [row for row in rows if row["verb"] in PUBLISHING and is_same_site(row, site_id, request.name)]
 
 
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Look for no garbage meanwhile: reading a large plan makes none, and each look goes through all of it."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 @lru_cache(maxsize=1)
 def _read(text: str, digest: str) -> tuple[Plan, bool]:
     """Read a plan and tell whether it is the one that `digest` names; a verb asks for the same one several times."""
-    data = json.loads(text)
-    plan = load_plan(data)
+    with _uncollected():
+        data = json.loads(text)
+        plan = load_plan(data)
     # What is stored is the form that the digest is taken of, but for the digest itself: no need to write it again.
     frozen = text.replace(f'"digest":"{digest}"', '"digest":""', 1).encode("utf-8", "surrogatepass")
     is_frozen = hashlib.sha256(frozen).hexdigest() == digest or data_digest(data) == digest
