@@ -553,6 +553,10 @@ async def test_d8_an_event_that_cannot_be_read_is_an_error(home: Path) -> None:
 # ── D9: schemas ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+PATCHES = (("ff", "second"), ("aa", "first"))
+"""Hashes and patch ids that the program of an older schema recorded."""
+
+
 def old_journal(path: Path, version: int) -> None:
     """Make a journal as the program of an older schema left it."""
     path.parent.mkdir(mode=0o700, parents=True)
@@ -564,6 +568,7 @@ def old_journal(path: Path, version: int) -> None:
         db.execute(f"pragma user_version = {version}")
         if version:
             db.execute("insert into events values (?, 1, 1, 1, 1.0, 'a', '{}')", (str(ONE),))
+            db.executemany("insert into patches values ('chain', ?, 'blob', ?, 5)", PATCHES)
 
 
 @pytest.mark.parametrize("version", range(1, schema.VERSION + 1))
@@ -573,6 +578,8 @@ async def test_d9_a_journal_of_an_older_program_is_brought_up_with_what_it_holds
     async with opened(home) as (journal, owner):
         await journal.append(owner, [Change("b")])
         assert [event.type for event in await journal.events(ONE)] == ["a", "b"]
+        patches = await journal.rows("patches", columns=("sha256", "patch_id", "size"))
+        assert [tuple(row.values()) for row in patches] == [(*patch, 5) for patch in PATCHES]
     assert check(journal_path(home)) == []
 
 

@@ -557,6 +557,20 @@ async def test_rows_of_one_kind_are_each_held_against_what_they_expect(home: Pat
         assert [event.type for event in await journal.events(ONE)] == ["a"]
 
 
+async def test_many_rows_are_few_statements(home: Path) -> None:
+    """Each statement waits for the interpreter, however little it does, while another thread computes."""
+    puts = tuple(Put("entries", {"deployment": str(ONE), "path": f"/{n}"}, {"state": "stored"}) for n in range(1000))
+    statements: list[str] = []
+    async with open_journal(home, SystemClock()) as journal:
+        owner = await journal.claim(ONE, new=True)
+        connection = journal._database._db
+        assert connection is not None
+        connection.set_trace_callback(statements.append)
+        await journal.append(owner, [Change("a", {}, puts)])
+        assert len(await journal.rows("entries")) == 1000
+    assert 1 <= sum("entries" in statement for statement in statements) <= 20
+
+
 def syncs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Return a list that the inode of everything that is synced goes to."""
     done: list[int] = []

@@ -70,6 +70,16 @@ async def test_rows_keep_what_is_not_named_and_are_found_by_equality(opened: Ope
         assert [row["name"] for row in await journal.rows("sites", {"object_id": None})] == ["y"]
 
 
+async def test_of_many_rows_in_one_change_the_last_of_each_key_stays_in_the_place_of_the_first(opened: Opened) -> None:
+    names = [str(number % 150) for number in range(400)]
+    puts = tuple(site(name, object_id=str(number)) for number, name in enumerate(names))
+    async with opened() as journal:
+        await journal.append(await journal.claim(ONE, new=True), [Change("a", {}, puts)])
+        rows = await journal.rows("sites", columns=("name", "object_id"))
+    last = {name: str(number) for number, name in enumerate(names)}
+    assert [(row["name"], row["object_id"]) for row in rows] == list(last.items())
+
+
 async def test_only_the_columns_that_are_named_are_read(opened: Opened) -> None:
     async with opened() as journal:
         owner = await journal.claim(ONE, new=True)

@@ -15,8 +15,9 @@ NETWORKS = (LOCAL.name, TESTNET.name, MAINNET.name)
 """The networks' names."""
 VERBS = ("deploy", "rollback", "cleanup", "adopt", "forget")
 """What a deployment is a run of, or a record of."""
-SIZE = "(select max(size) from patches where chain = v.chain and sha256 = json_extract(r.value, '$.blob_hash'))"
-"""Bytes of a resource `r` of a version `v`, whose manifest does not tell them."""
+SIZE = """(select max(size) from patches where chain = v.chain and blob_id = json_extract(r.value, '$.blob_id')
+    and sha256 = json_extract(r.value, '$.blob_hash'))"""
+"""Bytes of a resource `r` of a version `v`, whose manifest does not tell them; of a blob that was stored here."""
 
 _EPOCH_MS = case("k.network", {name: str(seconds * 1000) for name, seconds in EPOCH_S.items()})
 _LEFT = "max(0, b.end_epoch - k.epoch - {})"

@@ -234,8 +234,13 @@ MODES = (
     "pragma journal_mode = wal",
     "pragma synchronous = full",
     "pragma foreign_keys = on",
+    "pragma secure_delete = off",
 )
-"""How a journal is written: what is committed is on disk (the proof's power cuts run with these, too)."""
+"""How a journal is written: what is committed is on disk (the proof's power cuts run with these, too).
+
+Some systems' SQLite overwrites what is deleted with zeros: here that would write each signed transaction once more when
+its state changes, and no row holds a secret.
+"""
 
 
 def _prepare(path: Path, db: sqlite3.Connection) -> None:
