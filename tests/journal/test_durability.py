@@ -557,6 +557,7 @@ async def test_rows_of_one_kind_are_each_held_against_what_they_expect(home: Pat
         assert [event.type for event in await journal.events(ONE)] == ["a"]
 
 
+@pytest.mark.anyio
 async def test_many_rows_are_few_statements(home: Path) -> None:
     """Each statement waits for the interpreter, however little it does, while another thread computes."""
     puts = tuple(Put("entries", {"deployment": str(ONE), "path": f"/{n}"}, {"state": "stored"}) for n in range(1000))
