@@ -69,7 +69,7 @@ def test_the_focus_goes_where_the_next_press_is_meant_and_never_to_cancel(panel:
     focused: list[str] = []
     for action, made in panel._widgets._buttons.items():
         made.focus = lambda word=action.value: focused.append(word)
-    net.faults.reshape(latency_s=1.0)
+    net.faults.reshape(latency_s=3.0)
     button(panel, "Deploy").click()
     panel.wait(30)
     assert focused == ["Confirm"]
