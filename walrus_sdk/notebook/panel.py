@@ -41,8 +41,9 @@ _STYLES = {Action.DEPLOY: "primary", Action.CONFIRM: "success", Action.CANCEL: "
 _PARTS = ("head", "status", "meter", "cost", "problems", "offer", "note")
 _FILES_S = 0.5
 """Seconds between two drawings of the files: their table is most of what is sent."""
-_SHARE, _BURST_S, _LEAST_S = 0.03, 0.5, 0.5
-"""Drawing takes this share of the process's CPU and no more, beside the first half second; twice a second it may."""
+_SHARE, _BURST_S, _LEAST_S = 0.01, 0.25, 0.5
+"""Drawing takes this share of the process's CPU and no more, beside the first quarter second; twice a second it may.
+What is sent costs as much again in the kernel's own thread, and so do looks at the journal; 5 % is allowed in all."""
 _READY_S = 30.0
 
 

@@ -116,28 +116,38 @@ def begin(entries: Sequence[Mapping[str, Any]], past: Sequence[speeds.Run] = ())
 
 
 def _counted(watched: Watched) -> Watched:
-    """Count the operations anew, after one of them changed."""
-    operations = watched.operations.values()
-    done = [item for item in operations if item.step is Step.DONE]
-    stores = [item for item in operations if item.kind == "store"]
-    stored = [item for item in stores if item.step is Step.DONE]
+    """Count the operations anew, after one of them changed; in one pass, as there may be thousands."""
+    steps: Counter[Step] = Counter()
+    files = size = stores = named = stored = stored_size = total = sent = 0
+    for item in watched.operations.values():
+        is_done = item.step is Step.DONE
+        steps[item.step] += 1
+        files += item.files if is_done else 0
+        size += item.size if is_done else 0
+        if item.kind == "store":
+            stores += 1
+            named += bool(item.name)
+            stored += is_done
+            stored_size += item.size if is_done else 0
+            total += item.size
+            sent += item.size if is_done or item.step is Step.SENT else 0
     return replace(
         watched,
-        steps=Counter(item.step for item in operations),
-        files_done=len(watched.rows.get(None, ())) + sum(item.files for item in done),
-        bytes_done=watched.bytes_there + sum(item.size for item in done),
+        steps=steps,
+        files_done=len(watched.rows.get(None, ())) + files,
+        bytes_done=watched.bytes_there + size,
         counted=Progress(
             files_found=watched.files,
             files_hashed=watched.files,
             bytes_hashed=watched.bytes_total,
-            stores_total=len(stores),
-            stores_encoded=sum(bool(item.name) for item in stores),
-            stores_confirmed=len(stored),
-            bytes_total=sum(item.size for item in stores),
-            bytes_sent=sum(item.size for item in stores if item.step in (Step.SENT, Step.DONE)),
-            bytes_confirmed=sum(item.size for item in stored),
-            transactions_total=len(operations) - len(stores),
-            transactions_confirmed=len(done) - len(stored),
+            stores_total=stores,
+            stores_encoded=named,
+            stores_confirmed=stored,
+            bytes_total=total,
+            bytes_sent=sent,
+            bytes_confirmed=stored_size,
+            transactions_total=len(watched.operations) - stores,
+            transactions_confirmed=steps[Step.DONE] - stored,
             retries=len(watched.run.failures),
         ),
     )
