@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from decimal import Decimal
 from typing import Any, get_type_hints
@@ -296,6 +297,31 @@ async def test_a_damaged_plan_is_never_half_read(plan: Plan) -> None:
         load_plan(whole | {"epochs": "5"})
     with pytest.raises(CodecError):
         load_plan(whole | {"target": whole["target"] | {"owner": "nonsense"}})
+
+
+def with_one_wrong(data: Any, wrong: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield copies of JSON data, in each of which another value is wrong, with what stood there."""
+    yield wrong, data
+    if isinstance(data, list):
+        for place, item in enumerate(data):
+            yield from (([*data[:place], one, *data[place + 1 :]], was) for one, was in with_one_wrong(item, wrong))
+    elif isinstance(data, dict):
+        for key, item in data.items():
+            yield from ((data | {key: one}, was) for one, was in with_one_wrong(item, wrong))
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("wrong", [1.5, True, ["a", "b", "c", "d"]], ids=["a fraction", "a truth", "a list"])
+async def test_a_plan_is_refused_wherever_one_value_is_of_another_type(plan: Plan, wrong: Any) -> None:
+    whole = {**dump(plan), "options": {}}  # these are of any type
+    tried = 0
+    for damaged, was in with_one_wrong(whole, wrong):
+        if type(was) is type(wrong):
+            continue
+        tried += 1
+        with pytest.raises(CodecError):
+            load_plan(damaged)
+    assert tried > 50
 
 
 @pytest.mark.parametrize(

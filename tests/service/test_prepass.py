@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
@@ -518,6 +519,7 @@ async def test_a_frozen_plan_counts_only_as_it_was_frozen(watched: Watched) -> N
         with pytest.raises(WalrusError) as caught:
             await watched.world.session.resume(row["id"])
         assert caught.value.code == "state_damaged"
+        assert gc.isenabled(), "it rests only while a plan is read"
     plan["json"] = json.dumps(json.loads(frozen), indent=1)  # the same plan, written otherwise
     assert (await watched.world.session.resume(row["id"])).changed
 

@@ -56,7 +56,7 @@ def _check_expected(db: sqlite3.Connection, put: Put, expect: Mapping[str, Any])
 @lru_cache(maxsize=256)
 def _statement(table: str, columns: tuple[str, ...], values: tuple[str, ...], rows: int) -> str:
     row = f"({', '.join('?' * len(columns))})"
-    text = f"insert into {table} ({', '.join(columns)}) values {', '.join([row] * rows)}"  # noqa: S608  # as checked
+    text = f"insert into {table} ({', '.join(columns)}) values {', '.join([row] * rows)}"  # noqa: S608  # by `put_row`
     if not KEYS[table]:
         return text
     updates = ", ".join(f"{name} = excluded.{name}" for name in values) or f"{columns[0]} = excluded.{columns[0]}"

@@ -43,7 +43,7 @@ _FILES_S = 0.5
 """Seconds between two drawings of the files: their table is most of what is sent."""
 _SHARE, _BURST_S, _LEAST_S = 0.01, 0.25, 0.5
 """Drawing takes this share of the process's CPU and no more, beside the first quarter second; twice a second it may.
-What is sent costs as much again in the kernel's own thread, and so do looks at the journal; 5 % is allowed in all."""
+Looks at the journal cost about as much, and what is sent costs the kernel more than is counted here."""
 _READY_S = 30.0
 
 
