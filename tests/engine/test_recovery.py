@@ -490,6 +490,9 @@ async def test_cleanup_shows_first_and_then_does_exactly_that() -> None:
     assert [version.number for version in await world.session.versions("simulated")] == [5, 4]
     assert await world.served() == world.published()
     assert not (await world.session.cleanup(older_than_days=1.0, keep_last=2)).deleted
+    (mine,) = world.disk.find("transactions", {"deployment": str(done.deployment_id)})
+    assert (mine["state"], mine["signatures"]) == ("final", None)
+    assert mine["bytes"] is not None, "they say what was deleted"
     await world.session.rollback("simulated", lock=False)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from walrus_sdk.engine import sender
 from walrus_sdk.errors import BlockchainError, DeploymentStopped, OwnershipError, ValidationError
+from walrus_sdk.model import events
 from walrus_sdk.model.chain import TransactionOutcome
 from walrus_sdk.model.options import RecoveryOptions, Verify
 from walrus_sdk.model.plan import Plan
@@ -55,7 +57,7 @@ async def test_a_site_that_was_made_without_an_answer_is_found_after_another_fai
 
     async def refused_once(digest: Digest) -> TransactionOutcome | None:
         looks.append(digest)
-        if len(looks) == 2:  # the first look is before the transaction is sent
+        if len(looks) == 1:
             raise BlockchainError("chain_refused", "no")
         return await look(digest)
 
@@ -395,3 +397,43 @@ async def test_of_two_first_deploys_at_once_one_is_refused() -> None:
     assert len(await world.site_ids()) == 1
     assert "done" in codes
     assert set(codes) <= {"done", "deployment_owned"}
+
+
+# ── signed, and over ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_transaction_is_signed_and_begun_in_one_commit_and_not_looked_for_before_it_is_sent() -> None:
+    world, looks = SimulatedWorld(MANY), []
+    look = world.chain.transaction
+
+    async def noted(digest: Digest) -> TransactionOutcome | None:
+        looks.append(digest)
+        return await look(digest)
+
+    world.chain.transaction = noted  # type: ignore[method-assign]
+    result = await world.deploy()
+    assert (looks, world.chain.executed) == ([], len(result.digests))
+    kinds = [event.type for event in await world.journal.events(result.deployment_id)]
+    begun = [number for number, kind in enumerate(kinds) if kind == events.TRANSACTION_SIGNED]
+    assert len(begun) == len(result.digests) > 1
+    assert all(kinds[number + 1] == events.EFFECT_INTENT for number in begun)
+
+
+@pytest.mark.parametrize("failure", [None, "executed"])
+async def test_nothing_of_a_transaction_that_is_over_can_be_sent_again(failure: str | None) -> None:
+    world, kept = SimulatedWorld(MANY), []
+    if failure is not None:
+        fail_transaction(world, 1, failure, BlockchainError("transaction_unknown", "the answer was lost"))
+    execute = world.chain.execute
+
+    async def noted(transaction: bytes, signatures: Sequence[bytes]) -> TransactionOutcome:
+        rows = world.disk.tables["transactions"].values()
+        kept.append([row["state"] for row in rows if row["bytes"] is not None and row["signatures"] is not None])
+        return await execute(transaction, signatures)
+
+    world.chain.execute = noted  # type: ignore[method-assign]
+    result = await world.deploy()
+    assert len(result.digests) > 1
+    assert all(states == ["signed"] for states in kept), "only the one that is being sent"
+    rows = world.disk.find("transactions", {"deployment": str(result.deployment_id)})
+    assert {(row["state"], row["bytes"], row["signatures"]) for row in rows} == {("final", None, None)}

@@ -569,6 +569,14 @@ def old_journal(path: Path, version: int) -> None:
         if version:
             db.execute("insert into events values (?, 1, 1, 1, 1.0, 'a', '{}')", (str(ONE),))
             db.executemany("insert into patches values ('chain', ?, 'blob', ?, 5)", PATCHES)
+            db.executemany(
+                "insert into deployments (id, verb) values (?, ?)", [("site", "deploy"), ("gone", "cleanup")]
+            )
+            signed = [
+                (f"{name} {state}", name, state) for name in ("site", "gone") for state in ("signed", "final", "dead")
+            ]
+            insert = "insert into transactions values ('chain', ?, ?, 1, x'ab', '[]', 9, null, ?)"
+            db.executemany(insert, signed)
 
 
 @pytest.mark.parametrize("version", range(1, schema.VERSION + 1))
@@ -580,6 +588,13 @@ async def test_d9_a_journal_of_an_older_program_is_brought_up_with_what_it_holds
         assert [event.type for event in await journal.events(ONE)] == ["a", "b"]
         patches = await journal.rows("patches", columns=("sha256", "patch_id", "size"))
         assert [tuple(row.values()) for row in patches] == [(*patch, 5) for patch in PATCHES]
+        signed = await journal.rows("transactions", columns=("digest", "bytes", "signatures"))
+        kept = {row["digest"]: (row["bytes"] is not None, row["signatures"] is not None) for row in signed}
+        if version < 6:
+            over = {
+                f"{name} {state}": (name == "gone", False) for name in ("site", "gone") for state in ("final", "dead")
+            }
+            assert kept == {"site signed": (True, True), "gone signed": (True, True), **over}
     assert check(journal_path(home)) == []
 
 

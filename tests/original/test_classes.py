@@ -352,7 +352,7 @@ async def test_health_names_what_to_look_at(place: Any) -> None:
 
 
 async def test_a_state_shows_uploads_and_transactions_as_the_journal_has_them(place: Any) -> None:
-    left = await place.die_at("transaction.do.before")
+    left = await place.die_at("transaction.do.after")
     state = await place.manager.get_deployment_state(left)
     uploads = state.walrus_operations.uploads
     assert sorted(path for one in uploads for path in one.files) == sorted(place.world.published())

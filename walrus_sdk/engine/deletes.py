@@ -31,7 +31,7 @@ class Deletes:
         self._context = context
         self._plan = plan
         self._retries = Retries(context, 1 + len(plan.deletes) // _AT_ONCE)
-        self._sender = Sender(context, plan, Performer(context, plan.chain_id))
+        self._sender = Sender(context, plan, Performer(context, plan.chain_id), keep_bytes=True)
 
     @property
     def digests(self) -> Sequence[Digest]:

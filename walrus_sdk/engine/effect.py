@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from walrus_sdk.ports import Put
+from walrus_sdk.ports import Change, Put
 
-__all__ = ["POINTS", "Absent", "Done", "Effect", "Found", "Look", "Outcome", "Readable"]
+__all__ = ["POINTS", "Absent", "Birth", "Done", "Effect", "Found", "Look", "Outcome", "Readable"]
 
 POINTS = tuple(
     f"{kind}.{step}.{when}"
@@ -37,6 +37,18 @@ class Effect:
     frost: int = 0
     mist: int = 0
     same_again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Birth:
+    """What goes with the intent of an effect whose name was made just now: nobody has it before it is recorded.
+
+    `changes` are in the commit of the intent, all or none; `recorded` is called after it, before anything is done, and
+    what it returns is written with the release.
+    """
+
+    changes: tuple[Change, ...]
+    recorded: Callable[[], Awaitable[Sequence[Change]]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from walrus_sdk.engine.context import Context
@@ -24,7 +24,7 @@ from walrus_sdk.model.site import SiteSnapshot
 from walrus_sdk.model.units import BlobId, Frost, Mist, ObjectId, WalrusEpoch
 from walrus_sdk.planning.build import to_store
 from walrus_sdk.planning.plan_json import canonical, dump
-from walrus_sdk.ports import Put
+from walrus_sdk.ports import Change, Put
 
 __all__ = ["Executor"]
 
@@ -68,9 +68,9 @@ class Executor:
         await self._uploads().settle()
         await self._writer.sender.look_up()
 
-    async def _signed(self, number: int) -> None:
+    async def _signed(self, number: int) -> Sequence[Change]:
         """Write a checkpoint that knows a transaction before anybody can have it: elsewhere it is waited for."""
-        await self._diary.checkpoint(f"transaction-{number}")
+        return [await self._diary.checkpoint_file(f"transaction-{number}")]
 
     async def is_committed(self) -> bool:
         """Return whether everything that the plan changes is on chain; open transactions are brought to their end.

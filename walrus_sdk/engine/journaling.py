@@ -74,14 +74,19 @@ class Diary:
         self._tenth = tenth
         async with self._checkpointing:
             if tenth == self._tenth:  # else there is a higher one by now
-                await self._checkpoint(f"upload-{tenth * 10}")
+                await self._append(await self._checkpoint(f"upload-{tenth * 10}"))
 
     async def checkpoint(self, moment: str) -> None:
         """Write a self-contained checkpoint of everything that is known now."""
         async with self._checkpointing:
-            await self._checkpoint(moment)
+            await self._append(await self._checkpoint(moment))
 
-    async def _checkpoint(self, moment: str) -> None:
+    async def checkpoint_file(self, moment: str) -> Change:
+        """Write a checkpoint's file alone; returns the change that records it, for the next commit of the caller."""
+        async with self._checkpointing:
+            return await self._checkpoint(moment)
+
+    async def _checkpoint(self, moment: str) -> Change:
         journal, deployment = self._context.world.journal, self._context.owner.deployment
         if not self._checkpoints:
             self._checkpoints = len(await journal.rows("checkpoints", {"deployment": str(deployment)}))
@@ -102,7 +107,7 @@ class Diary:
         key = {"deployment": str(deployment), "n": number}
         now = self._context.world.clock.wall_ms()
         row = Put("checkpoints", key, {"moment": moment, "file": name, "created_ms": now, "event": data["last_event"]})
-        await self._append(Change(events.CHECKPOINT, {"number": number, "moment": moment, "file": name}, (row,)))
+        return Change(events.CHECKPOINT, {"number": number, "moment": moment, "file": name}, (row,))
 
     async def _read_on(self) -> None:
         """Take over the errors among the events since the last checkpoint."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
@@ -18,7 +18,7 @@ import anyio
 import anyio.lowlevel
 
 from walrus_sdk.engine.context import Context
-from walrus_sdk.engine.effect import Absent, Done, Effect, Found, Look, Outcome
+from walrus_sdk.engine.effect import Absent, Birth, Done, Effect, Found, Look, Outcome
 from walrus_sdk.engine.patience import Patience
 from walrus_sdk.engine.records import Records
 from walrus_sdk.errors import (
@@ -32,7 +32,7 @@ from walrus_sdk.errors import (
 )
 from walrus_sdk.model.deployment import EffectState
 from walrus_sdk.model.units import DeploymentId
-from walrus_sdk.ports import Release
+from walrus_sdk.ports import Change, Release
 
 __all__ = ["Performer"]
 
@@ -68,6 +68,7 @@ class Performer:
         enough: Callable[[Mapping[str, Any]], bool] = lambda _: True,
         may_repeat: Callable[[], bool] = lambda: True,
         price: Callable[[], Awaitable[int]] | None = None,
+        birth: Birth | None = None,
         turn: AbstractAsyncContextManager[object] = _AT_ONCE,
     ) -> Done:
         """Bring an effect about, once.
@@ -75,12 +76,14 @@ class Performer:
         `look_first` asks for a look even when nothing is open. `enough` tells whether an outcome still serves,
         `own_only` lets what other deployments recorded not count, `look_again` looks at what is recorded.
         `may_repeat` is asked before something whose outcome stays unknown is done again. `price` tells what it costs
-        now (FROST), for a limit: prices change after a plan was made. `turn` is entered, which may wait, before
-        anything is written down, and left when it is over.
+        now (FROST), for a limit: prices change after a plan was made. `birth` tells that the effect was made just now:
+        if no row knows it, there is nothing to look for. `turn` is entered, which may wait, before anything is written
+        down, and left when it is over.
 
         Raises `EffectFailed` (known not to have happened); `EffectUnknown` (may have happened), with ``settles_in``
         (seconds until the next look makes sense) when nothing was done now; `DeploymentStopped`
-        ``attempts_exhausted`` when it may not be repeated.
+        ``attempts_exhausted`` when it may not be repeated; `OwnershipError` ``row_changed`` when what a birth expects
+        is not so any more.
         """
         row = await self.records.row(effect.kind, effect.name)
         state = EffectState(row["state"]) if row is not None else EffectState.PLANNED
@@ -90,7 +93,7 @@ class Performer:
                 return Done(recorded, "recorded")
         if row is not None and state in _UNDER_WAY:
             await self._check_other_owner(effect, row)
-        if state is EffectState.RELEASED or look_first:
+        if state is EffectState.RELEASED or (look_first and (row is not None or birth is None)):
             found = await look()
             if isinstance(found, Found) and enough(found.outcome.data):
                 await self.records.found(effect, row, found.outcome)
@@ -104,7 +107,7 @@ class Performer:
                 if await self.records.row(effect.kind, effect.name) != row:  # changed while the turn was waited for
                     raise _overtaken(effect)
                 await self.records.in_vain(effect)
-            return await self._do(effect, row, do)
+            return await self._do(effect, row, do, birth)
 
     async def settle(
         self, effect: Effect, look: Look, enough: Callable[[Mapping[str, Any]], bool] = lambda _: True
@@ -163,7 +166,11 @@ class Performer:
     # ── doing ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _do(
-        self, effect: Effect, row: Mapping[str, Any] | None, do: Callable[[Release], Awaitable[Outcome]]
+        self,
+        effect: Effect,
+        row: Mapping[str, Any] | None,
+        do: Callable[[Release], Awaitable[Outcome]],
+        birth: Birth | None,
     ) -> Done:
         await self._context.gate.passed()
         attempt = (row["attempts"] or 0) + 1 if row is not None else 1
@@ -172,13 +179,15 @@ class Performer:
         try:
             async with self._budget:
                 await self._check_budget(effect)
-                await self.records.intent(effect, row, attempt, was_open=was_open)
+                made = birth.changes if birth is not None else ()
+                await self.records.intent(effect, row, attempt, was_open=was_open, also=made)
         except OwnershipError as error:
-            if error.code != "row_changed":
+            if error.code != "row_changed" or birth is not None:
                 raise
             raise _overtaken(effect) from error
         await self.records.point(effect, "intent.after")
-        step = _Step(self, effect, attempt, do, row if was_open else None)
+        also = await birth.recorded() if birth is not None else ()
+        step = _Step(self, effect, attempt, do, row if was_open else None, also)
         return await step.run()
 
     async def _check_budget(self, effect: Effect) -> None:
@@ -225,6 +234,7 @@ class _Step:
         attempt: int,
         do: Callable[[Release], Awaitable[Outcome]],
         before: Mapping[str, Any] | None,
+        also: Sequence[Change],
     ) -> None:
         self._performer = performer
         self._records = performer.records
@@ -232,6 +242,7 @@ class _Step:
         self._attempt = attempt
         self._do = do
         self._before = before
+        self._also = also
         self._scope = anyio.CancelScope()
         self._released = False
         self._outcome: Outcome | None = None
@@ -272,7 +283,7 @@ class _Step:
     async def _release(self) -> None:
         await anyio.lowlevel.checkpoint_if_cancelled()  # a stop that came before still stops it, and all that is beside
         self._released = self._scope.shield = True  # before the row is written: a stop between them would leave it open
-        await self._records.released(self._effect)
+        await self._records.released(self._effect, self._also)
 
     async def _failed(self, error: WalrusError) -> None:
         unknown = self._released and error.error_class is ErrorClass.LOOK_FIRST

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -54,6 +54,11 @@ class Records:
         rows = await self._world.journal.rows(_TABLE, {"chain": self._chain, "kind": kind, "name": name})
         return rows[0] if rows else None
 
+    async def may_have_left(self, digest: str) -> bool:
+        """Return whether a transaction may have been sent."""
+        row = await self.row("transaction", digest)
+        return row is not None and row["state"] in (EffectState.RELEASED.value, EffectState.DONE.value)
+
     async def open_row(self, effect: Effect) -> Mapping[str, Any] | None:
         """Return the row of an effect whose outcome is not known."""
         row = await self.row(effect.kind, effect.name)
@@ -91,8 +96,19 @@ class Records:
 
     # ── writing ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def intent(self, effect: Effect, row: Mapping[str, Any] | None, attempt: int, *, was_open: bool) -> None:
-        """Write the intent, if the row is still as it was read: of two deployments only one begins."""
+    async def intent(
+        self,
+        effect: Effect,
+        row: Mapping[str, Any] | None,
+        attempt: int,
+        *,
+        was_open: bool,
+        also: Sequence[Change] = (),
+    ) -> None:
+        """Write the intent, if the row is still as it was read: of two deployments only one begins.
+
+        `also` is written before it, in the same commit.
+        """
         values: dict[str, Any] = {
             "deployment": self._mine,
             "operation": effect.operation,
@@ -108,10 +124,10 @@ class Records:
         tried = self._attempt(effect, attempt, {"started_ms": self._world.clock.wall_ms(), "frost": effect.frost})
         seen = {} if row is None else {name: row[name] for name in ("deployment", "state", "attempts")}
         put = replace(self._put(effect, values), expect=seen)
-        await self._append(Change(events.EFFECT_INTENT, data, (put, tried)))
+        await self._append(*also, Change(events.EFFECT_INTENT, data, (put, tried)))
 
-    async def released(self, effect: Effect) -> None:
-        """Make durable that the last bytes may have left."""
+    async def released(self, effect: Effect, also: Sequence[Change] = ()) -> None:
+        """Make durable that the last bytes may have left; `also` is written before it, in the same commit."""
         await self.point(effect, "releasing.before")
         clock = self._world.clock
         values = {
@@ -123,7 +139,7 @@ class Records:
             "lost_boot_s": None,
         }
         data = {"kind": effect.kind, "name": effect.name}
-        await self._append(Change(events.EFFECT_RELEASED, data, (self._put(effect, values),)))
+        await self._append(*also, Change(events.EFFECT_RELEASED, data, (self._put(effect, values),)))
         await self.point(effect, "releasing.after")
 
     async def done(self, effect: Effect, attempt: int, outcome: Outcome, how: str) -> None:
@@ -209,8 +225,8 @@ class Records:
         }
         return Put("attempts", key, {"kind": effect.kind, "name": effect.name, **values})
 
-    async def _append(self, change: Change) -> None:
-        await self._world.journal.append(self._context.owner, [change])
+    async def _append(self, *changes: Change) -> None:
+        await self._world.journal.append(self._context.owner, changes)
 
     async def point(self, effect: Effect, point: str) -> None:
         """Pass a hook point of an effect."""

@@ -13,11 +13,12 @@ from typing import Any
 
 from walrus_sdk.codecs import transaction as tx
 from walrus_sdk.codecs.ids import fresh_object_id
+from walrus_sdk.engine.coins import LOOK_S, GasCoins
 from walrus_sdk.engine.context import Context
-from walrus_sdk.engine.effect import Absent, Done, Effect, Found, Look, Outcome, Readable
+from walrus_sdk.engine.effect import Absent, Birth, Done, Effect, Found, Look, Outcome, Readable
 from walrus_sdk.engine.finality import Verdict, judge
 from walrus_sdk.engine.perform import Performer
-from walrus_sdk.engine.reading import PAUSES, patiently
+from walrus_sdk.engine.reading import patiently
 from walrus_sdk.engine.retries import MayRepeat
 from walrus_sdk.errors import (
     BlockchainError,
@@ -29,18 +30,16 @@ from walrus_sdk.errors import (
 )
 from walrus_sdk.model import events
 from walrus_sdk.model.chain import Coin, GasUsed, ObjectRef, TransactionOutcome, failure_code
+from walrus_sdk.model.deployment import EffectState
 from walrus_sdk.model.network import ChainState
 from walrus_sdk.model.options import MAX_BUDGET
 from walrus_sdk.model.plan import Plan
-from walrus_sdk.model.units import DeploymentId, Digest, ObjectId, SuiAddress, SuiEpoch
+from walrus_sdk.model.units import Digest, ObjectId, SuiAddress, SuiEpoch
 from walrus_sdk.planning.cost import gas_budget, gas_price, least_gas
 from walrus_sdk.ports import Chain, Change, Put, Release, SigningRequest
-from walrus_sdk.sites.packing import GAS_COINS
 
 __all__ = ["Sender", "simulate_gas"]
 
-_LOOK_S = 2.0
-"""Seconds until a transaction that has happened, and is not indexed yet, is looked for again."""
 _REFUSED = frozenset({
     "insufficient_gas", "signature_refused", "stale_object", "transaction_expired", "transaction_refused",
     "transaction_too_large",
@@ -67,6 +66,7 @@ class Sender:
     `made` gives the rows that know a new site, to be written with the outcome that made it; `signed` is called with a
     transaction's number between signing and sending it. `site_id` is the site that the transactions are about,
     `digests` are the final ones in order, `gas` what they cost (MIST); `sent` tells whether one became final just now.
+    `keep_bytes` keeps what was in a transaction, without its signature, when it is over.
     """
 
     def __init__(
@@ -75,25 +75,33 @@ class Sender:
         plan: Plan,
         performer: Performer,
         made: Callable[[ObjectId], tuple[Put, ...]] = lambda _: (),
-        signed: Callable[[int], Awaitable[None]] | None = None,
+        signed: Callable[[int], Awaitable[Sequence[Change]]] | None = None,
+        *,
+        keep_bytes: bool = False,
     ) -> None:
         self._context = context
         self._world = context.world
         self._performer = performer
+        self._records = performer.records
         self._chain_id = plan.chain_id
         self._owner = plan.target.owner
         self._plan_digest = plan.digest
         self._made = made
         self._signed = signed
+        self._coins = GasCoins(context, performer.records, plan.chain_id, plan.target.owner)
+        self._keep_bytes = keep_bytes
         self.site_id: ObjectId | None = plan.target.site_id
         self.digests: list[Digest] = []
         self.gas = 0
         self.step = 0
         self.ref: ObjectRef | None = None
-        self.gas_ref: ObjectRef | None = None
-        self._seen_coins: Mapping[str, Mapping[str, Any]] = {}
         self._failures: Counter[str] = Counter()
+        self._is_open = True
         self.sent = False
+
+    async def check_funds(self, gas: int) -> None:
+        """Check that the owner can pay `gas` MIST; see `GasCoins.check`."""
+        await self._coins.check(gas)
 
     async def send(self, kind: tx.ProgrammableTransaction, purpose: str, *, makes_site: bool = False) -> Done:
         """Simulate, pay for, sign, journal and send one transaction; returns once it is final.
@@ -108,10 +116,12 @@ class Sender:
         expected = fresh_object_id(digest, 0) if makes_site else None
         request = SigningRequest(data, digest, purpose, self.site_id, transaction.gas.budget, self._plan_digest)
         signature = await self._world.signer.sign(request)
-        await self._remember(data, signature, digest, coins, state.sui_epoch, expected)
-        if self._signed is not None:
-            await self._signed(self.step)
-        return await self._perform(data, [signature], digest, expected)
+        puts = [self._row(data, signature, digest, state.sui_epoch, expected), *self._coins.taken(coins, digest)]
+        self._is_open = True
+        done = await self._perform(data, [signature], digest, expected, puts)
+        self.sent, self._is_open = True, False
+        self._take(done)
+        return done
 
     async def _paid(self, kind: tx.ProgrammableTransaction, state: ChainState) -> tuple[tx.TransactionData, list[Coin]]:
         """Return the whole transaction and its coins: budget from a simulation, expiry after the next epoch."""
@@ -122,147 +132,50 @@ class Sender:
             text = f"gas_budget: the transaction needs {least} MIST at least, and {asked.units} were allowed"
             raise ConfigurationError("option_invalid", text, option="gas_budget", expected=least, found=asked.units)
         budget = gas_budget(gas_used, price, self._failures["gas_ran_out"]) if asked is None else asked.units
-        coins = self._payment(await self._free_coins(), budget)
+        coins = await self._coins.payment(budget)
         gas = tx.GasData(tuple(coin.ref for coin in coins), self._owner, price, budget)
         return tx.TransactionData(kind, self._owner, gas, tx.EpochExpiration(state.sui_epoch + 1)), coins
 
-    async def _free_coins(self) -> list[Coin]:
-        """Return the owner's coins that no open transaction of this home uses; our own last one as we know it.
-
-        Raises `EffectUnknown` while a live deployment uses them all, `BlockchainError` ``object_locked`` when one that
-        was interrupted does.
-        """
-        found = list(await self._world.chain.coins(self._owner))[:GAS_COINS]
-        rows = {row["coin"]: row for row in await self._world.journal.rows("coins", {"chain": self._chain_id})}
-        self._seen_coins = rows
-        free: list[Coin] = []
-        used: set[str] = set()
-        for coin in found:
-            ours = self.gas_ref
-            known = (
-                ours if ours is not None and coin.ref.id == ours.id and coin.ref.version < ours.version else coin.ref
-            )
-            row = rows.get(str(known.id))
-            if row is not None and row["version"] == known.version and await self._is_in_use(row):
-                used.add(row["deployment"])
-            else:
-                free.append(Coin(known, coin.balance))
-        if not free and used:
-            self._raise_used(used)
-        return free
-
-    async def _is_in_use(self, row: Mapping[str, Any]) -> bool:
-        """Return whether the transaction that has a coin may have left, or is about to, and can still happen.
-
-        One that never left gives the coin up: it is not sent any more once the coin is another one's.
-        """
-        if row["digest"] is None:
-            return False
-        if self._is_at_work(row["deployment"]):
-            return True
-        return await self._may_have_left(row["digest"]) and await self._is_valid(row["digest"])
-
-    async def _is_valid(self, digest: str) -> bool:
-        """Return whether a transaction is known, or its Sui epoch is not over."""
-        rows = await self._world.journal.rows("transactions", {"chain": self._chain_id, "digest": digest})
-        epoch = (await self._world.chain.state()).sui_epoch  # read first: what happened until then is found
-        known = await self._world.chain.transaction(Digest.parse(digest)) is not None
-        return known or (bool(rows) and epoch.number <= rows[0]["expires"])
-
-    async def check_funds(self, gas: int) -> None:
-        """Check before anything is paid that the owner can pay `gas` MIST, as far as that can be seen.
-
-        Raises `BlockchainError` ``insufficient_gas``, or ``object_locked`` when open transactions have all coins.
-        """
-
-        async def total() -> int:
-            return sum(coin.balance for coin in await self._free_coins())
-
-        try:
-            found = await patiently(self._world.sleep, total, lambda found: found >= gas, PAUSES[:3])
-        except EffectUnknown:
-            return  # another deployment is at work: its turn ends before ours begins
-        if found < gas:
-            text = f"{self._owner} has {found} MIST, and about {gas} are needed"
-            raise BlockchainError("insufficient_gas", text, address=str(self._owner), found=found, expected=gas)
-
-    def _is_at_work(self, deployment: str) -> bool:
-        mine = str(self._context.owner.deployment)
-        return deployment != mine and self._context.is_live(DeploymentId(deployment))
-
-    def _raise_used(self, used: set[str]) -> None:
-        text = f"the coins of {self._owner} are in use by {', '.join(sorted(used))}"
-        mine = str(self._context.owner.deployment)
-        if any(name == mine or self._is_at_work(name) for name in used):
-            raise EffectUnknown("effect_unsettled", text, settles_in=_LOOK_S, holder=min(used))
-        raise BlockchainError("object_locked", f"{text}: resume or cancel it first", deployment_id=min(used))
-
-    def _payment(self, coins: Sequence[Coin], budget: int) -> list[Coin]:
-        """Return coins that cover a budget, largest first."""
-        chosen: list[Coin] = []
-        total = 0
-        for coin in coins:
-            chosen.append(coin)
-            total += coin.balance
-            if total >= budget:
-                return chosen
-        text = f"{self._owner} has {total} MIST in its {len(chosen)} largest coins, and {budget} may be needed"
-        raise BlockchainError("insufficient_gas", text, address=str(self._owner), found=total, expected=budget)
-
-    async def _remember(
-        self,
-        data: bytes,
-        signature: bytes,
-        digest: Digest,
-        coins: Sequence[Coin],
-        epoch: SuiEpoch,
-        expected: ObjectId | None,
-    ) -> None:
-        """Make the signed transaction durable before anybody can have it, and its coins nobody else's."""
-        self.step += 1
+    def _row(self, data: bytes, signature: bytes, digest: Digest, epoch: SuiEpoch, expected: ObjectId | None) -> Put:
+        """Return the row of a signed transaction: durable before anybody can have it."""
         values = {
             "deployment": str(self._context.owner.deployment),
-            "step": self.step,
+            "step": self.step + 1,
             "bytes": data,
             "signatures": json.dumps([signature.hex()]),
             "expires": epoch.number + 1,
             "expected_id": str(expected) if expected is not None else None,
             "state": "signed",
         }
-        put = Put("transactions", {"chain": self._chain_id, "digest": str(digest)}, values)
-        facts = {"digest": str(digest), "step": self.step}
-        taken = [self._reserved(coin.ref, digest) for coin in coins]
-        try:
-            await self._journal(events.TRANSACTION_SIGNED, facts, put, *taken)
-        except OwnershipError as error:
-            self.step -= 1
-            if error.code != "row_changed":
-                raise
-            text = f"another deployment took the coins of {self._owner} just now"
-            raise EffectUnknown("effect_unsettled", text, settles_in=_LOOK_S) from error
-
-    def _reserved(self, ref: ObjectRef, digest: Digest) -> Put:
-        row = self._seen_coins.get(str(ref.id))
-        expect = {} if row is None else {name: row[name] for name in ("version", "digest")}
-        values = {"version": ref.version, "deployment": str(self._context.owner.deployment), "digest": str(digest)}
-        return Put("coins", {"chain": self._chain_id, "coin": str(ref.id)}, values, expect)
-
-    async def _journal(self, kind: str, data: Mapping[str, Any], *puts: Put) -> None:
-        await self._world.journal.append(self._context.owner, [Change(kind, data, puts)])
+        return Put("transactions", {"chain": self._chain_id, "digest": str(digest)}, values)
 
     async def _perform(
-        self, data: bytes, signatures: Sequence[bytes], digest: Digest, expected: ObjectId | None
+        self,
+        data: bytes,
+        signatures: Sequence[bytes],
+        digest: Digest,
+        expected: ObjectId | None,
+        puts: Sequence[Put],
     ) -> Done:
-        effect = _effect(digest, self.step)
+        step = self.step + 1
 
         async def do(release: Release) -> Outcome:
             await release()
             return self._outcome(await self._world.chain.execute(data, signatures), expected)
 
-        done = await self._performer.perform(effect, do, self._look(digest, expected), look_first=True)
-        self.sent = True
-        self._take(done)
-        return done
+        async def recorded() -> Sequence[Change]:
+            self.step = step
+            return await self._signed(step) if self._signed is not None else ()
+
+        signed = Change(events.TRANSACTION_SIGNED, {"digest": str(digest), "step": step}, tuple(puts))
+        look, birth = self._look(digest, expected), Birth((signed,), recorded)
+        try:
+            return await self._performer.perform(_effect(digest, step), do, look, look_first=True, birth=birth)
+        except OwnershipError as error:
+            if error.code != "row_changed":
+                raise
+            text = f"another deployment took the coins of {self._owner} just now"
+            raise EffectUnknown("effect_unsettled", text, settles_in=LOOK_S) from error
 
     def _look(self, digest: Digest, expected: ObjectId | None) -> Look:
         async def look() -> Found | Absent:
@@ -289,10 +202,14 @@ class Sender:
             "site_ref": _ref_json(ref),
             "gas_ref": _ref_json(result.gas_object),
         }
-        key = {"chain": self._chain_id, "digest": str(result.digest)}
-        put = Put("transactions", key, {"state": "final" if failure is None else "failed"})
         made = self._made(expected) if expected is not None and failure is None else ()
-        return Outcome(data, (put, *made, *self._height(ref)))
+        over = self._over(str(result.digest), "final" if failure is None else "failed")
+        return Outcome(data, (over, *made, *self._height(ref)))
+
+    def _over(self, digest: str, state: str) -> Put:
+        """Return the row of a transaction that is over: nothing is kept any more with which somebody could send it."""
+        values = {"state": state, "signatures": None} | ({} if self._keep_bytes else {"bytes": None})
+        return Put("transactions", {"chain": self._chain_id, "digest": digest}, values)
 
     def _height(self, site: ObjectRef | None) -> tuple[Put, ...]:
         """Return the row that remembers how far the site has come: no older state of it is believed after that."""
@@ -310,16 +227,16 @@ class Sender:
                 code = "insufficient_gas"  # another try would cost as much again
             text = f"transaction {data['digest']} failed: {data['failure']}: {data['message']}"
             raise BlockchainError(code, text, digest=data["digest"], address=str(self._owner))
-        if data["site_id"] is not None:
-            self.site_id = ObjectId.parse(data["site_id"])
 
     def _note(self, data: Mapping[str, Any]) -> None:
         """Take over what a final transaction leaves: references for the next one, and what it cost."""
-        self.gas_ref = _json_ref(data["gas_ref"]) or self.gas_ref
+        self._coins.newest = _json_ref(data["gas_ref"]) or self._coins.newest
         self.ref = _json_ref(data["site_ref"]) or self.ref
         self.gas += int(data["gas"])
         if not data["ok"]:
             self._failures[failure_code(str(data["failure"]))] += 1
+        elif data["site_id"] is not None:
+            self.site_id = ObjectId.parse(data["site_id"])
         self.digests.append(Digest.parse(data["digest"]))
 
     # ── what an earlier run left open ─────────────────────────────────────────────────────────────────────────
@@ -329,21 +246,37 @@ class Sender:
 
         `sent_only`: what never left this machine is declared dead instead of being sent.
         """
+        if not self._is_open:
+            return
         where = {"deployment": str(self._context.owner.deployment)}
         signed = await self._world.journal.rows("transactions", where, columns=("step", "digest", "state"))
         for known in sorted(signed, key=lambda row: row["step"]):
             self.step = max(self.step, known["step"])
             if known["state"] == "dead" or Digest.parse(known["digest"]) in self.digests:
                 continue
-            (row,) = await self._world.journal.rows("transactions", {**where, "digest": known["digest"]})
-            if row["state"] == "failed":
-                await self._note_failed(row["digest"])
-            elif row["bytes"] is None:
-                await self._resolve_elsewhere(row)
-            elif not await self._may_have_left(row["digest"]) and (sent_only or not await self._has_coins(row)):
-                await self._bury(row["digest"], "never_sent")
-            else:
-                await self._resolve(row, may_repeat)
+            recorded = await self._recorded(known["digest"])
+            if recorded is not None:
+                self._note(recorded)
+            elif known["state"] != "failed":
+                (row,) = await self._world.journal.rows("transactions", {**where, "digest": known["digest"]})
+                await self._resolve_open(row, may_repeat, sent_only=sent_only)
+        self._is_open = False
+
+    async def _recorded(self, digest: str) -> Mapping[str, Any] | None:
+        """Return what the journal has of a final transaction: it failed on chain or not, and versions moved on."""
+        row = await self._records.row("transaction", digest)
+        if row is None or row["state"] != EffectState.DONE.value:
+            return None
+        outcome: Mapping[str, Any] = json.loads(row["outcome"])
+        return outcome
+
+    async def _resolve_open(self, row: Mapping[str, Any], may_repeat: MayRepeat, *, sent_only: bool) -> None:
+        if row["bytes"] is None:
+            await self._resolve_elsewhere(row)
+        elif not await self._records.may_have_left(row["digest"]) and (sent_only or not await self._coins.has(row)):
+            await self._bury(row["digest"], "never_sent")
+        else:
+            await self._resolve(row, may_repeat)
 
     async def look_up(self) -> None:
         """Record what became of signed transactions, where the node knows it; nothing is sent."""
@@ -354,29 +287,13 @@ class Sender:
             if isinstance(found, Found):
                 await self._performer.adopt(_effect(digest, row["step"]), found)
 
-    async def _note_failed(self, digest: str) -> None:
-        """Take over the references of a transaction that failed on chain in an earlier run: versions moved on."""
-        row = await self._performer.records.row("transaction", digest)
-        if row is not None and row["outcome"] is not None:
-            self._note(json.loads(row["outcome"]))
-
-    async def _has_coins(self, row: Mapping[str, Any]) -> bool:
-        """Return whether the coins of a transaction that was never sent are still its own."""
-        rows = await self._world.journal.rows("coins", {"chain": self._chain_id, "digest": row["digest"]})
-        mine = {(found["coin"], found["version"]) for found in rows}
-        payment = tx.decode_transaction(row["bytes"]).gas.payment
-        return {(str(ref.id), ref.version) for ref in payment} <= mine
-
-    async def _may_have_left(self, digest: str) -> bool:
-        row = await self._performer.records.row("transaction", digest)
-        return row is not None and row["state"] in ("released", "done")
-
     async def _bury(self, digest: str, code: str) -> None:
         """Record that a transaction can never happen any more; its coins are free again."""
-        put = Put("transactions", {"chain": self._chain_id, "digest": digest}, {"state": "dead"})
-        rows = await self._world.journal.rows("coins", {"chain": self._chain_id, "digest": digest})
-        free = [Put("coins", {"chain": self._chain_id, "coin": row["coin"]}, {"digest": None}) for row in rows]
-        await self._journal(events.TRANSACTION_DEAD, {"digest": digest, "code": code}, put, *free)
+        put = self._over(digest, "dead")
+        dead = Change(
+            events.TRANSACTION_DEAD, {"digest": digest, "code": code}, (put, *await self._coins.freed(digest))
+        )
+        await self._world.journal.append(self._context.owner, [dead])
 
     async def _resolve(self, row: Mapping[str, Any], may_repeat: MayRepeat) -> None:
         """Look a transaction up, and send the same bytes again when it is not known; or prove it dead."""
@@ -432,17 +349,17 @@ class Sender:
         Raises `EffectUnknown` with ``settles_in`` (seconds) and at last `DeploymentStopped` ``transaction_open`` while
         nobody can tell.
         """
-        open_row = await self._performer.records.open_row(effect)
+        open_row = await self._records.open_row(effect)
         if open_row is None:
             return True  # every time it was sent it was refused
         epoch = (await self._world.chain.state()).sui_epoch
         verdict = await judge(self._world.chain, row["bytes"], digest, expected)
         if verdict is Verdict.DEAD or (verdict is Verdict.OPEN and epoch.number > row["expires"]):
             return True
-        wait = await self._performer.records.settles_in(open_row)
+        wait = await self._records.settles_in(open_row)
         if wait > 0:
             text = f"transaction {digest} was refused, and an earlier sending of it may have happened"
-            raise EffectUnknown("effect_unsettled", text, name=str(digest), settles_in=min(wait, _LOOK_S))
+            raise EffectUnknown("effect_unsettled", text, name=str(digest), settles_in=min(wait, LOOK_S))
         if verdict is Verdict.HAPPENED:
             return False
         text = f"transaction {digest} is refused, and may have happened; it is valid until Sui epoch {row['expires']}"
@@ -450,7 +367,7 @@ class Sender:
 
     async def _last_look(self, effect: Effect, look: Look) -> Found | Readable | Absent:
         """Look until a node that lags must know it, too (C7): what is buried is not looked for again."""
-        if await self._performer.records.open_row(effect) is None:
+        if await self._records.open_row(effect) is None:
             return await look()  # every time it was sent it was refused
         return await patiently(self._world.sleep, look, lambda found: isinstance(found, Found))
 
@@ -471,9 +388,8 @@ class Sender:
             "site_ref": None,
             "gas_ref": None,
         }
-        key = {"chain": self._chain_id, "digest": str(digest)}
         made = self._made(expected) if expected is not None and ok else ()
-        return Found(Outcome(data, (Put("transactions", key, {"state": "final" if ok else "failed"}), *made)))
+        return Found(Outcome(data, (self._over(str(digest), "final" if ok else "failed"), *made)))
 
 
 def _effect(digest: Digest, step: int) -> Effect:

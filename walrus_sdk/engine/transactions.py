@@ -20,7 +20,7 @@ from walrus_sdk.model.plan import Plan, SiteChange, Stored
 from walrus_sdk.model.site import Resource, SiteContent, SiteSnapshot
 from walrus_sdk.model.units import ObjectId
 from walrus_sdk.planning.build import record, to_store
-from walrus_sdk.ports import Put
+from walrus_sdk.ports import Change, Put
 from walrus_sdk.sites import packing
 from walrus_sdk.sites.calls import CreateSite, Step, steps
 
@@ -71,7 +71,7 @@ class SiteWriter:
         plan: Plan,
         performer: Performer,
         retries: Retries,
-        signed: Callable[[int], Awaitable[None]] | None = None,
+        signed: Callable[[int], Awaitable[Sequence[Change]]] | None = None,
     ) -> None:
         self._context = context
         self._world = context.world

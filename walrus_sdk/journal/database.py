@@ -239,7 +239,7 @@ MODES = (
 """How a journal is written: what is committed is on disk (the proof's power cuts run with these, too).
 
 Some systems' SQLite overwrites what is deleted with zeros: here that would write each signed transaction once more when
-its state changes, and no row holds a secret.
+it is over, and what is over is no secret.
 """
 
 

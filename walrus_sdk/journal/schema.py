@@ -103,7 +103,15 @@ alter table patches_by_blob rename to patches;
 # The patches of a quilt are written together: under keys that begin with a hash of content they lie all over the index,
 # and a commit of 600 rewrote 500 pages of it. Nobody looks a patch up by its content alone.
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH)
+_SIXTH = """
+update transactions set signatures = null where state in ('final', 'failed', 'dead');
+update transactions set bytes = null where state in ('final', 'failed', 'dead')
+    and deployment not in (select id from deployments where verb = 'cleanup');
+"""
+# What is over is not kept signed, and its state changes without its bytes being written once more. What a cleanup
+# deleted is read from the bytes of its transactions.
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH)
 """Each runs once, in order; one that was published is never changed."""
 
 VERSION = len(MIGRATIONS)

@@ -166,7 +166,8 @@ class Watcher:
         digest = str(tx.transaction_digest(transaction))
         row = self._row("transaction", digest)
         signed = self._world.disk.tables["transactions"].get((self._world.net.genesis.chain_id, digest))
-        if signed is None or row is None or row["state"] not in ("released", "done"):
+        known = signed is not None and signed["bytes"] == transaction
+        if not known or row is None or row["state"] not in ("released", "done"):
             raise Violation("STATE-5", f"transaction {digest} is sent before it is journalled")
         sent = self._wire.setdefault(digest, _Sent(tx.decode_transaction(transaction)))
         sent.times += 1

@@ -237,7 +237,9 @@ class Run:
     def _begin(self, key: tuple[str, str], event: Event) -> None:
         named = self.named.get(str(event.data["operation"]))
         size = named.size if named is not None and key[0] == "store" else 0
-        one = Try(*_swap(key, event.data), int(event.data.get("attempt", 0)), event.wall_ms, size=size)
+        elsewhere = event.data.get("how") == "imported"  # the try of another machine has no number here
+        number = 0 if elsewhere else int(event.data.get("attempt", 0))
+        one = Try(*_swap(key, event.data), number, event.wall_ms, size=size)
         self._open[key] = self._note(one)
 
     def _done(self, key: tuple[str, str], event: Event) -> None:

@@ -11,6 +11,7 @@ import anyio
 
 from tests.torture.planted.hunting import Bug, all_of, in_a_world, pairs, replaced, seeds
 from walrus_sdk.engine import records, retries, transactions, uploads
+from walrus_sdk.engine.coins import GasCoins
 from walrus_sdk.engine.effect import Absent, Done, Effect, Outcome
 from walrus_sdk.engine.gate import Gate
 from walrus_sdk.engine.journaling import Diary
@@ -181,13 +182,14 @@ _usual_perform = Performer.perform
 _usual_append = Records._append
 _usual_intent = Records.intent
 _usual_done = Records.done
-_usual_reserved = Sender._reserved
+_usual_reservation = GasCoins._reservation
+_usual_row = Sender._row
 _usual_move = Diary.move
 
 
-async def _done_before_stored(self: Performer, effect_: Any, row: Any, do: Any) -> Done:
+async def _done_before_stored(self: Performer, effect_: Any, *more: Any) -> Done:
     if effect_.kind != "store":
-        return await _usual_do(self, effect_, row, do)
+        return await _usual_do(self, effect_, *more)
     end = {
         "end_epoch": 10**6,
         "blob_id": effect_.name,
@@ -196,7 +198,7 @@ async def _done_before_stored(self: Performer, effect_: Any, row: Any, do: Any) 
         "object_id": None,
     }
     await self.records.done(effect_, 1, Outcome(end), "done")
-    return await _usual_do(self, effect_, row, do)
+    return await _usual_do(self, effect_, *more)
 
 
 async def _nothing_written(*args: Any, **more: Any) -> None:
@@ -205,24 +207,25 @@ async def _nothing_written(*args: Any, **more: Any) -> None:
 
 def _intent_afterwards(stack: ExitStack) -> None:
     """Write that an effect is begun when it is done."""
-    begun: dict[str, tuple[Any, int, bool]] = {}
+    begun: dict[str, tuple[Any, int, dict[str, Any]]] = {}
 
-    async def intent(self: Records, effect_: Effect, row: Any, attempt: int, *, was_open: bool) -> None:
-        begun[effect_.name] = row, attempt, was_open
+    async def intent(self: Records, effect_: Effect, row: Any, attempt: int, **more: Any) -> None:
+        begun[effect_.name] = row, attempt, more
 
     async def done(self: Records, effect_: Effect, *more: Any) -> None:
         if effect_.name in begun:
-            row, attempt, was_open = begun.pop(effect_.name)
-            await _usual_intent(self, effect_, row, attempt, was_open=was_open)
+            row, attempt, others = begun.pop(effect_.name)
+            await _usual_intent(self, effect_, row, attempt, **others)
         await _usual_done(self, effect_, *more)
 
     for name, late in (("intent", intent), ("released", _nothing_written), ("done", done)):
         replaced(Records, name, late)(stack)
 
 
-async def _only_in_memory(self: Sender, *args: Any) -> None:
+def _only_in_memory(self: Sender, *args: Any) -> Put:
     """Keep the signed bytes, whose digest nobody could compute again, in memory alone."""
-    self.step += 1
+    put = _usual_row(self, *args)
+    return replace(put, values={**put.values, "bytes": None})
 
 
 async def _told_first(self: Diary, status: Status, **more: Any) -> None:
@@ -255,13 +258,14 @@ async def _endless(self: Any, what: str, once: Any, *, patient: bool = False, pa
             await self._pause(what, float(error.fields.get("settles_in", 1.0)))
 
 
-async def _whatever_is_there(self: Records, change: Change) -> None:
+async def _whatever_is_there(self: Records, *changes: Change) -> None:
     """Write rows without looking whether they are still what they were."""
-    await _usual_append(self, replace(change, puts=tuple(replace(put, expect=None) for put in change.puts)))
+    blind = [replace(change, puts=tuple(replace(put, expect=None) for put in change.puts)) for change in changes]
+    await _usual_append(self, *blind)
 
 
-def _taken_anyway(self: Sender, *args: Any) -> Put:
-    return replace(_usual_reserved(self, *args), expect=None)
+def _taken_anyway(self: GasCoins, *args: Any) -> Put:
+    return replace(_usual_reservation(self, *args), expect=None)
 
 
 def _nothing(*args: Any) -> tuple[Any, ...]:
@@ -285,7 +289,7 @@ BUGS = (
         3,
         "signed bytes that are not durable",
         "STATE-5",
-        replaced(Sender, "_remember", _only_in_memory),
+        replaced(Sender, "_row", _only_in_memory),
         pairs("deploy"),
     ),
     Bug(6, "a result that is told before it is written", "STATE-1", replaced(Diary, "move", _told_first), seeds()),
@@ -329,7 +333,7 @@ BUGS = (
         None,
         "coins of open transactions are spent",
         "PAY-5",
-        all_of(replaced(Sender, "_is_in_use", _never), replaced(Sender, "_reserved", _taken_anyway)),
+        all_of(replaced(GasCoins, "_is_in_use", _never), replaced(GasCoins, "_reservation", _taken_anyway)),
         one_wallet,
     ),
     Bug(
