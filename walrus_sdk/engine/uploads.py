@@ -74,6 +74,7 @@ class Uploads:
         for path in to_store(plan):
             self._paths.setdefault(plan.entries[path].sha256, []).append(path)
         self._resumed = context.owner.incarnation > 1
+        self._files = sum(map(len, self._paths.values()))
         self._files_done = sum(len(self._paths.get(sha256, ())) for sha256 in plan.known)
 
     async def run(self) -> Mapping[bytes, Stored]:
@@ -393,7 +394,7 @@ class Uploads:
         self._files_done += sum(len(self._paths.get(piece.sha256, [])) for piece in operation.pieces)
         size = sum(piece.size for piece in operation.pieces)
         self._context.feed.add(stores_confirmed=1, bytes_confirmed=size)
-        await self._diary.stored(self._files_done, sum(len(paths) for paths in self._paths.values()))
+        await self._diary.stored(self._files_done, self._files)
 
 
 class _Turns:

@@ -70,4 +70,6 @@ def hidden(foreign: str) -> str:
 
 
 def _printable(foreign: str) -> str:
+    if foreign.isprintable():  # as nearly all are
+        return foreign
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in foreign)

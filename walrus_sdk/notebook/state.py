@@ -171,6 +171,8 @@ _STATES = {
 
 def problems_of(seen: DeploymentView) -> list[Problem]:
     """Return what failed, or lost its answer, at its last try, the last one last."""
+    if not (seen.steps.get(Step.FAILED) or seen.steps.get(Step.UNKNOWN)):
+        return []  # as nearly always, and there may be thousands
     failed = [item for item in seen.operations.values() if item.step in (Step.FAILED, Step.UNKNOWN) and item.code]
     failed.sort(key=lambda item: item.since_ms)
     return [_problem(item.code, item.message, item.key) for item in failed]

@@ -7,9 +7,9 @@ new pays for what is new, and not for the 10,000 files that are there. What even
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from walrus_sdk.model.deployment import Event, Status
 from walrus_sdk.model.original import ErrorRecord
@@ -44,7 +44,21 @@ _COUNTS = (
 """What events count no less exactly than samples."""
 
 
+class Totals(NamedTuple):
+    """What operations add up to; `stored` and `sent` are of stores, as `stores`, `named` and `size` are."""
+
+    files_done: int = 0
+    bytes_done: int = 0
+    stores: int = 0
+    named: int = 0
+    stored: int = 0
+    size: int = 0
+    bytes_stored: int = 0
+    bytes_sent: int = 0
+
+
 _NO_METER = speeds.Meter()
+_NO_TOTALS = Totals()
 _NOTHING = (Progress(), Rates())
 
 
@@ -53,7 +67,8 @@ class Watched:
     """What is known of a deployment so far. `rows` are its `files` by operation: path, size, sha256, operation.
 
     `bytes_there` were stored before, and belong to no operation.
-    `run` is what its events tell; `steps`, `files_done`, `bytes_done` and `counted` are counted from the operations.
+    `run` is what its events tell; `steps`, `active` (the keys of those under way) and `totals` are counted from the
+    operations.
     `eta` is what was told, `told` the progress and rates when it was made or moved, `broke` why there is none now: a
     pause, or the death of its owner.
     """
@@ -66,9 +81,8 @@ class Watched:
     bytes_there: int
     run: Run
     steps: Mapping[Step, int] = field(default_factory=dict)
-    files_done: int = 0
-    bytes_done: int = 0
-    counted: Progress = _NOTHING[0]
+    active: Mapping[str, None] = field(default_factory=dict)
+    totals: Totals = _NO_TOTALS
     sample: Sample | None = None
     meter: speeds.Meter = _NO_METER
     eta: Eta | None = None
@@ -85,6 +99,16 @@ class Watched:
     def status(self) -> str:
         """The status by the events."""
         return self.run.status
+
+    @property
+    def files_done(self) -> int:
+        """The files that are stored, and those that were stored before."""
+        return len(self.rows.get(None, ())) + self.totals.files_done
+
+    @property
+    def bytes_done(self) -> int:
+        """Their bytes, equal contents of one operation once."""
+        return self.bytes_there + self.totals.bytes_done
 
     @property
     def last(self) -> int:
@@ -112,44 +136,37 @@ def begin(entries: Sequence[Mapping[str, Any]], past: Sequence[speeds.Run] = ())
         seen.add((key, row["sha256"]))
         operations[key] = replace(known, files=known.files + 1, size=known.size + is_new * (row["size"] or 0))
     total, there = (sum(row["size"] or 0 for row in some) for some in (entries, rows.get(None, ())))
-    return _counted(Watched(len(entries), rows, tuple(past), operations, total, there, Run("")))
+    watched = Watched(len(entries), rows, tuple(past), operations, total, there, Run(""))
+    return _counted(watched, {}, operations)
 
 
-def _counted(watched: Watched) -> Watched:
-    """Count the operations anew, after one of them changed; in one pass, as there may be thousands."""
-    steps: Counter[Step] = Counter()
-    files = size = stores = named = stored = stored_size = total = sent = 0
-    for item in watched.operations.values():
-        is_done = item.step is Step.DONE
-        steps[item.step] += 1
-        files += item.files if is_done else 0
-        size += item.size if is_done else 0
-        if item.kind == "store":
-            stores += 1
-            named += bool(item.name)
-            stored += is_done
-            stored_size += item.size if is_done else 0
-            total += item.size
-            sent += item.size if is_done or item.step is Step.SENT else 0
-    return replace(
-        watched,
-        steps=steps,
-        files_done=len(watched.rows.get(None, ())) + files,
-        bytes_done=watched.bytes_there + size,
-        counted=Progress(
-            files_found=watched.files,
-            files_hashed=watched.files,
-            bytes_hashed=watched.bytes_total,
-            stores_total=stores,
-            stores_encoded=named,
-            stores_confirmed=stored,
-            bytes_total=total,
-            bytes_sent=sent,
-            bytes_confirmed=stored_size,
-            transactions_total=len(watched.operations) - stores,
-            transactions_confirmed=steps[Step.DONE] - stored,
-            retries=len(watched.run.failures),
-        ),
+def _counted(watched: Watched, before: Mapping[str, OperationView], keys: Iterable[str]) -> Watched:
+    """Count what changed, few of thousands of operations between two looks; `before` has them as they were counted."""
+    steps, active, totals = Counter(watched.steps), dict(watched.active), list(watched.totals)
+    for key in keys:
+        old, new = before.get(key), watched.operations[key]
+        for sign, item in ((-1, old), (1, new)):
+            if item is not None:
+                steps[item.step] += sign
+                totals = [known + sign * part for known, part in zip(totals, _parts(item), strict=True)]
+        active.pop(key, None)
+        if new.is_active:
+            active[key] = None
+    return replace(watched, steps=+steps, active=active, totals=Totals(*totals))
+
+
+def _parts(item: OperationView) -> Totals:
+    """Return what one operation counts for."""
+    is_store, is_done = item.kind == "store", item.step is Step.DONE
+    return Totals(
+        files_done=is_done * item.files,
+        bytes_done=is_done * item.size,
+        stores=int(is_store),
+        named=int(is_store and bool(item.name)),
+        stored=int(is_store and is_done),
+        size=is_store * item.size,
+        bytes_stored=(is_store and is_done) * item.size,
+        bytes_sent=(is_store and (is_done or item.step is Step.SENT)) * item.size,
     )
 
 
@@ -169,8 +186,8 @@ def _with_events(watched: Watched, events: Sequence[Event]) -> Watched:
     before, run = watched.run, watched.run.copy()
     for event in events:
         run.add(event)
-    operations = dict(watched.operations)
-    for key in _changed(before, run):
+    operations, changed_keys = dict(watched.operations), dict.fromkeys(_changed(before, run))
+    for key in changed_keys:
         operations[key] = _operation(operations.get(key), key, run)
     broke = ""
     if run.is_paused and not before.is_paused:
@@ -185,7 +202,7 @@ def _with_events(watched: Watched, events: Sequence[Event]) -> Watched:
         eta=None if broke else watched.eta,
         moved_ms=max(watched.moved_ms, run.progressed_ms),
     )
-    return _counted(changed)
+    return _counted(changed, watched.operations, changed_keys)
 
 
 def _changed(before: Run, now: Run) -> Iterator[str]:
@@ -357,7 +374,22 @@ def _progress(watched: Watched) -> Progress:
 
 def _by_events(watched: Watched) -> Progress:
     before = watched.sample.progress.phase if watched.sample is not None else Phase.PLAN
-    return replace(watched.counted, phase=_PHASES.get(watched.status, before))
+    totals = watched.totals
+    return Progress(
+        phase=_PHASES.get(watched.status, before),
+        files_found=watched.files,
+        files_hashed=watched.files,
+        bytes_hashed=watched.bytes_total,
+        stores_total=totals.stores,
+        stores_encoded=totals.named,
+        stores_confirmed=totals.stored,
+        bytes_total=totals.size,
+        bytes_sent=totals.bytes_sent,
+        bytes_confirmed=totals.bytes_stored,
+        transactions_total=len(watched.operations) - totals.stores,
+        transactions_confirmed=watched.steps.get(Step.DONE, 0) - totals.stored,
+        retries=len(watched.run.failures),
+    )
 
 
 # ── what waits on what ────────────────────────────────────────────────────────────────────────────────────────────
@@ -374,8 +406,8 @@ def _waiting(
     found = [Waiting(f"the {phase.value} phase", progress.waiting)] if progress.waiting else []
     if watched.paused:
         found = [Waiting("the deployment", f"somebody who lets it go on: walrus-sdk continue {summary.deployment_id}")]
-    active = [item for item in watched.operations.values() if item.is_active]
-    asked = sorted((item for item in active if item.step is not Step.BEGUN), key=lambda item: item.since_ms)
+    active = [watched.operations[key] for key in watched.active]
+    asked = sorted((item for item in active if item.step is not Step.BEGUN), key=lambda item: (item.since_ms, item.key))
     for item in asked[:_SHOWN_WAITS]:
         whose = "the publisher's answer" if item.kind == "store" else "finality"
         on = whose if item.step is Step.SENT else "whether it happened: its answer was lost"
