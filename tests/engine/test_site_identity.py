@@ -437,3 +437,30 @@ async def test_nothing_of_a_transaction_that_is_over_can_be_sent_again(failure: 
     assert all(states == ["signed"] for states in kept), "only the one that is being sent"
     rows = world.disk.find("transactions", {"deployment": str(result.deployment_id)})
     assert {(row["state"], row["bytes"], row["signatures"]) for row in rows} == {("final", None, None)}
+
+
+@pytest.mark.parametrize("point", ["", "transaction.outcome.after"])
+async def test_the_same_bytes_signed_by_another_deployment_are_its_own_when_they_have_happened(point: str) -> None:
+    world = SimulatedWorld()
+    coins, refusals = await world.chain.coins(world.signer.address), [BlockchainError("transaction_refused", "no")]
+    world.chain.faults = lambda moment: refusals.pop() if moment == "executed" and refusals else None
+    with pytest.raises(BlockchainError):
+        await world.deploy()  # it happened, and the node said that it would not
+    world.revive()
+
+    async def as_before(_: Any) -> Any:
+        return coins
+
+    async def none(_: Any) -> list[Any]:
+        return []
+
+    world.chain.coins = as_before  # type: ignore[method-assign]  # a node that lags: the same bytes are signed again
+    world.chain.sites = none  # type: ignore[method-assign]
+    if point:
+        assert await world.dies(point, world.deploy)
+    result = await world.deploy()
+    world.revive()  # with a node that knows everything
+    (row,) = world.disk.tables["transactions"].values()
+    assert (row["deployment"], row["state"], row["bytes"]) == (str(result.deployment_id), "final", None)
+    assert len(await world.site_ids()) == 1
+    assert sorted(await world.statuses()) == ["completed", "failed"]

@@ -41,7 +41,7 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Birth:
-    """What goes with the intent of an effect whose name was made just now: nobody has it before it is recorded.
+    """What goes with the intent of an effect that no row knows: nobody has it before it is recorded.
 
     `changes` are in the commit of the intent, all or none; `recorded` is called after it, before anything is done, and
     what it returns is written with the release.

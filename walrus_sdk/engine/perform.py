@@ -76,16 +76,16 @@ class Performer:
         `look_first` asks for a look even when nothing is open. `enough` tells whether an outcome still serves,
         `own_only` lets what other deployments recorded not count, `look_again` looks at what is recorded.
         `may_repeat` is asked before something whose outcome stays unknown is done again. `price` tells what it costs
-        now (FROST), for a limit: prices change after a plan was made. `birth` tells that the effect was made just now:
-        if no row knows it, there is nothing to look for. `turn` is entered, which may wait, before anything is written
-        down, and left when it is over.
+        now (FROST), for a limit: prices change after a plan was made. `birth` is that of an effect which no row knows:
+        there is nothing to look for. `turn` is entered, which may wait, before anything is written down, and left when
+        it is over.
 
         Raises `EffectFailed` (known not to have happened); `EffectUnknown` (may have happened), with ``settles_in``
         (seconds until the next look makes sense) when nothing was done now; `DeploymentStopped`
         ``attempts_exhausted`` when it may not be repeated; `OwnershipError` ``row_changed`` when what a birth expects
         is not so any more.
         """
-        row = await self.records.row(effect.kind, effect.name)
+        row = await self.records.row(effect.kind, effect.name) if birth is None else None
         state = EffectState(row["state"]) if row is not None else EffectState.PLANNED
         if row is not None and state is EffectState.DONE and not (own_only and self.records.is_foreign(row)):
             recorded: Mapping[str, Any] = json.loads(row["outcome"])
@@ -93,7 +93,7 @@ class Performer:
                 return Done(recorded, "recorded")
         if row is not None and state in _UNDER_WAY:
             await self._check_other_owner(effect, row)
-        if state is EffectState.RELEASED or (look_first and (row is not None or birth is None)):
+        if state is EffectState.RELEASED or look_first:
             found = await look()
             if isinstance(found, Found) and enough(found.outcome.data):
                 await self.records.found(effect, row, found.outcome)

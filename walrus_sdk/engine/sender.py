@@ -36,7 +36,7 @@ from walrus_sdk.model.options import MAX_BUDGET
 from walrus_sdk.model.plan import Plan
 from walrus_sdk.model.units import Digest, ObjectId, SuiAddress, SuiEpoch
 from walrus_sdk.planning.cost import gas_budget, gas_price, least_gas
-from walrus_sdk.ports import Chain, Change, Put, Release, SigningRequest
+from walrus_sdk.ports import Chain, Change, Put, Release, SigningRequest, Sleep
 
 __all__ = ["Sender", "simulate_gas"]
 
@@ -168,9 +168,14 @@ class Sender:
             return await self._signed(step) if self._signed is not None else ()
 
         signed = Change(events.TRANSACTION_SIGNED, {"digest": str(digest), "step": step}, tuple(puts))
-        look, birth = self._look(digest, expected), Birth((signed,), recorded)
+        effect, look, append = _effect(digest, step), self._look(digest, expected), self._world.journal.append
         try:
-            return await self._performer.perform(_effect(digest, step), do, look, look_first=True, birth=birth)
+            if await self._records.row(effect.kind, effect.name) is None:
+                return await self._performer.perform(effect, do, look, birth=Birth((signed,), recorded))
+            # The same bytes were signed before, perhaps by another deployment: they may have been sent.
+            await append(self._context.owner, [signed])
+            await append(self._context.owner, await recorded())
+            return await self._performer.perform(effect, do, look, look_first=True)
         except OwnershipError as error:
             if error.code != "row_changed":
                 raise
@@ -334,7 +339,7 @@ class Sender:
         epoch = (await self._world.chain.state()).sui_epoch  # read first: what happened until then is found
         effect, is_over = _effect(digest, row["step"]), epoch.number > row["expires"]
         look = self._look(digest, expected)
-        found = await (self._last_look(effect, look) if is_over else look())
+        found = await (_patient_look(self._world.sleep, look) if is_over else look())  # it may have been sent there
         if isinstance(found, Found):
             self._take(await self._performer.adopt(effect, found))
         elif is_over:
@@ -369,7 +374,7 @@ class Sender:
         """Look until a node that lags must know it, too (C7): what is buried is not looked for again."""
         if await self._records.open_row(effect) is None:
             return await look()  # every time it was sent it was refused
-        return await patiently(self._world.sleep, look, lambda found: isinstance(found, Found))
+        return await _patient_look(self._world.sleep, look)
 
     async def _found_by_its_effects(self, digest: Digest, expected: ObjectId | None) -> Found:
         """Return the outcome of a transaction that no node knows any more, by what it left.
@@ -390,6 +395,10 @@ class Sender:
         }
         made = self._made(expected) if expected is not None and ok else ()
         return Found(Outcome(data, (self._over(str(digest), "final" if ok else "failed"), *made)))
+
+
+async def _patient_look(sleep: Sleep, look: Look) -> Found | Readable | Absent:
+    return await patiently(sleep, look, lambda found: isinstance(found, Found))
 
 
 def _effect(digest: Digest, step: int) -> Effect:

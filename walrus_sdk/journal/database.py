@@ -239,7 +239,7 @@ MODES = (
 """How a journal is written: what is committed is on disk (the proof's power cuts run with these, too).
 
 Some systems' SQLite overwrites what is deleted with zeros: here that would write each signed transaction once more when
-it is over, and what is over is no secret.
+it is over. The file is its owner's alone.
 """
 
 
