@@ -17,8 +17,9 @@ from walrus_sdk.errors import (
     StorageError,
     ValidationError,
 )
+from walrus_sdk.model.chain import TransactionOutcome
 from walrus_sdk.model.options import DeployResult, RecoveryOptions
-from walrus_sdk.model.units import BlobId
+from walrus_sdk.model.units import BlobId, Digest
 from walrus_sdk.testing import PAGES, SimulatedWorld
 
 pytestmark = pytest.mark.anyio
@@ -145,6 +146,24 @@ async def test_a_transaction_that_was_signed_elsewhere_is_waited_for_until_it_ha
     await elsewhere.session.resume(left)
     assert len(await elsewhere.site_ids()) == 1
     assert await elsewhere.served() == elsewhere.published()
+
+
+async def test_a_transaction_that_happened_elsewhere_is_not_taken_for_dead_while_reads_lag() -> None:
+    world = SimulatedWorld()
+    assert await world.dies("transaction.do.after", world.deploy)
+    name = max(name for name in world.disk.checkpoints if "transaction" in name)
+    world.net.chain.advance_sui_epoch(2)
+    elsewhere, looks = world.elsewhere(), list[Digest]()
+    look = elsewhere.chain.transaction
+
+    async def late(digest: Digest) -> TransactionOutcome | None:
+        looks.append(digest)
+        return await look(digest) if len(looks) > 3 else None
+
+    elsewhere.chain.transaction = late  # type: ignore[method-assign]
+    result = await elsewhere.session.resume(checkpoint=Path("/checkpoints") / name)
+    assert (list(result.digests), len(looks)) == ([looks[0]], 4), "the one that was signed there, and no other"
+    assert await elsewhere.site_ids() == [result.site_id]
 
 
 def told(row: dict[str, Any]) -> dict[str, Any]:

@@ -64,8 +64,9 @@ class Sender:
     """Sends the transactions of one deployment.
 
     `made` gives the rows that know a new site, to be written with the outcome that made it; `signed` is called with a
-    transaction's number between signing and sending it. `site_id` is the site that the transactions are about,
-    `digests` are the final ones in order, `gas` what they cost (MIST); `sent` tells whether one became final just now.
+    transaction's number when it is durable and before anybody can have it, what it returns is written with the release.
+    `site_id` is the site that the transactions are about, `digests` are the final ones in order, `gas` what they cost
+    (MIST); `sent` tells whether one became final just now.
     `keep_bytes` keeps what was in a transaction, without its signature, when it is over.
     """
 
