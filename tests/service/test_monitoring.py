@@ -23,6 +23,7 @@ from walrus_sdk.model.alerts import AlertOptions, Notice
 from walrus_sdk.model.options import RecoveryOptions
 from walrus_sdk.service.doctor import environment
 from walrus_sdk.service.monitoring import rules_of
+from walrus_sdk.service.sampling import PACE_S
 from walrus_sdk.service.session import open_session
 from walrus_sdk.settings import Project, Secret
 from walrus_sdk.sui.signers import KeySigner
@@ -83,10 +84,10 @@ async def test_a_stalled_publisher_raises_the_stuck_alert_once_and_clears_it_onc
 ) -> None:
     house.fault("publisher.request", "stall", times=1)
     receiver, told = Receiver(), Told()
-    recovery = RecoveryOptions(timeout_s=1.5, retry_delay_s=0.01)
+    recovery = RecoveryOptions(timeout_s=2.5, retry_delay_s=0.01)
     async with served(receiver) as url, house.session() as sites, anyio.create_task_group() as tasks:
         asked = AlertOptions(
-            rules={**ONLY_STUCK, "stuck": {"after_s": 0.5}},
+            rules={**ONLY_STUCK, "stuck": {"after_s": 2 * PACE_S}},  # else a sample that is late ends and begins it
             webhooks={"ops": url + "/hook"},
             webhook_origins=(url,),
             webhook_key=KEY,
